@@ -1,0 +1,110 @@
+"""What a front-end hands to the engine: nodes of operators, joined by edges. Plain data, no arrays in JAX.
+
+A :class:`Graph` is lowered to a :class:`recurra.engine.Program` by :func:`recurra.engine.lower`, and can be run
+slowly but obviously, node by node, by :mod:`recurra.engine.reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from recurra.equations import Equation
+
+Kind = Literal["state", "algebraic", "parameter", "input"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Declare one variable of an operator.
+
+    Arguments:
+        kind: `"state"` (has a differential equation), `"algebraic"` (has an assignment), `"parameter"`, or
+            `"input"` (fed by other operators of its node, by edges or by the user).
+        value: the initial value, the constant, or the value of an input that nothing feeds; a float, a complex,
+            or an array for a variable that is itself a vector.
+        unit: a label for people; not checked.
+    """
+
+    kind: Kind
+    value: float | complex | np.ndarray = 0.0
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Hold equations and the variables they speak of.
+
+    Arguments:
+        equations: parsed equations, in any order.
+        variables: every name used in the equations except `t`, `pi` and noise.
+        output: the variable that feeds inputs of the same name in the other operators of the node.
+    """
+
+    equations: tuple[Equation, ...]
+    variables: Mapping[str, Variable]
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """Stack operators into a node of `size` units with the same equations.
+
+    Arguments:
+        operators: operators by name.
+        size: number of units.
+        values: `"operator/variable"` -> a number, or an array of one number per unit; replaces the default.
+    """
+
+    operators: Mapping[str, Operator]
+    size: int = 1
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Join two variables: every unit of the source reaches the target through `weight`.
+
+    The signal goes source -> operators of the edge -> delay -> times weight -> summed into the target.
+
+    Arguments:
+        source: `"node/operator/variable"`, any state or algebraic variable.
+        target: `"node/operator/variable"`, an input.
+        weight: a number (every source unit to every target unit: the sum of the source times the weight; for two
+            single units that is the plain edge), or a matrix `W[target, source]`.
+        delay: time, or a matrix of times of the shape of `weight`; `None` and 0 mean none.
+        spread: standard deviation of a gamma-distributed delay around `delay`.
+        node: operators on the edge, one unit for each pair of source and target unit; `None` for a plain edge.
+        inputs: variable of the edge's operators `"operator/variable"` -> the path it reads; `"source"` stands for
+            the source of the edge.
+        output: `"operator/variable"` of the edge's operators that is carried to the target.
+        label: the name of the edge in paths; made from source and target when empty.
+    """
+
+    source: str
+    target: str
+    weight: float | np.ndarray = 1.0
+    delay: float | np.ndarray | None = None
+    spread: float | None = None
+    node: Node | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    output: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Hold a whole network.
+
+    Arguments:
+        nodes: nodes by label; a label may hold `/` (a circuit in a circuit).
+        edges: edges in any order; two edges between the same variables add.
+        name: the name of the network, for people.
+    """
+
+    nodes: Mapping[str, Node]
+    edges: tuple[Edge, ...] = ()
+    name: str = ""

@@ -1,0 +1,114 @@
+"""The errors of Recurra, and the search for near names.
+
+Every error says where it happened, what was got, what was expected and how to mend it.
+All of them are ``ValueError``s, so code that catches ``ValueError`` on bad input goes on working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RecurraError(ValueError):
+    """Say what is wrong with something the user gave; the base of every error of the library."""
+
+
+class EquationError(RecurraError):
+    """Point at the spot of an equation that cannot be understood.
+
+    Arguments:
+        message: what is wrong and how to mend it.
+        source: the text of the equation; shown with a caret under the spot.
+        span: start and end column of the spot in `source`.
+        where: the path of the operator that holds the equation.
+    """
+
+    def __init__(
+        self, message: str, source: str | None = None, span: tuple[int, int] | None = None, where: str = ""
+    ):
+        self.message, self.source, self.span, self.where = message, source, span, where
+        text = f"{where}: {message}" if where else message
+        if source is not None:
+            text += "\n  " + source
+            if span is not None:
+                start, end = span
+                text += "\n  " + " " * start + "^" * max(1, min(end, len(source)) - start)
+        super().__init__(text)
+
+
+class TemplateError(RecurraError):
+    """Say what is wrong with a template, a YAML file or a network definition."""
+
+
+class PathError(RecurraError):
+    """Say that a template, node, operator, variable or file path does not exist, and what is near it."""
+
+
+class OptionError(RecurraError):
+    """Say that a keyword, a solver, a backend or an option's value is unknown or out of range."""
+
+
+class ShapeError(RecurraError):
+    """Say that an array has the wrong shape, length or type."""
+
+
+class TimeError(RecurraError):
+    """Say that a duration, a step, a delay or a sampling interval does not fit the time grid."""
+
+
+class CapabilityError(RecurraError):
+    """Say that a model and a solver (or back-end) do not go together, and which one does."""
+
+
+class StoreError(RecurraError):
+    """Say that a file cannot be read as, or written as, what was asked."""
+
+
+class DivergenceError(RecurraError):
+    """Say which variable of which unit stopped being finite, and when.
+
+    Attributes:
+        variable: the path of the variable.
+        step: the first step after which it was not finite.
+        time: the time of that step.
+        result: what was recorded before it.
+    """
+
+    def __init__(self, message: str, variable: str, step: int, time: float, result: object = None):
+        super().__init__(message)
+        self.variable, self.step, self.time, self.result = variable, step, time, result
+
+
+def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
+    """Return up to `count` of the `known` names that look most like `name`.
+
+    >>> near("tua", ["tau", "eta", "Delta"])
+    ['tau', 'eta']
+    """
+    names = list(dict.fromkeys(str(k) for k in known))
+    by_lower: dict[str, str] = {}
+    for candidate in names:
+        by_lower.setdefault(candidate.lower(), candidate)
+    found = difflib.get_close_matches(str(name).lower(), by_lower, n=count, cutoff=0.5)
+    return [by_lower[f] for f in found]
+
+
+def unknown(what: str, name: object, known: Iterable[object], where: str = "") -> str:
+    """Word the message for an unknown name: what was got, near names, and what there is.
+
+    >>> unknown("solver", "eulr", ["euler", "heun"])
+    "unknown solver 'eulr'. Did you mean 'euler'? Known: euler, heun."
+    """
+    names = list(dict.fromkeys(str(k) for k in known))
+    text = f"{where}: " if where else ""
+    text += f"unknown {what} {str(name)!r}."
+    close = near(name, names)
+    if close:
+        text += " Did you mean " + " or ".join(repr(c) for c in close) + "?"
+    if names:
+        shown = ", ".join(names[:12])
+        text += f" Known: {shown}{f' and {len(names) - 12} more' if len(names) > 12 else ''}."
+    else:
+        text += " There is none here."
+    return text
