@@ -61,12 +61,13 @@ def evaluate(
 ) -> jax.Array:
     """Compute an expression in JAX, in the order of operations of its text.
 
-    Literals and plain Python numbers take the precision of the arrays that they meet, so float32 stays float32;
-    what holds no array at all is computed in double precision first. Truth values count as 0 and 1 in arithmetic.
+    Literals and plain Python numbers take the precision of the arrays that they meet, so float32 stays
+    float32; what holds no array at all is computed in double precision first. Truth values count as 0 and 1
+    in arithmetic. `pi` is the constant unless `values` holds it.
 
     Arguments:
         expression: the tree.
-        values: name -> array or number, for every name that is read, `t` and noise included; `pi` is optional.
+        values: name -> array or number, for every name that is read, `t` and noise included.
         past: returns the value of a `Past` node.
 
     Returns:

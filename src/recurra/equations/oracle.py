@@ -32,7 +32,7 @@ def evaluate_numpy(
 
     Arguments:
         expression: the tree.
-        values: name -> array or number, for every name that is read, `t` and noise included; `pi` is optional.
+        values: name -> array or number, for every name that is read, `t` and noise included.
         past: returns the value of a `Past` node.
 
     Returns:

@@ -21,7 +21,8 @@ from recurra.equations.tree import (
 )
 from recurra.errors import EquationError
 
-# How tightly a node holds together, in the order of Python's grammar; a looser one in a tighter one gets brackets.
+# How tightly a node holds together, in the order of Python's grammar; a looser one in a tighter
+# one gets brackets.
 _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 10)
 _TIGHTNESS = {
     "or": _OR,
@@ -37,10 +38,8 @@ _TIGHTNESS = {
 _GREEK = frozenset(
     re.findall(
         r"\w+",
-        """
-    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi
-    omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
-""",
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
+        "phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega",
     )
 )
 _LATEX_COMPARE = {"<": "<", "<=": r"\leq", ">": ">", ">=": r"\geq", "==": "=", "!=": r"\neq"}

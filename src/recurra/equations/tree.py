@@ -307,8 +307,8 @@ def is_noise(name: str) -> bool:
 def names(expression: Expr, declared: Iterable[str] = ()) -> frozenset[str]:
     """List the variables whose present values an expression reads.
 
-    The variable inside `past(x, tau)` is not among them (its present value is not read; see `pasts`), those of
-    the delay are. `t`, `pi` and noise are left out unless they are declared.
+    The variable inside `past(x, tau)` is not among them (its present value is not read; see `pasts`), those
+    of the delay are. `t`, `pi` and noise are left out unless they are declared.
 
     Arguments:
         expression: the tree.
