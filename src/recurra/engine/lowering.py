@@ -14,10 +14,10 @@ from recurra.engine.program import Program
 from recurra.engine.randomness import stream_seed
 from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, System
 from recurra.engine.wiring import Wiring, expand_edges
-from recurra.equations import FUNCTIONS, functions, is_complex, names, noises, pasts
+from recurra.equations import FUNCTIONS, Call, Expr, Name, Number, Past, fold, functions, names, noises, pasts
 from recurra.errors import EquationError, PathError, ShapeError, TemplateError, unknown
 
-CONSTANTS = frozenset({"t", "pi"})
+REAL_FUNCTIONS = frozenset({"real", "imag", "abs", "angle"})
 
 
 def lower(graph: Graph) -> Program:
@@ -232,17 +232,17 @@ class _GroupBody:
             where = f"{self.group.members[0]}/{name}"
             for equation in operator.equations:
                 bound = []
-                for local in sorted(names(equation.expression)):
+                for local in sorted(names(equation.expression, operator.variables)):
                     if local in operator.variables:
                         bound.append((local, self.group.key(name, local)))
-                    elif local not in CONSTANTS:
+                    else:
                         raise EquationError(
                             unknown("name", local, operator.variables)
                             + " Declare it among the operator's variables.",
                             equation.text,
                             where=where,
                         )
-                for local in sorted(noises(equation.expression)):
+                for local in sorted(noises(equation.expression, operator.variables)):
                     bound.append((local, self._noise(name, local, equation.target)))
                 read = tuple(
                     (past, self._past(name, operator, past, equation.text, where))
@@ -386,8 +386,9 @@ def _complex_keys(schedule: tuple, derivatives: list, wiring: Wiring, numbers: N
         for item in (*schedule, *derivatives):
             if isinstance(item, Assign):
                 local = {name for name, key in item.names if key in found}
-                local |= {past.name for past, _ in item.pasts if item.target.rsplit("/", 1)[0] + "/" + past.name in found}
-                if is_complex(item.expression, local):
+                operator = item.target.rsplit("/", 1)[0]
+                local |= {past.name for past, _ in item.pasts if f"{operator}/{past.name}" in found}
+                if _is_complex(item.expression, local):
                     found.add(item.target)
             elif any(s in found for s in item.signals) or any(
                 wiring.projections[i].source in found for i in item.projections
@@ -397,3 +398,18 @@ def _complex_keys(schedule: tuple, derivatives: list, wiring: Wiring, numbers: N
             if chain.source in found:
                 found |= {chain.state, chain.output}
     return frozenset(found)
+
+
+def _is_complex(expression: Expr, complex_names: set[str]) -> bool:
+    """Say whether an expression has complex values, given which names have."""
+
+    def combine(node: Expr, children: tuple[bool, ...]) -> bool:
+        if isinstance(node, Number):
+            return isinstance(node.value, complex)
+        if isinstance(node, Name):
+            return node.id in complex_names
+        if isinstance(node, Past):
+            return node.name in complex_names
+        return any(children) and not (isinstance(node, Call) and node.function in REAL_FUNCTIONS)
+
+    return fold(expression, combine)
