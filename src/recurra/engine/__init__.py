@@ -1,0 +1,28 @@
+"""The engine: one Program, one time loop, and everything that is done with them."""
+
+from recurra.engine.graph import Edge, Graph, Node, Operator, Variable
+from recurra.engine.loop import trace_count
+from recurra.engine.lowering import lower
+from recurra.engine.program import Clock, Port, Program
+from recurra.engine.results import Result, Snapshot
+from recurra.engine.simulate import simulate
+from recurra.engine.solvers import SOLVERS
+from recurra.engine.store import load
+
+__all__ = [
+    "SOLVERS",
+    "Clock",
+    "Edge",
+    "Graph",
+    "Node",
+    "Operator",
+    "Port",
+    "Program",
+    "Result",
+    "Snapshot",
+    "Variable",
+    "load",
+    "lower",
+    "simulate",
+    "trace_count",
+]
