@@ -228,7 +228,7 @@ class _GroupBody:
     def equations(self) -> list[tuple[Assign, bool]]:
         """Bind the names of every equation to storage keys."""
         found = []
-        for name, operator in self.group.operators:
+        for position, (name, operator) in enumerate(self.group.operators):
             where = f"{self.group.members[0]}/{name}"
             for equation in operator.equations:
                 bound = []
@@ -243,7 +243,7 @@ class _GroupBody:
                             where=where,
                         )
                 for local in sorted(noises(equation.expression, operator.variables)):
-                    bound.append((local, self._noise(name, local, equation.target)))
+                    bound.append((local, self._noise(position, name, local, equation.target)))
                 read = tuple(
                     (past, self._past(name, operator, past, equation.text, where))
                     for past in pasts(equation.expression)
@@ -252,16 +252,17 @@ class _GroupBody:
                 found.append((Assign(target, equation.expression, tuple(bound), read), equation.derivative))
         return found
 
-    def _noise(self, operator: str, name: str, target: str) -> str:
+    def _noise(self, position: int, operator: str, name: str, target: str) -> str:
         # A bare xi is a stream of its own in every equation; a named one is shared within the operator.
-        key = self.group.key(operator, f"{name}@{target}" if name == "xi" else name)
+        stream = f"{name}@{target}" if name == "xi" else name
+        key = self.group.key(operator, stream)
         if all(n.target != key for n in self.noise):
-            seeds = f"{key}/seeds"
-            tail = key.split("/", self.group.label.count("/") + 1)[-1]
-            numbers = [stream_seed(f"{member}/{tail}") for member in self.group.members]
-            self.lowering.numbers.tables[seeds] = np.array(numbers, np.uint32)
+            seeds, nodes = f"{key}/seeds", self.lowering.nodes
+            # The path of the node's own operator, whoever it was merged with.
+            paths = [f"{m}/{tuple(nodes[m].operators)[position]}/{stream}" for m in self.group.members]
+            self.lowering.numbers.tables[seeds] = np.array([stream_seed(p) for p in paths], np.uint32)
             self.lowering.shapes[key] = (self.group.units,)
-            self.noise.append(Noise(key, seeds, len(numbers), self.group.sizes[0]))
+            self.noise.append(Noise(key, seeds, len(paths), self.group.sizes[0]))
         return key
 
     def _past(self, name: str, operator: Operator, past, text: str, where: str) -> str:
@@ -312,7 +313,8 @@ def group_nodes(nodes: Mapping[str, Node], split: frozenset[str]) -> list[Group]
             group.sizes.append(node.size)
     for group in found.values():
         if len(group.members) > 1:
-            group.label = f"{group.members[0]}..{group.members[-1]}"
+            last = "" if "->" in group.members[0] else group.members[-1]  # the labels of edges are long
+            group.label = f"{group.members[0]}..{last}"
     return list(found.values())
 
 
