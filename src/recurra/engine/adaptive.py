@@ -17,8 +17,8 @@ from recurra.engine.delays import NO_DELAYS
 from recurra.engine.evaluation import derivatives, evaluate_system
 from recurra.engine.feeds import Feed
 from recurra.engine.program import Program
-from recurra.engine.results import Result, Snapshot
-from recurra.engine.simulate import Run, check_batchable, divergence, provenance
+from recurra.engine.results import Result
+from recurra.engine.simulate import Run, check_batchable, divergence, make_result
 from recurra.engine.stepping import base_drive
 from recurra.errors import CapabilityError, OptionError, unknown
 
@@ -71,7 +71,7 @@ def run_adaptive(run: Run, options: Mapping[str, object], device: jax.Device | N
         if not np.isfinite(path).all():
             bad = int(np.argwhere(~np.isfinite(path).all(axis=1))[0][0])
             states = {k: np.asarray(v) for k, v in flat.unpack(path[bad], state).items()}
-            partial = _collect(run, model, path[: bad or 1], times[: bad or 1])
+            partial = _collect(run, model, path[: max(bad, 1)], times)
             raise divergence(run, states, run.start.step + bad * run.every, partial)
         return _collect(run, model, path, times)
 
@@ -103,10 +103,8 @@ class _Model:
 
     def _observe(self, t: Array, y: Array, params: Mapping) -> tuple[Array, ...]:
         values = self.values(t, y, params)
-        return tuple(
-            jnp.concatenate([values[k][p] for k, p in zip(c.keys, self.recording.picks[c.name], strict=True)])
-            for c in self.recording.channels
-        )
+        recording = self.recording
+        return tuple(values[t.key][units] for t, units in zip(recording.tracks, recording.units, strict=True))
 
 
 def derivatives_at(model: _Model, t: Array, y: Array, params: Mapping) -> dict[str, Array]:
@@ -193,7 +191,6 @@ def _diffrax(
         float(times[-1]),
         None,
         jnp.asarray(y_real, run.precision),
-        args=model.params,
         saveat=diffrax.SaveAt(ts=jnp.asarray(times, run.precision)),
         stepsize_controller=control,
         max_steps=settings["max_steps"],
@@ -211,24 +208,22 @@ def _diffrax(
 def _as_real(model: _Model, y0: np.ndarray) -> tuple[Callable, np.ndarray]:
     """Split a complex state into real and imaginary parts, which is what diffrax integrates."""
     if not np.iscomplexobj(y0):
-        return (lambda t, y, params: model.rate(t, y, params)), y0
+        return (lambda t, y, args: model.rate(t, y, model.params)), y0
     size = len(y0)
 
-    def rate(t: Array, y: Array, params: Mapping) -> Array:
-        slope = model.rate(t, y[:size] + 1j * y[size:], params)
+    def rate(t: Array, y: Array, args: object) -> Array:
+        slope = model.rate(t, y[:size] + 1j * y[size:], model.params)
         return jnp.concatenate([slope.real, slope.imag])
 
     return rate, np.concatenate([y0.real, y0.imag])
 
 
 def _collect(run: Run, model: _Model, path: np.ndarray, times: np.ndarray) -> Result:
-    observed = model.observe(times[:-1], path[:-1], model.params) if len(path) > 1 else []
-    data = {c.name: np.asarray(v) for c, v in zip(run.recording.channels, observed, strict=False)}
-    start = run.start
-    state = {k: np.asarray(v) for k, v in model.flat.unpack(path[-1], start.state).items()}
-    final = Snapshot(state, start.step + (len(path) - 1) * run.every, start.t0, start.dt)
-    steps = np.arange(max(len(path) - 1, 0)) * run.every + start.step
-    return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, provenance(run))
+    """Make a result of states at the rows and, last, at the end."""
+    rows = len(path) - 1
+    observed = [np.asarray(v) for v in model.observe(times[:rows], path[:rows], model.params)]
+    state = model.flat.unpack(path[-1], run.start.state)
+    return make_result(run, state, [observed], rows, {})
 
 
 class VectorField:

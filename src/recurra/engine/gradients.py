@@ -99,7 +99,7 @@ def as_function(
             data = loop_data(run, params, 0, run.steps + 1)
             first = jnp.asarray(run.start.step, jnp.int32)
             _, rows = run_scan(replace(run.plan, stepper=stepper), start, data, first, run.rows)
-            return {c.name: values for c, values in zip(run.recording.channels, rows, strict=True)}
+            return run.recording.named(rows)
 
     return function
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -16,9 +17,10 @@ from recurra.engine.graph import Edge, Graph, Node
 from recurra.engine.lowering import lower
 from recurra.engine.randomness import stream_seed
 from recurra.engine.results import Result
-from recurra.engine.simulate import Run, _cut, _result, prepare
+from recurra.engine.simulate import Run, _cut, make_result, prepare
 from recurra.engine.solvers import TABLEAUS
-from recurra.equations import Past, evaluate_numpy, names, noises
+from recurra.equations import Past, evaluate_numpy, noises
+from recurra.equations import names as names_in
 from recurra.errors import CapabilityError, DivergenceError, TemplateError
 
 Key = tuple[str, str, str]
@@ -49,8 +51,11 @@ def simulate(
         raise CapabilityError(f"the NumPy oracle has no solver {run.solver!r}; it has {', '.join(TABLEAUS)}.")
     oracle = _Oracle(graph, run, history or {})
     rows, done = oracle.run()
-    pieces = [tuple(np.array([row[i] for row in rows]) for i in range(len(run.recording.channels)))] if rows else []
-    result = _cut(_result(run, {}, pieces, len(rows), {"backend": "numpy"}), cutoff)
+    names = run.recording.labels
+    data = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)} if rows else {}
+    empty = make_result(run, {}, [], 0, {"backend": "numpy"})
+    time = np.arange(len(rows)) * run.every * dt
+    result = _cut(replace(empty, time=time, data=data), cutoff)
     if done < run.steps:
         raise DivergenceError(f"not finite after step {done}", oracle.bad, done, done * dt, result)
     return result
@@ -127,7 +132,7 @@ class _Oracle:
             self.noise = self._draw(k)
             now = _Moment(self, k, 0.0, self.state)
             if k % run.every == 0:
-                rows.append([self._record(now, c.name) for c in run.recording.channels])
+                rows.append([self._record(now, name) for name in run.recording.labels])
             for key in remembered:
                 self.past.setdefault(key, [])
                 if len(self.past[key]) == k:
@@ -222,7 +227,7 @@ class _Moment:
         operator = self.o.nodes[label].operators[name]
         expression = equation.expression  # type: ignore[attr-defined]
         env: dict[str, object] = {
-            local: self.get((label, name, local)) for local in names(expression, operator.variables)
+            local: self.get((label, name, local)) for local in names_in(expression, operator.variables)
         }
         for noise in noises(expression, operator.variables):
             stream = f"{noise}@{equation.target}" if noise == "xi" else noise  # type: ignore[attr-defined]
@@ -230,7 +235,7 @@ class _Moment:
         env.setdefault("t", (self.k + self.offset) * self.o.dt)
 
         def past(node: Past) -> np.ndarray:
-            values = {n: self.get((label, name, n)) for n in names(node.delay)}
+            values = {n: self.get((label, name, n)) for n in names_in(node.delay)}
             delays = np.broadcast_to(evaluate_numpy(node.delay, values), np.shape(self.get((label, name, node.name))))
             return np.array([
                 self.get((label, name, node.name))[i] if d == 0 else self._back((label, name, node.name), d, False)[i]
