@@ -18,56 +18,15 @@ GOOD = [
     "s' = -s/tau_s + mean(spike) + w[0, i]*index_range(x, 1, 3)",
     "τ = max(abs(α), 1e-3) % 2.",
 ]
+WORDS = (
+    "== += '' ** // := .. <> -> ... lambda lambda:0 if else and or not in is None True await exec __import__ "
+    "__import__('os') eval('1') f'{x}' x.__class__ ().__class__ print(1) 0x 0b1 1_0 1e 1e999 9**9**9**9 1j "
+    "1.e5. past( x(t- d/dt dx/dt t pi xi *x **x a=1 {1:2} x[1:2]"
+)
 PIECES = [
     *"'\"=^()[]{},;:.!~@#$\\`?&|<\n\r\t\0\x0c\ufeff\u200b\u2028²−ﬁＡ\u0301𝛼😀\ud800",
-    *[
-        "==",
-        "+=",
-        "''",
-        "**",
-        "//",
-        ":=",
-        "..",
-        "<>",
-        "->",
-        "...",
-        "lambda",
-        "lambda:0",
-        "if",
-        "else",
-        "and",
-        "or",
-        "not",
-        "in",
-        "is",
-        "None",
-        "True",
-        "await",
-        "exec",
-    ],
-    *["__import__", "__import__('os')", "eval('1')", "f'{x}'", "x.__class__", "().__class__", "print(1)"],
-    *[
-        "0x",
-        "0b1",
-        "1_0",
-        "1e",
-        "1e999",
-        "9**9**9**9",
-        "1j",
-        "1.e5.",
-        "past(",
-        "x(t-",
-        "d/dt",
-        "dx/dt",
-        "t",
-        "pi",
-        "xi",
-        "*x",
-        "**x",
-        "a=1",
-        "{1:2}",
-    ],
-    *("[i for i in x]", "x[1:2]", "-" * 300, "(" * 300, "2**" * 300, "9" * 5000, "x+" * 3000),
+    *WORDS.split(),
+    *("[i for i in x]", "-" * 300, "(" * 300, "2**" * 300, "9" * 5000, "x+" * 3000),
 ]
 
 

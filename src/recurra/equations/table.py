@@ -133,7 +133,7 @@ def _heaviside(x: Any) -> Any:
 
 
 def _sigmoid_numpy(x: Any) -> Any:
-    e = np.exp(np.where(np.real(x) >= 0, -1, 1) * np.asarray(x))
+    e = np.exp(np.where(np.real(x) >= 0, np.negative(x), x))
     return np.where(np.real(x) >= 0, 1 / (1 + e), e / (1 + e))
 
 
