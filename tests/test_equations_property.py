@@ -126,18 +126,20 @@ def formulas(calls: list[str], operators: list[str], comparisons: bool = True) -
     )
 
     def grow(below: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
-        def call(name: str) -> st.SearchStrategy[Expr]:
-            return st.tuples(*[below] * FUNCTIONS[name].arity[0]).map(lambda args: Call(name, args))
+        def one(kind: str) -> st.SearchStrategy[Expr]:
+            if kind in operators:
+                return st.tuples(below, below).map(lambda args: Binary(kind, *args))
+            if kind in FUNCTIONS:
+                return st.tuples(*[below] * FUNCTIONS[kind].arity[0]).map(lambda args: Call(kind, args))
+            if kind in ("and", "or"):
+                return st.lists(below, min_size=2, max_size=3).map(lambda args: Boolean(kind, tuple(args)))
+            if kind == "minus":
+                return below.map(lambda arg: Unary("-", arg))
+            return st.tuples(below, below).map(lambda args: Compare(kind, *args))
 
-        grown = (
-            below.map(lambda a: Unary("-", a))
-            | st.tuples(st.sampled_from(operators), below, below).map(lambda a: Binary(*a))
-            | st.sampled_from(calls).flatmap(call)
-        )
-        if comparisons:
-            grown |= st.tuples(st.sampled_from(["<", ">=", "=="]), below, below).map(lambda a: Compare(*a))
-            grown |= st.lists(below, min_size=2, max_size=3).map(lambda a: Boolean("and", tuple(a)))
-        return grown
+        # Operators come three times, so that they are not lost among the many functions.
+        kinds = operators * 3 + calls + ["minus"] + (["<", ">=", "==", "and", "or"] if comparisons else [])
+        return st.sampled_from(kinds).flatmap(one)
 
     return st.recursive(leaves, grow, max_leaves=10)
 
@@ -177,6 +179,50 @@ def test_jax_agrees_with_the_oracle(tree, seed):
     bound = 1e-12 * (1 + min(size, 1e6)) + 100 * spread
     doubtful = ~np.isfinite(spread) | (size > 1e6)
     assert (same | doubtful | (error <= bound)).all(), (to_text(tree), got, expected)
+
+
+SPECIAL = np.array([-math.inf, -3.0, -2.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, math.inf, math.nan])
+IN_NUMPY = {
+    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "%": np.remainder, "**": np.power,
+    "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal,
+    "!=": np.not_equal, "and": np.logical_and, "or": np.logical_or,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", IN_NUMPY)
+def test_each_operator_on_special_values(op):
+    x, y = (v.ravel() for v in np.meshgrid(SPECIAL, SPECIAL))
+    expression = parse_expression(f"x {op} y")
+    with np.errstate(all="ignore"):
+        expected = IN_NUMPY[op](x, y)
+    for got in (evaluate(expression, {"x": x, "y": y}), evaluate_numpy(expression, {"x": x, "y": y})):
+        np.testing.assert_allclose(got, expected, rtol=1e-15 if op == "**" else 0, atol=0)
+    for k in range(0, x.size, 7):  # plain numbers take another way through the evaluation
+        got = np.asarray(evaluate(expression, {"x": float(x[k]), "y": float(y[k])}))
+        np.testing.assert_allclose(got, expected[k], rtol=1e-15 if op == "**" else 0, atol=0)
+
+
+EXACT = ["abs", "sign", "floor", "ceil", "round", "square", "relu", "heaviside", "real", "conj", "no_op"]
+
+
+@pytest.mark.parametrize("name", [*EXACT, "maximum", "minimum", "mod", "clip", "where", "arctan2"])
+def test_each_step_function_on_special_values(name):
+    count = FUNCTIONS[name].arity[0]
+    arrays = [v.ravel() for v in np.meshgrid(*[SPECIAL] * count)]
+    if name == "clip":  # the order of the limits matters when they are crossed, so only pairs that are not
+        keep = ~(arrays[1] > arrays[2])
+        arrays = [v[keep] for v in arrays]
+    values = dict(zip("xyz", arrays, strict=False))
+    expression = parse_expression(f"{name}({', '.join(values)})")
+    own = {
+        "relu": lambda x: np.maximum(x, 0),
+        "heaviside": lambda x: np.heaviside(x, 1.0),
+        "no_op": np.asarray,
+    }
+    with np.errstate(all="ignore"):
+        expected = own.get(name, getattr(np, name, None))(*arrays)
+    for got in (evaluate(expression, values), evaluate_numpy(expression, values)):
+        np.testing.assert_allclose(got, expected, rtol=1e-15 if name == "arctan2" else 0, atol=0)
 
 
 PYTHON = {
