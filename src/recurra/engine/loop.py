@@ -101,7 +101,7 @@ def run_chunk(
     _count_trace()
     if plan.batched is None:
         return _chunk(plan, state, data, first, rows)
-    state_axes = {k: 0 for k in state}
+    state_axes = dict.fromkeys(state, 0)
     param_axes = {k: 0 if k in plan.batched else None for k in data.params}
     data_axes = LoopData(param_axes, None, None, None, None, None, None, None)  # type: ignore[arg-type]
     return jax.vmap(functools.partial(_chunk, plan), in_axes=(state_axes, data_axes, None, None))(

@@ -14,7 +14,7 @@ from recurra.engine.program import Program
 from recurra.engine.randomness import stream_seed
 from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, System
 from recurra.engine.wiring import Wiring, expand_edges
-from recurra.equations import FUNCTIONS, Call, Expr, Name, Number, Past, fold, functions, names, noises, pasts
+from recurra.equations import FUNCTIONS, Call, Expr, Index, Name, Number, Past, fold, functions, names, noises, pasts
 from recurra.errors import EquationError, PathError, ShapeError, TemplateError, unknown
 
 REAL_FUNCTIONS = frozenset({"real", "imag", "abs", "angle"})
@@ -341,6 +341,8 @@ def _reason_not_to_merge(node: Node) -> str:
             across = [f for f in functions(equation.expression) if not FUNCTIONS[f].elementwise]
             if across:
                 return f"{across[0]}() runs over the units of the node"
+            if has_index(equation.expression):
+                return "has an indexed variable"
     return ""
 
 
@@ -400,6 +402,11 @@ def _complex_keys(schedule: tuple, derivatives: list, wiring: Wiring, numbers: N
             if chain.source in found:
                 found |= {chain.state, chain.output}
     return frozenset(found)
+
+
+def has_index(expression: Expr) -> bool:
+    """Say whether an expression takes single entries of a variable."""
+    return fold(expression, lambda node, inner: isinstance(node, Index) or any(inner))
 
 
 def _is_complex(expression: Expr, complex_names: set[str]) -> bool:
