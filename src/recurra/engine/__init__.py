@@ -7,7 +7,7 @@ from recurra.engine.loop import trace_count
 from recurra.engine.lowering import lower
 from recurra.engine.program import Clock, Port, Program
 from recurra.engine.results import Result, Snapshot
-from recurra.engine.simulate import simulate
+from recurra.engine.run import simulate
 from recurra.engine.solvers import SOLVERS
 from recurra.engine.store import load
 

@@ -18,7 +18,7 @@ from recurra.engine.evaluation import derivatives, evaluate_system
 from recurra.engine.feeds import Feed
 from recurra.engine.program import Program
 from recurra.engine.results import Result
-from recurra.engine.simulate import Run, check_batchable, divergence, make_result
+from recurra.engine.run import Run, check_batchable, divergence, make_result
 from recurra.engine.stepping import base_drive
 from recurra.errors import CapabilityError, OptionError, unknown
 

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from recurra.engine.loop import run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
-from recurra.engine.simulate import _cast, loop_data, prepare
+from recurra.engine.run import _cast, loop_data, prepare
 from recurra.engine.solvers import ADAPTIVE, FIXED_STEP
 from recurra.errors import CapabilityError, OptionError, unknown
 

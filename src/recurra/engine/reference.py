@@ -17,7 +17,7 @@ from recurra.engine.graph import Edge, Graph, Node
 from recurra.engine.lowering import lower
 from recurra.engine.randomness import stream_seed
 from recurra.engine.results import Result
-from recurra.engine.simulate import Run, _cut, make_result, prepare
+from recurra.engine.run import Run, _cut, make_result, prepare
 from recurra.engine.solvers import TABLEAUS
 from recurra.equations import Past, evaluate_numpy, noises
 from recurra.equations import names as names_in
