@@ -23,7 +23,7 @@ from recurra.engine.stepping import Stepper, initial_state
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
 CHUNK_BYTES = 16_000_000
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 4096
 CHUNK_SECONDS = 0.1
 
 
@@ -295,8 +295,8 @@ def _run_fixed(run: Run, device: jax.Device | None, progress: bool) -> Result:
                 raise _diverged(run, before, data, pieces, done, rows)
             done += rows
             bar.update(rows * run.every)
-            if time.perf_counter() - begun < CHUNK_SECONDS:
-                size *= 8
+            # The first chunk is short, and its time may be that of the compiler; it only ever grows from there.
+            size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
     return make_result(run, state, pieces, done, {"interrupted": True} if interrupted else {})
 
