@@ -206,7 +206,7 @@ def _read_projection(
     delay = params[projection.delays]
     if uniform:
         return _row(buffer, delay.reshape(-1)[0] / dt, step, offset, on_grid)
-    if projection.delivery == "sparse":
+    if projection.columns:
         columns = tables[projection.columns]
     else:
         columns = jnp.broadcast_to(jnp.arange(buffer.shape[1], dtype=jnp.int32), delay.shape)

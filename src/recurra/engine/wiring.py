@@ -291,10 +291,12 @@ class Wiring:
             order = np.lexsort((columns, rows))
             where = np.empty(len(order), np.int64)
             where[order] = np.arange(len(order))
-            if delivery == "sparse":
-                projection = replace(projection, rows=f"{name}/rows", columns=f"{name}/columns")
-                tables[projection.rows] = rows[order].astype(np.int32)
+            if delivery in ("sparse", "gather"):
+                projection = replace(projection, columns=f"{name}/columns")
                 tables[projection.columns] = columns[order].astype(np.int32)
+            if delivery == "sparse":
+                projection = replace(projection, rows=f"{name}/rows")
+                tables[projection.rows] = rows[order].astype(np.int32)
             shape = (n_target, len(rows) // n_target) if delivery == "pairs" else (len(rows),)
             self.numbers.params[projection.weights] = weights[order].reshape(shape)
             if delay_key:
@@ -400,12 +402,14 @@ def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int
         delayed: a delay per edge; then there is no one-to-one short cut.
 
     Returns:
-        `"dense"`, `"one_to_one"`, `"pairs"` or `"sparse"`.
+        `"dense"`, `"one_to_one"`, `"gather"` (one source for each target), `"pairs"` or `"sparse"`.
     """
     count, (n_target, n_source) = len(rows), shape
     everyone = np.arange(count)
     if count == n_target == n_source and np.array_equal(rows, everyone) and np.array_equal(columns, everyone):
         return "one_to_one"
+    if count == n_target and np.array_equal(np.sort(rows), everyone) and n_target * n_source > DENSE_ALWAYS:
+        return "gather"
     repeated = len(np.unique(rows * n_source + columns)) < count
     if repeated:
         return "sparse"
