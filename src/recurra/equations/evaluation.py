@@ -68,7 +68,7 @@ def evaluate(
     Arguments:
         expression: the tree.
         values: name -> array or number, for every name that is read, `t` and noise included.
-        past: returns the value of a `Past` node.
+        past: returns the value of a `Past` node; its delay is left to this function.
 
     Returns:
         The value; its shape is that of the arrays broadcast together.
@@ -110,7 +110,7 @@ def evaluate(
                 return _apply(function.jax, function.numpy, usable)
         raise EquationError(f"{type(node).__name__} is no part of an expression")
 
-    return jnp.asarray(fold(expression, combine))
+    return jnp.asarray(fold(expression, combine, into_delays=False))
 
 
 def _look_up(node: Name, values: Mapping[str, Any]) -> Any:

@@ -141,7 +141,9 @@ def _text(node: Expr, parts: tuple[Printed, ...]) -> Printed:
         case Call(function=function):
             return f"{function}({', '.join(texts)})", _ATOM
         case Index():
-            return f"{_held(parts[0], _ATOM)}[{', '.join(texts[1:])}]", _ATOM
+            # `2[0]` reads like a slip and is refused, `(2)[0]` is not.
+            value = f"({texts[0]})" if isinstance(node.children[0], Number) else _held(parts[0], _ATOM)
+            return f"{value}[{', '.join(texts[1:])}]", _ATOM
         case Past(name=name):
             return f"past({name}, {texts[0]})", _ATOM
     raise EquationError(f"{type(node).__name__} is no part of an expression")

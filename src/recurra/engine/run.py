@@ -23,7 +23,7 @@ from recurra.engine.stepping import Stepper, initial_state
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
 CHUNK_BYTES = 16_000_000
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 4096
 CHUNK_SECONDS = 0.1
 
 
@@ -239,11 +239,11 @@ def _loop_plan(
         FeedInfo(f.key, f.series, np.array_equal(f.index, np.arange(shape_of[f.key][0]))) for f in feeds
     )
     runs = len(next(iter(numbers.values()))) if numbers else 1
-    row = 8 * runs * max(1, sum(len(labels) for labels in recording.labels.values()))
+    row = 8 * runs * max(1, sum(len(units) for units in recording.units))
     row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
-    return LoopPlan(stepper, recording.channels, infos, every, capacity, batched)
+    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
 
 
 def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
@@ -253,7 +253,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
         tables=run.program.tables,  # type: ignore[arg-type]
         rows=tuple(_cast(f.chunk(first, length), run.precision) for f in run.feeds),  # type: ignore[arg-type]
         indices=tuple(f.index for f in run.feeds),  # type: ignore[arg-type]
-        picks=tuple(tuple(run.recording.picks[c.name]) for c in run.recording.channels),  # type: ignore[arg-type]
+        units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
         seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
@@ -292,14 +292,13 @@ def _run_fixed(run: Run, device: jax.Device | None, progress: bool) -> Result:
             pieces.append(tuple(_rows(b, rows, run) for b in buffers))
             if not run.batch and not _finite(state):
                 bar.close()
-                partial = _result(run, before, pieces[:-1], done, {"diverged": True})
-                raise _diverged(run, before, data, first, rows * run.every, partial)
+                raise _diverged(run, before, data, pieces, done, rows)
             done += rows
             bar.update(rows * run.every)
-            if time.perf_counter() - begun < CHUNK_SECONDS:
-                size *= 8
+            # The first chunk is short, and its time may be that of the compiler; it only ever grows from there.
+            size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
-    return _result(run, state, pieces, done, {"interrupted": True} if interrupted else {})
+    return make_result(run, state, pieces, done, {"interrupted": True} if interrupted else {})
 
 
 def _initial(run: Run) -> dict[str, np.ndarray]:
@@ -319,19 +318,19 @@ def _finite(state: Mapping[str, jax.Array]) -> bool:
     return all(bool(np.isfinite(np.asarray(value)).all()) for value in state.values())
 
 
-def _result(run: Run, state: Mapping, pieces: list, rows: int, extra: dict) -> Result:
-    joined = [np.concatenate(parts, axis=-2) for parts in zip(*pieces, strict=True)] if pieces else []
-    if not joined:
-        joined = [np.zeros((0, len(run.recording.labels[c.name]))) for c in run.recording.channels]
-    data = {c.name: values for c, values in zip(run.recording.channels, joined, strict=True)}
+def make_result(run: Run, state: Mapping, pieces: list, rows: int, extra: dict) -> Result:
+    """Join what the chunks recorded; the result holds the first `rows` rows of it."""
+    if pieces:
+        tracks = [np.concatenate(parts, axis=-2)[..., :rows, :] for parts in zip(*pieces, strict=True)]
+    else:
+        tracks = [np.zeros((0, len(units))) for units in run.recording.units]
     steps = np.arange(rows) * run.every + run.start.step
+    start = run.start
     final = Snapshot(
-        {k: np.asarray(v) for k, v in state.items()},
-        run.start.step + rows * run.every,
-        run.start.t0,
-        run.start.dt,
+        {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
     )
-    return Result(run.start.t0 + steps * run.start.dt, data, run.recording.labels, final, provenance(run) | extra)
+    meta = provenance(run) | extra
+    return Result(start.t0 + steps * start.dt, run.recording.named(tracks), run.recording.labels, final, meta)
 
 
 def provenance(run: Run) -> dict[str, object]:
@@ -350,12 +349,15 @@ def provenance(run: Run) -> dict[str, object]:
     }
 
 
-def _diverged(
-    run: Run, before: Mapping, data: LoopData, first: int, steps: int, partial: Result
-) -> DivergenceError:
+def _diverged(run: Run, before: Mapping, data: LoopData, pieces: list, done: int, rows: int) -> DivergenceError:
     """Step through the chunk again to name the variable, the unit and the step."""
-    done, state = find_divergence(run.plan, before, data, np.int32(run.start.step + first), np.int32(steps))
-    step = run.start.step + first + int(done)
+    first = done * run.every
+    went, state = find_divergence(
+        run.plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
+    )
+    fine = done + (int(went) - 1) // run.every + 1
+    partial = make_result(run, before, pieces, fine, {"diverged": True})
+    step = run.start.step + first + int(went)
     return divergence(run, {k: np.asarray(v) for k, v in state.items()}, step, partial)
 
 
