@@ -1,7 +1,7 @@
 """Facts about published models that hold for whoever implements them: equilibria, periods, amplitudes.
 
 The numbers were derived independently (root finding, DOP853 with a relative tolerance of 1e-11), and are
-checked twice where that is cheap: against the library, and against the hand-written fields of `circuit_oracles`.
+checked twice where that is cheap: against the library and against the hand-written `circuit_oracles`.
 """
 
 from __future__ import annotations
