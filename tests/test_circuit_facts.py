@@ -248,7 +248,7 @@ def test_08_equilibria_of_the_qif_population(r, v, eigenvalues):
 
 @pytest.mark.parametrize(("eta", "r"), [(-3.136134, 0.162570), (-5.743527, 0.753922)])
 def test_09_folds_of_the_qif_population(eta, r):
-    v = -1 / (2 * np.pi**2 * r)
+    v = -1 / (2 * np.pi * r)
     circuit = load(f"{MASSES}.qif.qif", p__qif_op__eta=eta)
     field, y, index = field_of(circuit)
     y[index["p/qif_op/r"]], y[index["p/qif_op/v"]] = r, v
@@ -416,13 +416,14 @@ PC = ["pc/rpo_e_in/v", "pc/rpo_i/v"]
 
 
 def test_18_the_alpha_rhythm_of_the_jansen_rit_column():
-    frame = accurate_run(load(f"{MASSES}.jansenrit.JRC"), 4.0, 1e-3, PC)
+    frame = accurate_run(load(f"{MASSES}.jansenrit.JRC"), 8.0, 1e-3, PC)
     v = 1e3 * frame.to_numpy().sum(1)
     close(v[[10, 50, 100]], [1.823763, 9.797499, 6.973829], 1e-6)
-    late = v[2000:]
-    rises = crossings(frame.index.to_numpy()[2000:], late)
-    close(1 / np.mean(np.diff(rises)), 10.93608, 1e-3)
-    close([late.min(), late.max()], [6.0576, 9.0713], 2e-3)
+    close([v[2000:4000].min(), v[2000:4000].max()], [6.0576, 9.0713], 2e-3)
+    # the cycle is reached slowly: 10.936 Hz is a mean over the third and fourth second, 10.93803 Hz the limit
+    time = frame.index.to_numpy()
+    close(1 / np.mean(np.diff(crossings(time[7000:], v[7000:]))), 10.93803, 3e-4)
+    close([v[7000:].min(), v[7000:].max()], [6.08825, 9.03439], 2e-3)
 
 
 def test_18_the_focus_of_the_jansen_rit_column():

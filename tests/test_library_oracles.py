@@ -326,7 +326,11 @@ def test_the_interictal_state_of_the_epileptor():
     roots = np.roots([1.0, 2.0, 4.0, -4 * x0 - 4.1])
     x1 = roots[np.isreal(roots)].real[0]
     point = {"p/epileptor_op/x1": x1, "p/epileptor_op/y1": 1 - 5 * x1**2, "p/epileptor_op/z": 4 * (x1 - x0)}
-    circuit = load(f"{MASSES}.epileptor.epileptor", p__epileptor_op__x0=x0, p__epileptor_op__g=100 * x1)
+    start = {"x0": x0, "g": 100 * x1, "x2": -1.0}
+    circuit = load(
+        f"{MASSES}.epileptor.epileptor",
+        **{f"p__epileptor_op__{name}": value for name, value in start.items()},
+    )
     assert eigenvalues_at(circuit, point)[0].real < 0
 
 
