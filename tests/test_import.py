@@ -34,12 +34,12 @@ def fresh(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fresh")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
     environment |= {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
-    run = subprocess.run(
-        [sys.executable, "-c", PROBE], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", PROBE]
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     seconds, heavy, changed, x64 = json.loads(run.stdout)
-    return {"seconds": seconds, "heavy": heavy, "changed": changed, "x64": x64, "files": list(folder.iterdir())}
+    files = list(folder.iterdir())
+    return {"seconds": seconds, "heavy": heavy, "changed": changed, "x64": x64, "files": files}
 
 
 def test_import_takes_less_than_a_second_of_processor_time(fresh):
