@@ -1,0 +1,140 @@
+"""Evaluate a system at one moment: all its variables, and the derivatives of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array
+
+from recurra.engine.delays import DelayPlan, delayed_key
+from recurra.engine.delivery import deliver, deliver_entries
+from recurra.engine.system import Assign, Chain, Collect, System
+from recurra.equations import Past, evaluate
+
+Values = dict[str, Array]
+
+
+def evaluate_system(
+    system: System,
+    t: Array,
+    state: Mapping[str, Array],
+    params: Mapping[str, Array],
+    tables: Mapping[str, Array],
+    drive: Mapping[str, Array],
+    delayed: Mapping[str, Array],
+    plan: DelayPlan,
+    incoming: Mapping[int, Array] | None = None,
+) -> tuple[Values, dict[int, Array]]:
+    """Compute every variable of the system.
+
+    Arguments:
+        t: time.
+        state: one array per state variable.
+        params, tables: the numbers of the program.
+        drive: storage key of an input -> what the user feeds into all its units, in place of its default.
+        delayed: what delays and noise give at this moment, by key.
+        plan: how delayed projections are read.
+        incoming: what the projections bring, where that is held fixed instead of computed.
+
+    Returns:
+        The value of every storage key, and what each projection brought.
+    """
+    values: Values = {**params, **state, **delayed}
+    for chain in system.chains:
+        values[chain.output] = state[chain.state][-1]
+    brought: dict[int, Array] = {}
+    for item in system.schedule:
+        if isinstance(item, Assign):
+            result = _assigned(item, values, t)
+        else:
+            result = _collected(item, system, values, params, tables, drive, plan, incoming, brought)
+        values[item.target] = jnp.broadcast_to(result, system.shape_of[item.target])
+    return values, brought
+
+
+def derivatives(system: System, t: Array, values: Values, tables: Mapping[str, Array]) -> Values:
+    """Return the time derivative of every state variable, given all variables."""
+    found = {}
+    for item in system.derivatives:
+        dtype = values[item.target].dtype
+        found[item.target] = _shaped(_assigned(item, values, t), system.shape_of[item.target], dtype)
+    for chain in system.chains:
+        z = values[chain.state]
+        before = jnp.concatenate([chain_source(chain, values, tables)[None].astype(z.dtype), z[:-1]])
+        found[chain.state] = chain_rate(chain, values) * (before - z)
+    return found
+
+
+def chain_rate(chain: Chain, values: Mapping[str, Array]) -> Array:
+    """Return the rate of every chain, `(1, chains)`: number of stages by total delay."""
+    return (chain.order / values[chain.delays])[None]
+
+
+def chain_source(chain: Chain, values: Mapping[str, Array], tables: Mapping[str, Array]) -> Array:
+    """Return what enters each chain."""
+    source = values[chain.source]
+    return source[tables[chain.columns]] if chain.columns else source
+
+
+def _assigned(item: Assign, values: Mapping[str, Array], t: Array) -> Array:
+    local: dict[str, Array] = {name: values[key] for name, key in item.names}
+    local["t"] = t
+    if not item.pasts:
+        return evaluate(item.expression, local)
+    reads = dict(item.pasts)
+
+    def past(node: Past) -> Array:
+        return values[reads[node]]
+
+    return evaluate(item.expression, local, past)
+
+
+def _collected(
+    item: Collect,
+    system: System,
+    values: Values,
+    params: Mapping[str, Array],
+    tables: Mapping[str, Array],
+    drive: Mapping[str, Array],
+    plan: DelayPlan,
+    incoming: Mapping[int, Array] | None,
+    brought: dict[int, Array],
+) -> Array:
+    terms = []
+    if item.target in drive:
+        terms.append((drive[item.target], None))
+    elif item.base == "open":
+        terms.append((params[item.target], None))
+    elif item.base == "mixed":
+        terms.append((jnp.where(tables[f"{item.target}/open"], params[item.target], 0), None))
+    terms += [(values[key], None) for key in item.signals]
+    for index in item.projections:
+        projection = system.projections[index]
+        if incoming is not None:
+            brought[index] = incoming[index]
+        elif projection.ring < 0:
+            brought[index] = deliver(projection, values[projection.source], params, tables)
+        else:
+            carry = deliver if plan.uniform[index] else deliver_entries
+            brought[index] = carry(projection, values[delayed_key(index)], params, tables)
+        terms.append((brought[index], projection.target_slice))
+    return _sum(terms, system.shape_of[item.target])
+
+
+def _sum(terms: list, shape: tuple[int, ...]) -> Array:
+    total = None
+    for term, target_slice in terms:
+        if target_slice is not None and target_slice != (0, shape[0]):
+            total = jnp.zeros(shape, term.dtype) if total is None else jnp.broadcast_to(total, shape)
+            total = total.at[slice(*target_slice)].add(term)
+        else:
+            total = term if total is None else total + term
+    return total  # type: ignore[return-value]
+
+
+def _shaped(value: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    # An equation like x' = -1 gives a plain number; a complex parameter never reaches a real state (lowering sees
+    # to that), so the cast only lifts real values into complex states.
+    return jnp.broadcast_to(jnp.asarray(value, dtype), shape)

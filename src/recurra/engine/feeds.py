@@ -1,0 +1,101 @@
+"""What the user feeds into inputs during a run: constants and time series, on the grid of the run.
+
+Sample k holds at `t0 + k*dt`; between samples a series is interpolated linearly, after its last sample it keeps it. The
+same for every solver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recurra.engine.program import Program
+from recurra.errors import PathError, ShapeError, unknown
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Drive units `index` of the input `key` with `rows`: one row for a constant, one per step for a series."""
+
+    key: str
+    index: np.ndarray
+    rows: np.ndarray
+    series: bool
+
+    def chunk(self, start: int, length: int) -> np.ndarray:
+        """Return `length` rows from step `start` on, the last row repeated where the series ends."""
+        if not self.series:
+            return self.rows
+        part = self.rows[start : start + length]
+        if len(part) == length:
+            return part
+        tail = self.rows[-1:] if len(part) == 0 else part[-1:]
+        return np.concatenate([part, np.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
+
+
+def make_feeds(program: Program, inputs: Mapping[str, object] | None, steps: int) -> tuple[Feed, ...]:
+    """Check the user's inputs and sort them by the array they drive.
+
+    Arguments:
+        inputs: path -> a number, `(steps,)`, `(steps, 1)` or `(steps, units)`; `steps + 1` rows are taken too, for a
+            series that holds its end point.
+        steps: number of steps of the run.
+
+    Raises:
+        PathError: the path is no input.
+        ShapeError: wrong shape, wrong number of samples, or values that are not finite numbers.
+    """
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise ShapeError(f"inputs: expected a dict of path -> values, got {type(inputs).__name__}.")
+    found: dict[tuple[str, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
+    taken: dict[str, dict[int, str]] = {}
+    for path, value in (inputs or {}).items():
+        targets = program.layout.resolve(path)
+        for target in targets:
+            if target.kind != "input":
+                ports = list(program.inputs)
+                raise PathError(f"inputs: {path!r} is of kind {target.kind}. " + unknown("input", path, ports))
+        rows, series = _rows(path, value, sum(t.size for t in targets), steps)
+        start = 0
+        for target in targets:
+            units = np.arange(program.system.shape_of[target.key][0])[target.index]  # type: ignore[index]
+            for unit in units:
+                if int(unit) in taken.setdefault(target.key, {}):
+                    raise PathError(f"inputs: {path!r} and {taken[target.key][int(unit)]!r} drive the same unit.")
+                taken[target.key][int(unit)] = path
+            part = rows if rows.shape[1] == 1 else rows[:, start : start + target.size]
+            part = np.broadcast_to(part, (len(part), target.size))
+            found.setdefault((target.key, series), []).append((units, part))
+            start += target.size
+    feeds = []
+    for (key, series), parts in found.items():
+        length = min(len(rows) for _, rows in parts)
+        merged = np.concatenate([rows[:length] for _, rows in parts], axis=1)
+        feeds.append(Feed(key, np.concatenate([u for u, _ in parts]).astype(np.int32), merged, series))
+    return tuple(feeds)
+
+
+def _rows(path: str, value: object, units: int, steps: int) -> tuple[np.ndarray, bool]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "bifc":
+        raise ShapeError(f"inputs: {path!r} must be numbers, got {type(value).__name__} of type {array.dtype}.")
+    if not np.all(np.isfinite(array)):
+        raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
+                         f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
+    array = array.astype(complex if array.dtype.kind == "c" else float)
+    if array.ndim == 0:
+        return array.reshape(1, 1), False
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or array.shape[1] not in (1, units):
+        raise ShapeError(
+            f"inputs: {path!r} has shape {np.shape(value)}, expected a number, ({steps},) or ({steps}, {units})."
+        )
+    if len(array) not in (steps, steps + 1):
+        hint = "too short" if len(array) < steps else "too long"
+        raise ShapeError(
+            f"inputs: {path!r} is {hint}: it has {len(array)} samples, the run has {steps} steps. Sample it at dt."
+        )
+    return array, True

@@ -1,0 +1,188 @@
+"""Where the numbers of a path live: `node/operator/variable` and `source->target/weight` to storage key and index.
+
+Nodes with equal equations share arrays, so a path addresses a slice of an array. `all` in the place of a node (or of a
+circuit that holds nodes) addresses every match.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from recurra.errors import PathError, unknown
+
+_UNIT = re.compile(r"^(?P<path>.*)\[(?P<unit>\d+)\]$")
+
+
+@dataclass(frozen=True)
+class VariableInfo:
+    """Describe one variable of a group: its kind, its unit and the storage key of its array."""
+
+    kind: str
+    unit: str
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class NodePlace:
+    """Say where a node sits: which group, which of its units, and how its operators are called."""
+
+    group: int
+    start: int
+    stop: int
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EdgePlace:
+    """Say where an edge's weight and delay sit; an empty key means that the edge has none."""
+
+    weight_key: str
+    weight_index: object
+    delay_key: str
+    delay_index: object
+
+
+@dataclass(frozen=True)
+class Target:
+    """One match of a path: the array it lives in and the place there.
+
+    Arguments:
+        path: the full path, without wildcards.
+        key: storage key of the array.
+        kind: `"state"`, `"algebraic"`, `"parameter"`, `"input"`, `"weight"` or `"delay"`.
+        index: what selects the units in the array.
+        size: number of units selected.
+        unit: the unit's label, for people.
+    """
+
+    path: str
+    key: str
+    kind: str
+    index: object
+    size: int
+    unit: str = ""
+
+
+class Layout:
+    """Resolve paths to places; made once when a graph is lowered and never changed."""
+
+    def __init__(
+        self,
+        nodes: dict[str, NodePlace],
+        groups: list[tuple[dict[str, VariableInfo], ...]],
+        edges: dict[str, EdgePlace],
+    ):
+        self.nodes, self.groups, self.edges = nodes, groups, edges
+
+    def resolve(self, path: str) -> list[Target]:
+        """Return every place that `path` addresses, in the order of the nodes.
+
+        Raises:
+            PathError: nothing matches; the message holds near names.
+        """
+        if not isinstance(path, str):
+            raise PathError(f"a path is a text like 'node/operator/variable', got {type(path).__name__}.")
+        unit = _UNIT.match(path)
+        if unit:
+            return [self._one_unit(t, int(unit["unit"]), path) for t in self.resolve(unit["path"])]
+        head, _, last = path.rpartition("/")
+        if last in ("weight", "delay") and head in self.edges:
+            return [self._edge_target(path, head, last)]
+        if path.count("/") < 2:
+            raise PathError(
+                f"{path!r} is no full path: write 'node/operator/variable' ('all' as node for every node)."
+                f" {unknown('path', path, self.names())}"
+            )
+        node, operator, variable = path.rsplit("/", 2)
+        targets = [
+            t
+            for label in self._matching(node)
+            if (t := self._variable(label, operator, variable)) is not None
+        ]
+        if not targets:
+            raise PathError(self._explain_miss(path, node, operator, variable))
+        return targets
+
+    def one(self, path: str) -> Target:
+        """Return the single place of a path that may not address several nodes."""
+        targets = self.resolve(path)
+        if len(targets) > 1:
+            raise PathError(
+                f"{path!r} addresses {len(targets)} nodes, one was expected: name it, e.g. {targets[0].path!r}."
+            )
+        return targets[0]
+
+    def names(self, kinds: tuple[str, ...] = ("state", "algebraic", "parameter", "input")) -> list[str]:
+        """List the full paths of all variables of the given kinds."""
+        return [t.path for t in self.targets(kinds)]
+
+    def targets(self, kinds: tuple[str, ...]) -> Iterator[Target]:
+        """Yield every variable of the given kinds, node by node."""
+        for label, place in self.nodes.items():
+            for name, variables in zip(place.operators, self.groups[place.group], strict=True):
+                for variable, info in variables.items():
+                    if info.kind in kinds:
+                        yield self._target(f"{label}/{name}/{variable}", place, info)
+
+    def _matching(self, node: str) -> list[str]:
+        if node in self.nodes:
+            return [node]
+        if "all" not in node.split("/"):
+            return []
+        parts = [".+?" if p == "all" else re.escape(p) for p in node.split("/")]
+        pattern = re.compile("/".join(parts))
+        # An edge's own node is addressed by its full label only: `all` means the nodes a user named.
+        return [label for label in self.nodes if "->" not in label and pattern.fullmatch(label)]
+
+    def _variable(self, label: str, operator: str, variable: str) -> Target | None:
+        place = self.nodes[label]
+        if operator not in place.operators:
+            return None
+        info = self.groups[place.group][place.operators.index(operator)].get(variable)
+        return None if info is None else self._target(f"{label}/{operator}/{variable}", place, info)
+
+    @staticmethod
+    def _target(path: str, place: NodePlace, info: VariableInfo) -> Target:
+        if info.size:  # a variable with a size of its own, in a group of one node
+            return Target(path, info.key, info.kind, slice(0, info.size), info.size, info.unit)
+        size = place.stop - place.start
+        return Target(path, info.key, info.kind, slice(place.start, place.stop), size, info.unit)
+
+    @staticmethod
+    def _one_unit(target: Target, unit: int, path: str) -> Target:
+        if unit >= target.size:
+            raise PathError(f"{path!r}: {target.path!r} has {target.size} units, counted from 0.")
+        index = target.index
+        if isinstance(index, slice):
+            index = slice(index.start + unit, index.start + unit + 1)
+        return Target(f"{target.path}[{unit}]", target.key, target.kind, index, 1, target.unit)
+
+    def _edge_target(self, path: str, label: str, what: str) -> Target:
+        place = self.edges[label]
+        key, index = (
+            (place.weight_key, place.weight_index) if what == "weight" else (place.delay_key, place.delay_index)
+        )
+        if not key:
+            raise PathError(f"{path!r}: this edge has no {what}; give it one in its definition.")
+        return Target(path, key, what, index, _count(index))
+
+    def _explain_miss(self, path: str, node: str, operator: str, variable: str) -> str:
+        labels = self._matching(node)
+        if not labels:
+            return f"{path!r}: " + unknown("node", node, [n for n in self.nodes if "->" not in n] or self.nodes)
+        place = self.nodes[labels[0]]
+        if operator not in place.operators:
+            return f"{path!r}: " + unknown("operator", operator, place.operators)
+        variables = self.groups[place.group][place.operators.index(operator)]
+        return f"{path!r}: " + unknown("variable", variable, variables)
+
+
+def _count(index: object) -> int:
+    if isinstance(index, tuple):
+        return max(_count(i) for i in index)
+    return 1 if np.isscalar(index) else int(np.size(np.asarray(index)))

@@ -1,0 +1,237 @@
+"""The time loop: the only place where compiled code runs over time.
+
+`run_chunk` advances up to a chunk of rows with a number of rows that is not known when it is compiled, so no duration
+compiles anything anew. `run_scan` has a fixed length and can be differentiated.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from recurra.engine.program import Clock
+from recurra.engine.randomness import seed_key
+from recurra.engine.recording import Channel
+from recurra.engine.stepping import Stepper, base_drive
+
+_traces = 0
+
+
+def trace_count() -> int:
+    """Return how often a time loop has been traced for compilation in this process.
+
+    Changing a parameter, a weight, an input or a seed leaves it as it is.
+
+    >>> trace_count() >= 0
+    True
+    """
+    return _traces
+
+
+@dataclass(frozen=True)
+class FeedInfo:
+    """The static part of a feed: the input it drives, whether it changes with time, whether it drives all units."""
+
+    key: str
+    series: bool
+    whole: bool
+
+
+@dataclass(frozen=True)
+class LoopPlan:
+    """Hold everything static about a run.
+
+    Arguments:
+        stepper: the step.
+        channels: what is recorded.
+        feeds: what is driven.
+        every: steps from one recorded row to the next.
+        capacity: rows a chunk can hold.
+        batched: keys of the parameters and states that have a leading batch axis; `None` outside of batches.
+    """
+
+    stepper: Stepper
+    channels: tuple[Channel, ...]
+    feeds: tuple[FeedInfo, ...]
+    every: int
+    capacity: int
+    batched: frozenset[str] | None = None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LoopData:
+    """Hold everything a run computes with: numbers, traced, so that none of them compiles anything anew.
+
+    Arguments:
+        params, tables: the numbers of the program.
+        rows: for each feed its samples, from the chunk's first step on.
+        indices: for each feed the units it drives.
+        picks: for each channel the units of each piece.
+        t0, dt: start and step.
+        seed: seed of all noise, an integer or a key.
+    """
+
+    params: Mapping[str, Array]
+    tables: Mapping[str, Array]
+    rows: tuple[Array, ...]
+    indices: tuple[Array, ...]
+    picks: tuple[tuple[Array, ...], ...]
+    t0: Array
+    dt: Array
+    seed: Array
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run_chunk(
+    plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
+) -> tuple[dict[str, Array], tuple[Array, ...]]:
+    """Advance by `rows` rows of `plan.every` steps from step `first` on.
+
+    Returns:
+        The state after the last step, and one buffer `(capacity, units)` for each channel, of which the first `rows`
+        rows are filled; with a leading batch axis in a batch.
+    """
+    _count_trace()
+    if plan.batched is None:
+        return _chunk(plan, state, data, first, rows)
+    state_axes = {k: 0 for k in state}
+    param_axes = {k: 0 if k in plan.batched else None for k in data.params}
+    data_axes = LoopData(param_axes, None, None, None, None, None, None, None)  # type: ignore[arg-type]
+    return jax.vmap(functools.partial(_chunk, plan), in_axes=(state_axes, data_axes, None, None))(
+        state, data, first, rows
+    )
+
+
+def _chunk(
+    plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
+) -> tuple[dict[str, Array], tuple[Array, ...]]:
+    row = _row_function(plan, data, first)
+    buffers = tuple(
+        jnp.zeros((plan.capacity, _width(picks)), _dtype(channel, data))
+        for channel, picks in zip(plan.channels, data.picks, strict=True)
+    )
+
+    def body(carry: tuple) -> tuple:
+        j, state, buffers = carry
+        state, recorded = row(state, j)
+        buffers = tuple(
+            lax.dynamic_update_index_in_dim(b, r.astype(b.dtype), j, 0)
+            for b, r in zip(buffers, recorded, strict=True)
+        )
+        return j + 1, state, buffers
+
+    start = (jnp.zeros((), jnp.int32), dict(state), buffers)
+    _, state, buffers = lax.while_loop(lambda carry: carry[0] < rows, body, start)
+    return state, buffers
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def run_scan(
+    plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: int
+) -> tuple[dict[str, Array], tuple[Array, ...]]:
+    """Do what `run_chunk` does, with a fixed number of rows, in a form that reverse mode can go back through."""
+    _count_trace()
+    row = _row_function(plan, data, first)
+    return lax.scan(row, dict(state), jnp.arange(rows, dtype=jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def find_divergence(
+    plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, steps: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Step until something is not finite; return the number of steps done and the state after them."""
+    one = _step_function(plan, data, first)
+
+    def fine(carry: tuple) -> Array:
+        j, state = carry
+        finite = [jnp.all(jnp.isfinite(value)) for value in state.values()]
+        return (j < steps) & functools.reduce(jnp.logical_and, finite)
+
+    return lax.while_loop(fine, lambda c: (c[0] + 1, one(c[1], c[0])), (jnp.zeros((), jnp.int32), dict(state)))
+
+
+def _count_trace() -> None:
+    # Counts compilations for tests and users; nothing reads it to compute anything.
+    global _traces
+    _traces += 1
+
+
+def _context(plan: LoopPlan, data: LoopData, first: Array):
+    """Prepare what is needed at step j of the chunk: the clock, the drive and the noise."""
+    stepper = plan.stepper
+    streams = stepper.streams(seed_key(data.seed), data.tables) if stepper.system.noises else {}
+    bases = {f.key: base_drive(stepper.system, f.key, data.params, data.tables) for f in plan.feeds}
+
+    def at(j: Array):
+        k = first + j
+        clock = Clock(k, data.t0 + k.astype(data.dt.dtype) * data.dt, data.dt)
+
+        def drive(offset: float) -> dict[str, Array]:
+            found: dict[str, Array] = {}
+            for feed, rows, index in zip(plan.feeds, data.rows, data.indices, strict=True):
+                row = _sample(rows, j, offset) if feed.series else rows[0]
+                base = found.get(feed.key, bases[feed.key])
+                dtype = jnp.result_type(row, base)
+                found[feed.key] = row if feed.whole else base.astype(dtype).at[index].set(row.astype(dtype))
+            return found
+
+        return clock, drive, stepper.noise(streams, clock)
+
+    return at
+
+
+def _sample(rows: Array, j: Array, offset: float) -> Array:
+    now = lax.dynamic_index_in_dim(rows, j, 0, keepdims=False)
+    if offset == 0:
+        return now
+    after = lax.dynamic_index_in_dim(rows, j + 1, 0, keepdims=False)
+    return after if offset == 1 else now + offset * (after - now)
+
+
+def _step_function(plan: LoopPlan, data: LoopData, first: Array):
+    at = _context(plan, data, first)
+
+    def one(state: dict, j: Array) -> dict:
+        clock, drive, noise = at(j)
+        return plan.stepper.advance(clock, state, data.params, data.tables, drive, noise)
+
+    return one
+
+
+def _row_function(plan: LoopPlan, data: LoopData, first: Array):
+    """Make the function that records a row and advances to the next."""
+    at, one = _context(plan, data, first), _step_function(plan, data, first)
+
+    def row(state: dict, j: Array) -> tuple[dict, tuple[Array, ...]]:
+        begin = j * plan.every
+        clock, drive, noise = at(begin)
+        values = plan.stepper.values(clock, state, data.params, data.tables, drive, noise)
+        recorded = tuple(_pick(c, p, values) for c, p in zip(plan.channels, data.picks, strict=True))
+        if plan.every == 1:
+            return one(state, begin), recorded
+        return lax.fori_loop(0, plan.every, lambda i, s: one(s, begin + i), state), recorded
+
+    return row
+
+
+def _pick(channel: Channel, picks: tuple[Array, ...], values: Mapping[str, Array]) -> Array:
+    parts = [
+        values[key] if whole else values[key][pick]
+        for key, whole, pick in zip(channel.keys, channel.whole, picks, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
+def _width(picks: tuple[Array, ...]) -> int:
+    return sum(pick.shape[0] for pick in picks)
+
+
+def _dtype(channel: Channel, data: LoopData) -> jnp.dtype:
+    return jnp.result_type(data.dt.dtype, jnp.complex64) if channel.is_complex else data.dt.dtype

@@ -1,0 +1,399 @@
+"""Turn a graph of nodes and edges into a Program: merge equal nodes, order the equations, lay out the numbers."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from recurra.engine.graph import Graph, Node, Operator, Variable
+from recurra.engine.layout import EdgePlace, Layout, NodePlace, VariableInfo
+from recurra.engine.program import Program
+from recurra.engine.randomness import stream_seed
+from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, System
+from recurra.engine.wiring import Wiring, expand_edges
+from recurra.equations import FUNCTIONS, functions, is_complex, names, noises, pasts
+from recurra.errors import EquationError, PathError, ShapeError, TemplateError, unknown
+
+CONSTANTS = frozenset({"t", "pi"})
+
+
+def lower(graph: Graph) -> Program:
+    """Lower a graph of equation nodes to a :class:`Program`.
+
+    Nodes with equal equations share one array per variable, so the compiled code does not grow with the number of
+    nodes or edges.
+
+    Arguments:
+        graph: nodes, edges and their numbers.
+
+    Returns:
+        The program: its structure static, its numbers editable by path.
+
+    Raises:
+        EquationError: a name in an equation is not declared.
+        PathError: an edge or a value names a variable that does not exist.
+        TemplateError: operators or algebraic variables depend on each other in a circle.
+        ShapeError: an array has the wrong number of entries.
+    """
+    if not graph.nodes:
+        raise TemplateError(f"network {graph.name!r} has no node: add at least one.")
+    nodes, wires = expand_edges(graph)
+    split: frozenset[str] = frozenset()
+    while True:
+        lowering = _Lowering(nodes, split)
+        lowering.wire(wires)
+        try:
+            return lowering.program(graph)
+        except graphlib.CycleError as error:
+            split = lowering.unmerge_cycle(error.args[1], split)
+
+
+@dataclass
+class Group:
+    """Collect the nodes that share equations, while lowering."""
+
+    label: str
+    operators: tuple[tuple[str, Operator], ...]
+    members: list[str]
+    sizes: list[int]
+    note: str = ""
+
+    @property
+    def units(self) -> int:
+        return sum(self.sizes)
+
+    def key(self, operator: str, variable: str) -> str:
+        return f"{self.label}/{operator}/{variable}"
+
+
+@dataclass
+class Numbers:
+    """Gather the arrays of the program while lowering."""
+
+    params: dict[str, np.ndarray] = field(default_factory=dict)
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+    tables: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class _Lowering:
+    def __init__(self, nodes: Mapping[str, Node], split: frozenset[str]):
+        self.nodes = nodes
+        self.groups = group_nodes(nodes, split)
+        self.numbers = Numbers()
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        places: dict[str, NodePlace] = {}
+        for i, group in enumerate(self.groups):
+            start = 0
+            for member, size in zip(group.members, group.sizes, strict=True):
+                places[member] = NodePlace(i, start, start + size, tuple(nodes[member].operators))
+                start += size
+        self.edges: dict[str, EdgePlace] = {}
+        self.layout = Layout(places, [self._declare(group) for group in self.groups], self.edges)
+        self.wiring = Wiring(self.layout, self.shapes, self.numbers, self.edges)
+
+    def wire(self, wires: list) -> None:
+        self.wiring.build(wires)
+
+    def _declare(self, group: Group) -> tuple[dict[str, VariableInfo], ...]:
+        """Lay out the variables of a group: one array each, with the numbers of every member."""
+        infos = []
+        for position, (name, operator) in enumerate(group.operators):
+            described = {}
+            for variable, declared in operator.variables.items():
+                key = group.key(name, variable)
+                shape = _own_shape(declared, group)
+                self.shapes[key] = shape or (group.units,)
+                if declared.kind != "algebraic":
+                    store = self.numbers.state if declared.kind == "state" else self.numbers.params
+                    store[key] = self._values(group, position, variable, declared, self.shapes[key])
+                described[variable] = VariableInfo(
+                    declared.kind, declared.unit, key, shape[0] if shape else 0
+                )
+            infos.append(described)
+        return tuple(infos)
+
+    def _values(
+        self, group: Group, position: int, variable: str, declared: Variable, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        given = []
+        for member in group.members:
+            node = self.nodes[member]
+            operator = tuple(node.operators)[position]
+            # Members of a group have equal equations, but each brings its own defaults.
+            default = node.operators[operator].variables[variable].value
+            given.append(node.values.get(f"{operator}/{variable}", default))
+        if len(given) == group.units and all(np.ndim(v) == 0 for v in given) and len(shape) == 1:
+            return _numeric(np.array(given)) if shape == (group.units,) else _fill(given[0], shape)
+        if shape != (group.units,):
+            return _broadcast(given[0], shape, f"{group.members[0]}/{variable}")
+        parts = [
+            _broadcast(v, (size,), f"{member}/{tuple(self.nodes[member].operators)[position]}/{variable}")
+            for v, size, member in zip(given, group.sizes, group.members, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    def unmerge_cycle(self, cycle: list[str], split: frozenset[str]) -> frozenset[str]:
+        """Find the nodes whose merging made a circle of algebraic variables; an honest circle is an error."""
+        involved = {key.rsplit("/", 2)[0] for key in cycle}
+        merged = [m for g in self.groups if g.label in involved and len(g.members) > 1 for m in g.members]
+        if not merged:
+            raise TemplateError(
+                "algebraic variables depend on each other in a circle: "
+                + " -> ".join(reversed(cycle))
+                + ". Break it with a differential equation, or a delay on one of the edges."
+            )
+        return split | frozenset(merged)
+
+    def program(self, graph: Graph) -> Program:
+        """Order the equations and put everything together."""
+        items: dict[str, Assign | Collect] = {}
+        derivatives: list[Assign] = []
+        rings: list[Ring] = list(self.wiring.rings)
+        past_reads: list[PastRead] = []
+        noise: list[Noise] = []
+        for group in self.groups:
+            body = _GroupBody(group, self, rings, past_reads, noise)
+            items.update(body.inputs())
+            for assign, derivative in body.equations():
+                if derivative:
+                    derivatives.append(assign)
+                else:
+                    items[assign.target] = assign
+        order = graphlib.TopologicalSorter(
+            {key: [d for d in self._reads(item) if d in items] for key, item in items.items()}
+        ).static_order()
+        schedule = tuple(items[key] for key in order)
+        complex_keys = _complex_keys(schedule, derivatives, self.wiring, self.numbers)
+        for key in complex_keys & self.numbers.state.keys():
+            self.numbers.state[key] = self.numbers.state[key].astype(np.complex128)
+        system = System(
+            groups=tuple(GroupInfo(g.label, g.units, len(g.members), g.note) for g in self.groups),
+            schedule=schedule,
+            derivatives=tuple(derivatives),
+            projections=tuple(self.wiring.projections),
+            chains=tuple(self.wiring.chains),
+            rings=tuple(rings),
+            past_reads=tuple(past_reads),
+            noises=tuple(noise),
+            shapes=tuple(sorted(self.shapes.items())),
+            complex_keys=complex_keys,
+        )
+        numbers = self.numbers
+        return Program(system, self.layout, graph, numbers.params, numbers.state, numbers.tables)
+
+    def _reads(self, item: Assign | Collect) -> list[str]:
+        if isinstance(item, Assign):
+            return [key for _, key in item.names]
+        through = [self.wiring.projections[i] for i in item.projections]
+        return [*item.signals, *(p.source for p in through if p.ring < 0)]
+
+
+class _GroupBody:
+    """Turn the operators of one group into instructions on storage keys."""
+
+    def __init__(
+        self, group: Group, lowering: _Lowering, rings: list[Ring], reads: list[PastRead], noise: list[Noise]
+    ):
+        self.group, self.lowering = group, lowering
+        self.rings, self.reads, self.noise = rings, reads, noise
+
+    def inputs(self) -> dict[str, Collect]:
+        """Say for each input what arrives at it."""
+        collects = {}
+        wiring = self.lowering.wiring
+        for name, operator in self.group.operators:
+            for variable, declared in operator.variables.items():
+                if declared.kind != "input":
+                    continue
+                key = self.group.key(name, variable)
+                signals = tuple(
+                    self.group.key(other, variable)
+                    for other, source in self.group.operators
+                    if other != name and source.output == variable
+                )
+                open_units = wiring.open_units(key)
+                if signals or not open_units.any():
+                    base = "wired"
+                elif open_units.all():
+                    base = "open"
+                else:
+                    base = "mixed"
+                    self.lowering.numbers.tables[f"{key}/open"] = open_units
+                collects[key] = Collect(key, base, signals, tuple(wiring.into.get(key, ())))
+        return collects
+
+    def equations(self) -> list[tuple[Assign, bool]]:
+        """Bind the names of every equation to storage keys."""
+        found = []
+        for name, operator in self.group.operators:
+            where = f"{self.group.members[0]}/{name}"
+            for equation in operator.equations:
+                bound = []
+                for local in sorted(names(equation.expression)):
+                    if local in operator.variables:
+                        bound.append((local, self.group.key(name, local)))
+                    elif local not in CONSTANTS:
+                        raise EquationError(
+                            unknown("name", local, operator.variables)
+                            + " Declare it among the operator's variables.",
+                            equation.text,
+                            where=where,
+                        )
+                for local in sorted(noises(equation.expression)):
+                    bound.append((local, self._noise(name, local, equation.target)))
+                read = tuple(
+                    (past, self._past(name, operator, past, equation.text, where))
+                    for past in pasts(equation.expression)
+                )
+                target = self.group.key(name, equation.target)
+                found.append((Assign(target, equation.expression, tuple(bound), read), equation.derivative))
+        return found
+
+    def _noise(self, operator: str, name: str, target: str) -> str:
+        # A bare xi is a stream of its own in every equation; a named one is shared within the operator.
+        key = self.group.key(operator, f"{name}@{target}" if name == "xi" else name)
+        if all(n.target != key for n in self.noise):
+            seeds = f"{key}/seeds"
+            tail = key.split("/", self.group.label.count("/") + 1)[-1]
+            numbers = [stream_seed(f"{member}/{tail}") for member in self.group.members]
+            self.lowering.numbers.tables[seeds] = np.array(numbers, np.uint32)
+            self.lowering.shapes[key] = (self.group.units,)
+            self.noise.append(Noise(key, seeds, len(numbers), self.group.sizes[0]))
+        return key
+
+    def _past(self, name: str, operator: Operator, past, text: str, where: str) -> str:
+        declared = operator.variables.get(past.name)
+        if declared is None:
+            raise EquationError(unknown("name", past.name, operator.variables), text, past.span, where)
+        if declared.kind != "state":
+            raise EquationError(
+                f"past({past.name}, ...) needs a state variable, {past.name!r} is of kind {declared.kind}.",
+                text,
+                past.span,
+                where,
+            )
+        bound = []
+        for local in sorted(names(past.delay)):
+            if local not in operator.variables or operator.variables[local].kind != "parameter":
+                raise EquationError(
+                    f"the delay of past({past.name}, ...) must be made of numbers and parameters;"
+                    f" {local!r} is neither.",
+                    text,
+                    past.span,
+                    where,
+                )
+            bound.append((local, self.group.key(name, local)))
+        source = self.group.key(name, past.name)
+        ring = Ring(source, "initial")
+        if ring not in self.rings:
+            self.rings.append(ring)
+        key = f"{source}/past{len(self.reads)}"
+        self.reads.append(PastRead(key, source, past.delay, tuple(bound), self.rings.index(ring)))
+        return key
+
+
+def group_nodes(nodes: Mapping[str, Node], split: frozenset[str]) -> list[Group]:
+    """Put nodes with equal equations into one group, in the order of their first member."""
+    found: dict[object, Group] = {}
+    signatures: dict[int, object] = {}
+    for label, node in nodes.items():
+        _check_values(label, node)
+        operators = tuple(node.operators.items())
+        note = "depends on its own kind without delay" if label in split else _reason_not_to_merge(node)
+        key: object = label if note else _signature(node, signatures)
+        group = found.get(key)
+        if group is None:
+            found[key] = Group(label, operators, [label], [node.size], note)
+        else:
+            group.members.append(label)
+            group.sizes.append(node.size)
+    for group in found.values():
+        if len(group.members) > 1:
+            group.label = f"{group.members[0]}..{group.members[-1]}"
+    return list(found.values())
+
+
+def _signature(node: Node, known: dict[int, object]) -> object:
+    """What must be equal for two nodes to merge: equations, kinds and wiring; not names of operators, not numbers."""
+    parts = []
+    for operator in node.operators.values():
+        if id(operator) not in known:
+            equations = tuple((e.target, e.derivative, e.expression) for e in operator.equations)
+            kinds = tuple(sorted((name, v.kind) for name, v in operator.variables.items()))
+            known[id(operator)] = (equations, kinds, operator.output)
+        parts.append(known[id(operator)])
+    noisy = any(noises(e.expression) for o in node.operators.values() for e in o.equations)
+    # Noise is drawn for a whole node at a time, so that merging changes no number of it.
+    return (tuple(parts), node.size if noisy else 0)
+
+
+def _reason_not_to_merge(node: Node) -> str:
+    for operator in node.operators.values():
+        for declared in operator.variables.values():
+            if np.ndim(declared.value) and node.size == 1:
+                return "has a vector variable"
+        for equation in operator.equations:
+            across = [f for f in functions(equation.expression) if not FUNCTIONS[f].elementwise]
+            if across:
+                return f"{across[0]}() runs over the units of the node"
+    return ""
+
+
+def _check_values(label: str, node: Node) -> None:
+    if node.size < 1:
+        raise ShapeError(f"{label}: a node has at least one unit, got size {node.size}.")
+    for path in node.values:
+        operator, _, variable = path.partition("/")
+        if operator not in node.operators:
+            raise PathError(unknown("operator", operator, node.operators, label))
+        if variable not in node.operators[operator].variables:
+            raise PathError(
+                unknown("variable", variable, node.operators[operator].variables, f"{label}/{operator}")
+            )
+
+
+def _own_shape(declared: Variable, group: Group) -> tuple[int, ...]:
+    """The shape of a variable that is itself a vector or matrix; () for one number per unit."""
+    shape = np.shape(declared.value)
+    return shape if shape and group.units == 1 else ()
+
+
+def _numeric(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64)
+
+
+def _fill(value: object, shape: tuple[int, ...]) -> np.ndarray:
+    return _numeric(np.full(shape, value))
+
+
+def _broadcast(value: object, shape: tuple[int, ...], where: str) -> np.ndarray:
+    array = np.asarray(value)
+    try:
+        return _numeric(np.broadcast_to(array, shape))
+    except ValueError:
+        raise ShapeError(f"{where}: got shape {array.shape}, expected a number or shape {shape}.") from None
+
+
+def _complex_keys(schedule: tuple, derivatives: list, wiring: Wiring, numbers: Numbers) -> frozenset[str]:
+    """Find which arrays are complex: a variable is if anything that enters it is."""
+    found = {k for store in (numbers.params, numbers.state) for k, v in store.items() if np.iscomplexobj(v)}
+    size = -1
+    while size != len(found):
+        size = len(found)
+        for item in (*schedule, *derivatives):
+            if isinstance(item, Assign):
+                local = {name for name, key in item.names if key in found}
+                local |= {past.name for past, _ in item.pasts if item.target.rsplit("/", 1)[0] + "/" + past.name in found}
+                if is_complex(item.expression, local):
+                    found.add(item.target)
+            elif any(s in found for s in item.signals) or any(
+                wiring.projections[i].source in found for i in item.projections
+            ):
+                found.add(item.target)
+        for chain in wiring.chains:
+            if chain.source in found:
+                found |= {chain.state, chain.output}
+    return frozenset(found)

@@ -1,0 +1,189 @@
+"""The waist of the hourglass: everything a user can describe becomes a Program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Array
+
+from recurra.engine.graph import Graph
+from recurra.engine.layout import Layout, Target
+from recurra.engine.system import System
+from recurra.errors import PathError, ShapeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock(NamedTuple):
+    """Say what time it is: step number `k`, time `t = t0 + k*dt`, step `dt`, and the key of all randomness."""
+
+    k: Array | int
+    t: Array | float
+    dt: Array | float
+    key: Array | int = 0
+
+
+@dataclass(frozen=True)
+class Port:
+    """Describe an input or output: its number of units, its default, its unit and its kind."""
+
+    size: int
+    default: object = None
+    unit: str = ""
+    kind: str = "input"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Hold a network ready to run: a static system and the numbers it works on.
+
+    A program never changes; `update` makes another one that shares all compiled code.
+
+    Arguments:
+        system: what is computed, in which order; without numbers.
+        layout: where the numbers of a path are.
+        graph: what the program was made from.
+        params: every number a user may edit, sweep or fit, by storage key.
+        state: initial value of every state variable, by storage key.
+        tables: index lists, which are part of the structure.
+        solver: name of the solver; `None` lets the system choose.
+    """
+
+    system: System
+    layout: Layout
+    graph: Graph
+    params: Mapping[str, np.ndarray]
+    state: Mapping[str, np.ndarray]
+    tables: Mapping[str, np.ndarray]
+    solver: str | None = None
+
+    @property
+    def inputs(self) -> dict[str, Port]:
+        """Map the path of every input to its port."""
+        return {t.path: self._port(t) for t in self.layout.targets(("input",))}
+
+    @property
+    def outputs(self) -> dict[str, Port]:
+        """Map the path of everything that can be recorded to its port."""
+        return {t.path: self._port(t) for t in self.layout.targets(("state", "algebraic", "input"))}
+
+    def _port(self, target: Target) -> Port:
+        store = self.state if target.kind == "state" else self.params
+        default = store[target.key][target.index] if target.key in store else None
+        return Port(target.size, default, target.unit, target.kind)
+
+    def get(self, path: str) -> np.ndarray:
+        """Return a parameter, an input's default, a weight, a delay or an initial state by its path.
+
+        Raises:
+            PathError: there is no such path, or it names a variable that is computed.
+        """
+        parts = [np.asarray(self._store(t)[t.key][t.index]) for t in self.layout.resolve(path)]
+        return parts[0] if len(parts) == 1 else np.concatenate([np.atleast_1d(p) for p in parts])
+
+    def update(self, values: Mapping[str, object]) -> Program:
+        """Return a program with other numbers; nothing is compiled again.
+
+        Arguments:
+            values: path -> a number, or one per addressed unit. Paths of states set initial values.
+
+        Raises:
+            PathError: there is no such path, or it names a variable that is computed.
+            ShapeError: a value has the wrong shape.
+        """
+        params, state = dict(self.params), dict(self.state)
+        for path, value in values.items():
+            for target, part in self.split(path, value):
+                store = state if target.kind == "state" else params
+                if np.iscomplexobj(part) and not np.iscomplexobj(store[target.key]):
+                    raise ShapeError(f"{target.path}: got the complex value {part}, the variable is real.")
+                store[target.key] = store[target.key].copy()
+                store[target.key][target.index] = part
+        return replace(self, params=params, state=state)
+
+    def split(self, path: str, value: object) -> list[tuple[Target, np.ndarray]]:
+        """Split a value over the places that a path addresses; the value's last axis may run over nodes or units."""
+        targets = self.layout.resolve(path)
+        for target in targets:
+            self._store(target)
+        array = np.asarray(value)
+        if array.dtype.kind not in "bifc":
+            raise ShapeError(f"{path}: expected numbers, got {value!r}.")
+        total = sum(t.size for t in targets)
+        place = np.shape(self._store(targets[0])[targets[0].key][targets[0].index])
+        if array.ndim == 0 or (len(targets) == 1 and array.shape == place):
+            return [(t, array) for t in targets]
+        if array.shape == (total,):
+            ends = np.cumsum([t.size for t in targets])
+            return list(zip(targets, np.split(array, ends[:-1]), strict=True))
+        if array.shape == (len(targets),):
+            return [(t, a) for t, a in zip(targets, array, strict=True)]
+        raise ShapeError(f"{path}: got shape {array.shape}, expected a number or shape {place or (total,)}.")
+
+    def _store(self, target: Target) -> Mapping[str, np.ndarray]:
+        if target.kind == "algebraic":
+            raise PathError(f"{target.path!r} is computed by an equation and cannot be set; change what it depends on.")
+        return self.state if target.kind == "state" else self.params
+
+    def init(self, dt: float, history: Mapping[str, object] | None = None) -> dict[str, np.ndarray]:
+        """Return the whole state before the first step: states, and rings of the past where there are delays.
+
+        Arguments:
+            dt: the step; it decides how many rows a ring has.
+            history: path of a delayed variable -> what it was before the start.
+        """
+        from recurra.engine.stepping import initial_state
+
+        return initial_state(self, dt, history or {})
+
+    def flow(
+        self, t: Array | float, state: Mapping[str, Array], params: Mapping, inputs: Mapping | None = None
+    ) -> dict:
+        """Return the time derivative of every state variable, where the network is one ordinary differential equation.
+
+        Arguments:
+            t: time.
+            state: by storage key, as `program.state`.
+            params: by storage key, as `program.params`.
+            inputs: path or storage key of an input -> its value now.
+
+        Raises:
+            CapabilityError: the network has ring-buffer delays.
+        """
+        from recurra.engine.stepping import flow
+
+        return flow(self, t, state, params, inputs or {})
+
+    def step(
+        self, state: Mapping[str, Array], params: Mapping, inputs: Mapping | None, clock: Clock
+    ) -> tuple[dict, dict]:
+        """Advance by one step; pure, and can be jitted, vmapped and differentiated.
+
+        Arguments:
+            state: as `init` returns it, or a former step.
+            params: by storage key, as `program.params`.
+            inputs: path or storage key of an input -> its value during the step.
+            clock: step number, time, step and key.
+
+        Returns:
+            The state after the step, and the value of every variable before it, by storage key.
+        """
+        from recurra.engine.stepping import step
+
+        return step(self, state, params, inputs or {}, clock)
+
+    def explain(self, dt: float | None = None) -> str:
+        """Say in words what one step does: groups, equations, solver, projections, delays, precision and memory."""
+        from recurra.engine.explain import explain
+
+        return explain(self, dt)
+
+    def save(self, path: str | Path) -> None:
+        """Write the program to one `.npz` file, without pickle; :func:`recurra.engine.load` reads it back."""
+        from recurra.engine.store import save
+
+        save(self, path)

@@ -1,0 +1,222 @@
+"""One step of a system: read delays, evaluate, push into the rings, let the solver advance. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from recurra.engine.delays import (
+    DelayPlan,
+    check_history,
+    fresh_rings,
+    plan_delays,
+    push,
+    read_delays,
+    ring_key,
+)
+from recurra.engine.evaluation import Values, chain_rate, derivatives, evaluate_system
+from recurra.engine.program import Clock, Program
+from recurra.engine.randomness import draw_normal, seed_key, stream_keys
+from recurra.engine.solvers import (
+    TABLEAUS,
+    choose_solver,
+    exponential_euler,
+    own_derivative,
+    runge_kutta,
+)
+from recurra.engine.system import System
+from recurra.errors import CapabilityError, ShapeError
+
+Drive = Callable[[float], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Hold everything static about a step.
+
+    Arguments:
+        system: what is computed.
+        solver: one of the fixed-step solvers.
+        delays: how the rings are read.
+        rematerialise: forget intermediate results of the right-hand side and compute them again in reverse mode;
+            3 to 5 times faster and 8 times smaller for elementwise models.
+    """
+
+    system: System
+    solver: str
+    delays: DelayPlan
+    rematerialise: bool = False
+
+    def values(
+        self, clock: Clock, state: Mapping, params: Mapping, tables: Mapping, drive: Drive, noise: Mapping
+    ) -> Values:
+        """Compute every variable before the step."""
+        delayed = {**self._delayed(clock, 0.0, state, params, tables), **noise}
+        return evaluate_system(
+            self.system, clock.t, self.split(state)[0], params, tables, drive(0.0), delayed, self.delays
+        )[0]
+
+    def advance(
+        self, clock: Clock, state: Mapping, params: Mapping, tables: Mapping, drive: Drive, noise: Mapping
+    ) -> dict[str, Array]:
+        """Return the state after the step."""
+        system = self.system
+        rings: dict[str, Array] = {}
+        if system.rings:
+            values = self.values(clock, state, params, tables, drive, noise)
+            rings = push(state, values, system, clock.k)
+        known = {**state, **rings}
+        own, _ = self.split(state)
+
+        def rate_at(offset: float) -> Callable[[dict], dict]:
+            # Delays are read outside of what is computed again in reverse mode: else every step would keep its rings.
+            delayed = {**self._delayed(clock, offset, known, params, tables), **noise}
+            inputs, t = drive(offset), clock.t + offset * clock.dt
+
+            def rate(moving: dict, params: Mapping, delayed: Mapping, inputs: Mapping) -> dict:
+                values, _ = evaluate_system(system, t, moving, params, tables, inputs, delayed, self.delays)
+                return derivatives(system, t, values, tables)
+
+            if self.rematerialise:
+                policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+                rate = jax.checkpoint(rate, prevent_cse=False, policy=policy)
+            return lambda moving: rate(moving, params, delayed, inputs)
+
+        if self.solver == "exponential_euler":
+            own = self._exponential(clock, own, known, params, tables, drive)
+        else:
+            tableau = TABLEAUS[self.solver]
+            rates = [rate_at(c) for c in tableau.nodes]
+            own = runge_kutta(tableau, lambda stage, moving: rates[stage](moving), own, clock.dt)
+        return {**own, **rings}
+
+    def _exponential(
+        self, clock: Clock, own: dict, known: Mapping, params: Mapping, tables: Mapping, drive: Drive
+    ) -> dict:
+        system, inputs = self.system, drive(0.0)
+        delayed = self._delayed(clock, 0.0, known, params, tables)
+        values, brought = evaluate_system(
+            system, clock.t, own, params, tables, inputs, delayed, self.delays
+        )
+        slopes = derivatives(system, clock.t, values, tables)
+        chains = {chain.state: chain for chain in system.chains}
+
+        def held(moving: Mapping) -> dict:
+            # What other units send is held fixed, so that a unit is differentiated by its own variables only.
+            now, _ = evaluate_system(
+                system, clock.t, moving, params, tables, inputs, delayed, self.delays, brought
+            )
+            return derivatives(system, clock.t, now, tables)
+
+        def diagonal(key: str) -> Array:
+            if key in chains:
+                return -chain_rate(chains[key], params)
+            return own_derivative(held, own, key)
+
+        return exponential_euler(lambda _: slopes, diagonal, own, clock.dt)
+
+    def _delayed(
+        self, clock: Clock, offset: float, state: Mapping, params: Mapping, tables: Mapping
+    ) -> dict[str, Array]:
+        if not self.system.rings:
+            return {}
+        return read_delays(self.system, self.delays, state, params, tables, clock.k, offset, clock.dt)  # type: ignore
+
+    def split(self, state: Mapping[str, Array]) -> tuple[dict, dict]:
+        """Split a whole state into the variables of the solver and the rings."""
+        rings = {ring_key(i) for i in range(len(self.system.rings))}
+        own = {k: v for k, v in state.items() if k not in rings}
+        return own, {k: state[k] for k in rings}
+
+    def streams(self, key: Array, tables: Mapping[str, Array]) -> dict[str, Array]:
+        """Make the keys of every noise stream, once for a run."""
+        return {n.target: stream_keys(key, tables[n.seeds]) for n in self.system.noises}
+
+    def noise(self, streams: Mapping[str, Array], clock: Clock) -> dict[str, Array]:
+        """Draw white noise for one step: standard deviation 1/sqrt(dt), the same at all stages of the step."""
+        dt = jnp.asarray(clock.dt)
+        return {
+            n.target: draw_normal(streams[n.target], clock.k, n.size, dt.dtype) / jnp.sqrt(dt)  # type: ignore
+            for n in self.system.noises
+        }
+
+
+def initial_state(program: Program, dt: float, history: Mapping[str, object]) -> dict[str, np.ndarray]:
+    """Return the state before the first step, rings included; see :meth:`Program.init`."""
+    plan = plan_delays(program.system, program.params, dt)
+    by_key: dict[str, np.ndarray] = {}
+    for path, value in history.items():
+        target = program.layout.one(path)
+        array = np.asarray(value)
+        shape = program.system.shape_of[target.key]
+        if array.ndim == 2:
+            full = np.zeros((len(array), *shape), array.dtype)
+        else:
+            full = by_key.get(target.key, np.zeros(shape, array.dtype)).copy()
+        try:
+            full[..., target.index] = array
+        except ValueError:
+            raise ShapeError(
+                f"history of {path!r}: got shape {array.shape}, expected a number, ({target.size},) or"
+                f" (steps, {target.size})."
+            ) from None
+        by_key[target.key] = full
+    check_history(by_key, program.system)
+    dtypes = {
+        ring.source: np.dtype(complex if ring.source in program.system.complex_keys else float)
+        for ring in program.system.rings
+    }
+    return {**program.state, **fresh_rings(program.system, plan, program.state, by_key, dtypes)}
+
+
+def base_drive(system: System, key: str, params: Mapping, tables: Mapping) -> Array:
+    """Return what an input's units get where the user drives nothing: their default, or nothing if they are wired."""
+    base = next(c.base for c in system.schedule if c.target == key)  # type: ignore[union-attr]
+    if base == "wired":
+        return jnp.zeros_like(params[key])
+    return jnp.where(tables[f"{key}/open"], params[key], 0) if base == "mixed" else params[key]
+
+
+def _drive(program: Program, inputs: Mapping[str, object], params: Mapping) -> Drive:
+    drive: dict[str, Array] = {}
+    for path, value in inputs.items():
+        key, index = path, slice(None)
+        if path not in params:
+            target = program.layout.one(path)
+            key, index = target.key, target.index  # type: ignore[assignment]
+        full = drive.get(key, base_drive(program.system, key, params, program.tables))
+        drive[key] = full.at[index].set(value)
+    return lambda offset: drive
+
+
+def flow(program: Program, t: object, state: Mapping, params: Mapping, inputs: Mapping) -> dict:
+    """Return the derivatives of all states; see :meth:`Program.flow`."""
+    system = program.system
+    if system.has_ring:
+        raise CapabilityError(
+            f"the network has a delay (of {system.rings[0].source!r}), so it is no ordinary differential equation."
+            " Use `step`, or give the edge a `spread`."
+        )
+    silent = {n.target: jnp.zeros(n.streams * n.size) for n in system.noises}
+    drive = _drive(program, inputs, params)(0.0)
+    values, _ = evaluate_system(system, t, state, params, program.tables, drive, silent, DelayPlan((), (), (), ()))  # type: ignore
+    return derivatives(system, t, values, program.tables)  # type: ignore[arg-type]
+
+
+def step(
+    program: Program, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock
+) -> tuple[dict, dict]:
+    """Advance by one step; see :meth:`Program.step`."""
+    solver = choose_solver(program.solver, program.system)
+    plan = plan_delays(program.system, program.params, float(clock.dt)) if program.system.rings else DelayPlan((), (), (), ())
+    stepper = Stepper(program.system, solver, plan)
+    drive = _drive(program, inputs, params)
+    clock = clock._replace(t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))
+    noise = stepper.noise(stepper.streams(seed_key(clock.key), program.tables), clock)
+    values = stepper.values(clock, state, params, program.tables, drive, noise)
+    return stepper.advance(clock, state, params, program.tables, drive, noise), values
