@@ -80,10 +80,10 @@ def run(options: argparse.Namespace) -> int:
     )
     summary(result)
     if save is not None:
-        atomically(save, result.save)
+        result.save(save)
         print(f"saved {save}")
     if plot is not None:
-        atomically(plot, lambda path: draw(result, path, options.path))
+        draw(result, plot, options.path)
         print(f"drew {plot}")
     return 0
 
@@ -161,7 +161,7 @@ def writable(name: str | None, suffixes: tuple[str, ...], option: str) -> Path |
     if name is None:
         return None
     path = Path(name)
-    if path.suffix.lower() not in suffixes:
+    if path.suffix not in suffixes:
         raise OptionError(f"{option}: {name!r} must end in one of {', '.join(suffixes)}.")
     if path.is_dir():
         raise OptionError(f"{option}: {name!r} is a folder.")
@@ -172,18 +172,8 @@ def writable(name: str | None, suffixes: tuple[str, ...], option: str) -> Path |
     return path
 
 
-def atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside `path` and move it into place, so that no half of it is ever seen there."""
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix.lower()}")
-    try:
-        write(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def draw(result: Result, path: Path, title: str) -> None:
-    """Draw the recorded variables into a file, without a display."""
+    """Draw the recorded variables into a file, without a display; no half-drawn file is ever seen at `path`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -194,7 +184,12 @@ def draw(result: Result, path: Path, title: str) -> None:
     axes = figure.subplots()
     plot_traces(result, ax=axes)
     axes.set_title(title.rpartition("/")[2])
-    figure.savefig(path, dpi=150)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        figure.savefig(beside, dpi=150)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def summary(result: Result) -> None:
