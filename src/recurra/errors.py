@@ -83,14 +83,14 @@ class DivergenceError(RecurraError):
 def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
     """Return up to `count` of the `known` names that look most like `name`.
 
-    >>> near("tua", ["tau", "eta", "Delta"])
-    ['tau', 'eta']
+    >>> near("tua", ["tau", "gamma", "Delta"])
+    ['tau']
     """
     names = list(dict.fromkeys(str(k) for k in known))
     by_lower: dict[str, str] = {}
     for candidate in names:
         by_lower.setdefault(candidate.lower(), candidate)
-    found = difflib.get_close_matches(str(name).lower(), by_lower, n=count, cutoff=0.5)
+    found = difflib.get_close_matches(str(name).lower(), by_lower, n=count, cutoff=0.6)
     return [by_lower[f] for f in found]
 
 

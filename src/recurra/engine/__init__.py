@@ -1,0 +1,33 @@
+"""The engine: one Program, one time loop, and everything that is done with them."""
+
+from recurra.engine.adaptive import VectorField, vector_field
+from recurra.engine.gradients import as_function
+from recurra.engine.graph import Edge, Graph, Node, Operator, Variable
+from recurra.engine.loop import trace_count
+from recurra.engine.lowering import lower
+from recurra.engine.program import Clock, Port, Program
+from recurra.engine.results import Result, Snapshot
+from recurra.engine.run import simulate
+from recurra.engine.solvers import SOLVERS
+from recurra.engine.store import load
+
+__all__ = [
+    "SOLVERS",
+    "Clock",
+    "Edge",
+    "Graph",
+    "Node",
+    "Operator",
+    "Port",
+    "Program",
+    "Result",
+    "Snapshot",
+    "Variable",
+    "VectorField",
+    "as_function",
+    "load",
+    "lower",
+    "simulate",
+    "trace_count",
+    "vector_field",
+]

@@ -10,7 +10,7 @@ a history is given. A value between two steps is interpolated linearly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -18,7 +18,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from recurra.engine.system import PastRead, Projection, Ring, System
+from recurra.engine.layout import Target
+from recurra.engine.system import PastRead, Projection, System
 from recurra.equations import evaluate, evaluate_numpy
 from recurra.errors import PathError, ShapeError, TimeError, unknown
 
@@ -99,43 +100,48 @@ def fresh_rings(
     system: System,
     plan: DelayPlan,
     state: Mapping[str, np.ndarray],
-    history: Mapping[str, np.ndarray],
-    dtypes: Mapping[str, np.dtype],
+    history: Sequence[tuple[str, Target, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """Fill the rings with what was before the first step.
 
     Arguments:
-        history: storage key -> value before the start: a number or one per unit, or rows `(steps, units)` of which the
-            last is one step before the start.
+        history: path, place and value: a number, one per unit, or rows `(steps, units)` of which the last is one step
+            before the start.
+
+    Raises:
+        PathError: nobody reads the past of a variable of the history.
+        ShapeError: a value of the history has the wrong shape.
     """
+    read = [ring.source for ring in system.rings]
+    for path, target, _ in history:
+        if target.key not in read:
+            raise PathError(unknown("delayed variable", path, read, "history"))
     rings = {}
     for i, (ring, length) in enumerate(zip(system.rings, plan.lengths, strict=True)):
-        shape = system.shape_of[ring.source]
-        given = history.get(ring.source)
-        rows = np.zeros((length, *shape), dtypes[ring.source])
-        if given is not None and np.ndim(given) == 2:
-            if given.shape[1:] != shape or len(given) < length - 1:
-                raise ShapeError(
-                    f"history of {ring.source!r}: got shape {given.shape}, expected at least ({length - 1}, {shape[0]})"
-                    " (steps before the start, units), or one value per unit."
-                )
-            # Row r holds step k with k % length == r; the row of step 0 is written by the first step.
-            for back in range(1, length):
-                rows[-back % length] = given[-back]
-        elif given is not None:
-            rows[:] = given
-        elif ring.prefill == "initial":
+        dtype = complex if ring.source in system.complex_keys else float
+        rows = np.zeros((length, *system.shape_of[ring.source]), dtype)
+        if ring.prefill == "initial":
             rows[:] = state[ring.source]
+        for path, target, value in history:
+            if target.key == ring.source:
+                _fill_history(rows, path, target, value)
         rings[ring_key(i)] = np.concatenate([rows, rows])
     return rings
 
 
-def check_history(history: Mapping[str, np.ndarray], system: System) -> None:
-    """Refuse a history of a variable whose past nobody reads."""
-    read = [ring.source for ring in system.rings]
-    for key in history:
-        if key not in read:
-            raise PathError(unknown("delayed variable", key, read, "history"))
+def _fill_history(rows: np.ndarray, path: str, target: Target, value: np.ndarray) -> None:
+    length = len(rows)
+    if value.ndim == 2 and value.shape[1] == target.size and len(value) >= length - 1:
+        # Row r holds step k with k % length == r; the row of step 0 is written by the first step.
+        for back in range(1, length):
+            rows[(-back) % length, target.index] = value[-back]
+    elif value.ndim < 2 and value.shape in ((), (1,), (target.size,)):
+        rows[:, target.index] = value
+    else:
+        raise ShapeError(
+            f"history of {path!r}: got shape {value.shape}, expected a number, ({target.size},), or at least"
+            f" ({length - 1}, {target.size}): rows up to one step before the start."
+        )
 
 
 def ring_key(index: int) -> str:
@@ -200,7 +206,7 @@ def _read_projection(
     delay = params[projection.delays]
     if uniform:
         return _row(buffer, delay.reshape(-1)[0] / dt, step, offset, on_grid)
-    if projection.delivery == "sparse":
+    if projection.columns:
         columns = tables[projection.columns]
     else:
         columns = jnp.broadcast_to(jnp.arange(buffer.shape[1], dtype=jnp.int32), delay.shape)

@@ -36,9 +36,8 @@ def deliver(
         total = jnp.sum(source[slice(*projection.source_slice)])  # type: ignore[misc]
         return _to_slice(weights * total, projection)  # type: ignore[operator]
     picked = source[tables[projection.columns]]
-    if projection.delivery == "gather":
-        return picked
-    return _scatter(picked if weights is None else weights * picked, projection, tables)
+    weighted = picked if weights is None else weights * picked
+    return weighted if projection.delivery == "gather" else _scatter(weighted, projection, tables)
 
 
 def deliver_entries(
@@ -52,7 +51,7 @@ def deliver_entries(
     weighted = params[projection.weights] * entries
     if projection.delivery in ("dense", "pairs"):
         return jnp.sum(weighted, axis=1)
-    if projection.delivery == "one_to_one":
+    if projection.delivery in ("one_to_one", "gather"):
         return weighted
     if projection.delivery == "all_to_all":
         return _to_slice(weighted, projection)

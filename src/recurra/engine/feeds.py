@@ -72,7 +72,8 @@ def make_feeds(program: Program, inputs: Mapping[str, object] | None, steps: int
     feeds = []
     for (key, series), parts in found.items():
         length = min(len(rows) for _, rows in parts)
-        merged = np.concatenate([rows[:length] for _, rows in parts], axis=1)
+        # A single series is only looked at, never copied.
+        merged = parts[0][1] if len(parts) == 1 else np.concatenate([rows[:length] for _, rows in parts], axis=1)
         feeds.append(Feed(key, np.concatenate([u for u, _ in parts]).astype(np.int32), merged, series))
     return tuple(feeds)
 
@@ -84,7 +85,7 @@ def _rows(path: str, value: object, units: int, steps: int) -> tuple[np.ndarray,
     if not np.all(np.isfinite(array)):
         raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
                          f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
-    array = array.astype(complex if array.dtype.kind == "c" else float)
+    array = array.astype(complex if array.dtype.kind == "c" else float, copy=False)
     if array.ndim == 0:
         return array.reshape(1, 1), False
     if array.ndim == 1:

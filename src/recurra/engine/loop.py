@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 from recurra.engine.program import Clock
 from recurra.engine.randomness import seed_key
-from recurra.engine.recording import Channel
+from recurra.engine.recording import Track
 from recurra.engine.stepping import Stepper, base_drive
 
 _traces = 0
@@ -49,7 +49,7 @@ class LoopPlan:
 
     Arguments:
         stepper: the step.
-        channels: what is recorded.
+        tracks: what is recorded.
         feeds: what is driven.
         every: steps from one recorded row to the next.
         capacity: rows a chunk can hold.
@@ -57,7 +57,7 @@ class LoopPlan:
     """
 
     stepper: Stepper
-    channels: tuple[Channel, ...]
+    tracks: tuple[Track, ...]
     feeds: tuple[FeedInfo, ...]
     every: int
     capacity: int
@@ -73,7 +73,7 @@ class LoopData:
         params, tables: the numbers of the program.
         rows: for each feed its samples, from the chunk's first step on.
         indices: for each feed the units it drives.
-        picks: for each channel the units of each piece.
+        units: for each track the units it records.
         t0, dt: start and step.
         seed: seed of all noise, an integer or a key.
     """
@@ -82,7 +82,7 @@ class LoopData:
     tables: Mapping[str, Array]
     rows: tuple[Array, ...]
     indices: tuple[Array, ...]
-    picks: tuple[tuple[Array, ...], ...]
+    units: tuple[Array, ...]
     t0: Array
     dt: Array
     seed: Array
@@ -95,13 +95,13 @@ def run_chunk(
     """Advance by `rows` rows of `plan.every` steps from step `first` on.
 
     Returns:
-        The state after the last step, and one buffer `(capacity, units)` for each channel, of which the first `rows`
+        The state after the last step, and one buffer `(capacity, units)` for each track, of which the first `rows`
         rows are filled; with a leading batch axis in a batch.
     """
     _count_trace()
     if plan.batched is None:
         return _chunk(plan, state, data, first, rows)
-    state_axes = {k: 0 for k in state}
+    state_axes = dict.fromkeys(state, 0)
     param_axes = {k: 0 if k in plan.batched else None for k in data.params}
     data_axes = LoopData(param_axes, None, None, None, None, None, None, None)  # type: ignore[arg-type]
     return jax.vmap(functools.partial(_chunk, plan), in_axes=(state_axes, data_axes, None, None))(
@@ -114,8 +114,8 @@ def _chunk(
 ) -> tuple[dict[str, Array], tuple[Array, ...]]:
     row = _row_function(plan, data, first)
     buffers = tuple(
-        jnp.zeros((plan.capacity, _width(picks)), _dtype(channel, data))
-        for channel, picks in zip(plan.channels, data.picks, strict=True)
+        jnp.zeros((plan.capacity, units.shape[0]), _dtype(track, data))
+        for track, units in zip(plan.tracks, data.units, strict=True)
     )
 
     def body(carry: tuple) -> tuple:
@@ -213,7 +213,10 @@ def _row_function(plan: LoopPlan, data: LoopData, first: Array):
         begin = j * plan.every
         clock, drive, noise = at(begin)
         values = plan.stepper.values(clock, state, data.params, data.tables, drive, noise)
-        recorded = tuple(_pick(c, p, values) for c, p in zip(plan.channels, data.picks, strict=True))
+        recorded = tuple(
+            values[track.key] if track.whole else values[track.key][units]
+            for track, units in zip(plan.tracks, data.units, strict=True)
+        )
         if plan.every == 1:
             return one(state, begin), recorded
         return lax.fori_loop(0, plan.every, lambda i, s: one(s, begin + i), state), recorded
@@ -221,17 +224,5 @@ def _row_function(plan: LoopPlan, data: LoopData, first: Array):
     return row
 
 
-def _pick(channel: Channel, picks: tuple[Array, ...], values: Mapping[str, Array]) -> Array:
-    parts = [
-        values[key] if whole else values[key][pick]
-        for key, whole, pick in zip(channel.keys, channel.whole, picks, strict=True)
-    ]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
-
-
-def _width(picks: tuple[Array, ...]) -> int:
-    return sum(pick.shape[0] for pick in picks)
-
-
-def _dtype(channel: Channel, data: LoopData) -> jnp.dtype:
-    return jnp.result_type(data.dt.dtype, jnp.complex64) if channel.is_complex else data.dt.dtype
+def _dtype(track: Track, data: LoopData) -> jnp.dtype:
+    return jnp.result_type(data.dt.dtype, jnp.complex64) if track.is_complex else data.dt.dtype

@@ -14,10 +14,10 @@ from recurra.engine.program import Program
 from recurra.engine.randomness import stream_seed
 from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, System
 from recurra.engine.wiring import Wiring, expand_edges
-from recurra.equations import FUNCTIONS, functions, is_complex, names, noises, pasts
+from recurra.equations import FUNCTIONS, Call, Expr, Index, Name, Number, Past, fold, functions, names, noises, pasts
 from recurra.errors import EquationError, PathError, ShapeError, TemplateError, unknown
 
-CONSTANTS = frozenset({"t", "pi"})
+REAL_FUNCTIONS = frozenset({"real", "imag", "abs", "angle"})
 
 
 def lower(graph: Graph) -> Program:
@@ -228,22 +228,22 @@ class _GroupBody:
     def equations(self) -> list[tuple[Assign, bool]]:
         """Bind the names of every equation to storage keys."""
         found = []
-        for name, operator in self.group.operators:
+        for position, (name, operator) in enumerate(self.group.operators):
             where = f"{self.group.members[0]}/{name}"
             for equation in operator.equations:
                 bound = []
-                for local in sorted(names(equation.expression)):
+                for local in sorted(names(equation.expression, operator.variables)):
                     if local in operator.variables:
                         bound.append((local, self.group.key(name, local)))
-                    elif local not in CONSTANTS:
+                    else:
                         raise EquationError(
                             unknown("name", local, operator.variables)
                             + " Declare it among the operator's variables.",
                             equation.text,
                             where=where,
                         )
-                for local in sorted(noises(equation.expression)):
-                    bound.append((local, self._noise(name, local, equation.target)))
+                for local in sorted(noises(equation.expression, operator.variables)):
+                    bound.append((local, self._noise(position, name, local, equation.target)))
                 read = tuple(
                     (past, self._past(name, operator, past, equation.text, where))
                     for past in pasts(equation.expression)
@@ -252,16 +252,17 @@ class _GroupBody:
                 found.append((Assign(target, equation.expression, tuple(bound), read), equation.derivative))
         return found
 
-    def _noise(self, operator: str, name: str, target: str) -> str:
+    def _noise(self, position: int, operator: str, name: str, target: str) -> str:
         # A bare xi is a stream of its own in every equation; a named one is shared within the operator.
-        key = self.group.key(operator, f"{name}@{target}" if name == "xi" else name)
+        stream = f"{name}@{target}" if name == "xi" else name
+        key = self.group.key(operator, stream)
         if all(n.target != key for n in self.noise):
-            seeds = f"{key}/seeds"
-            tail = key.split("/", self.group.label.count("/") + 1)[-1]
-            numbers = [stream_seed(f"{member}/{tail}") for member in self.group.members]
-            self.lowering.numbers.tables[seeds] = np.array(numbers, np.uint32)
+            seeds, nodes = f"{key}/seeds", self.lowering.nodes
+            # The path of the node's own operator, whoever it was merged with.
+            paths = [f"{m}/{tuple(nodes[m].operators)[position]}/{stream}" for m in self.group.members]
+            self.lowering.numbers.tables[seeds] = np.array([stream_seed(p) for p in paths], np.uint32)
             self.lowering.shapes[key] = (self.group.units,)
-            self.noise.append(Noise(key, seeds, len(numbers), self.group.sizes[0]))
+            self.noise.append(Noise(key, seeds, len(paths), self.group.sizes[0]))
         return key
 
     def _past(self, name: str, operator: Operator, past, text: str, where: str) -> str:
@@ -312,7 +313,8 @@ def group_nodes(nodes: Mapping[str, Node], split: frozenset[str]) -> list[Group]
             group.sizes.append(node.size)
     for group in found.values():
         if len(group.members) > 1:
-            group.label = f"{group.members[0]}..{group.members[-1]}"
+            last = "" if "->" in group.members[0] else group.members[-1]  # the labels of edges are long
+            group.label = f"{group.members[0]}..{last}"
     return list(found.values())
 
 
@@ -339,6 +341,8 @@ def _reason_not_to_merge(node: Node) -> str:
             across = [f for f in functions(equation.expression) if not FUNCTIONS[f].elementwise]
             if across:
                 return f"{across[0]}() runs over the units of the node"
+            if has_index(equation.expression):
+                return "has an indexed variable"
     return ""
 
 
@@ -386,8 +390,9 @@ def _complex_keys(schedule: tuple, derivatives: list, wiring: Wiring, numbers: N
         for item in (*schedule, *derivatives):
             if isinstance(item, Assign):
                 local = {name for name, key in item.names if key in found}
-                local |= {past.name for past, _ in item.pasts if item.target.rsplit("/", 1)[0] + "/" + past.name in found}
-                if is_complex(item.expression, local):
+                operator = item.target.rsplit("/", 1)[0]
+                local |= {past.name for past, _ in item.pasts if f"{operator}/{past.name}" in found}
+                if _is_complex(item.expression, local):
                     found.add(item.target)
             elif any(s in found for s in item.signals) or any(
                 wiring.projections[i].source in found for i in item.projections
@@ -397,3 +402,23 @@ def _complex_keys(schedule: tuple, derivatives: list, wiring: Wiring, numbers: N
             if chain.source in found:
                 found |= {chain.state, chain.output}
     return frozenset(found)
+
+
+def has_index(expression: Expr) -> bool:
+    """Say whether an expression takes single entries of a variable."""
+    return fold(expression, lambda node, inner: isinstance(node, Index) or any(inner))
+
+
+def _is_complex(expression: Expr, complex_names: set[str]) -> bool:
+    """Say whether an expression has complex values, given which names have."""
+
+    def combine(node: Expr, children: tuple[bool, ...]) -> bool:
+        if isinstance(node, Number):
+            return isinstance(node.value, complex)
+        if isinstance(node, Name):
+            return node.id in complex_names
+        if isinstance(node, Past):
+            return node.name in complex_names
+        return any(children) and not (isinstance(node, Call) and node.function in REAL_FUNCTIONS)
+
+    return fold(expression, combine)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 
 from recurra.engine.layout import Target
@@ -15,29 +17,44 @@ RECORDABLE = ("state", "algebraic", "input", "parameter")
 
 
 @dataclass(frozen=True)
-class Channel:
-    """Record one name: pieces of storage arrays, laid side by side.
+class Track:
+    """Record units of one storage array; the static half of a recording, so it knows nothing of names.
 
     Arguments:
-        name: the name under which the user finds it.
-        keys: storage keys of the pieces.
-        whole: for each piece, whether it is all units in order, so that nothing is picked.
-        is_complex: whether the result is complex.
+        key: storage key of the array.
+        whole: whether all units are recorded, in order, so that nothing is picked.
+        is_complex: whether the values are complex.
     """
 
-    name: str
-    keys: tuple[str, ...]
-    whole: tuple[bool, ...]
+    key: str
+    whole: bool
     is_complex: bool
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Hold the channels, which units each piece picks, and the labels of the units."""
+    """Say which units of which arrays are recorded, and under which names the user finds them.
 
-    channels: tuple[Channel, ...]
-    picks: dict[str, list[np.ndarray]]
-    labels: dict[str, list[str]]
+    Arguments:
+        tracks: what the loop records.
+        units: for each track, the units it records.
+        pieces: name -> for each piece its track and the columns there, laid side by side.
+        labels: name -> the path of every unit.
+    """
+
+    tracks: tuple[Track, ...]
+    units: tuple[np.ndarray, ...]
+    pieces: Mapping[str, list[tuple[int, np.ndarray]]]
+    labels: Mapping[str, list[str]]
+
+    def named(self, tracks: Sequence) -> dict:
+        """Sort what the tracks recorded, `(..., rows, units)`, NumPy or JAX, by the user's names."""
+        found = {}
+        for name, pieces in self.pieces.items():
+            parts = [tracks[i][..., columns] for i, columns in pieces]
+            join = np.concatenate if isinstance(parts[0], np.ndarray) else jnp.concatenate
+            found[name] = parts[0] if len(parts) == 1 else join(parts, axis=-1)
+        return found
 
 
 def make_recording(program: Program, record: object) -> Recording:
@@ -50,27 +67,39 @@ def make_recording(program: Program, record: object) -> Recording:
         PathError: a path matches nothing.
         OptionError: `record` is of another kind, or a name is used twice.
     """
-    channels, picks, labels = [], {}, {}
+    wanted: dict[str, list[tuple[str, np.ndarray]]] = {}
+    labels: dict[str, list[str]] = {}
+    asked: dict[str, list[np.ndarray]] = {}
+    shape_of = program.system.shape_of
     for name, paths in _wanted(program, record).items():
         targets = [t for path in paths for t in program.layout.resolve(path)]
         for target in targets:
             if target.kind not in RECORDABLE:
                 raise OptionError(f"record: {target.path!r} is of kind {target.kind} and does not change with time.")
-        pieces: list[tuple[str, np.ndarray]] = []
-        for target in targets:
-            units = np.arange(program.system.shape_of[target.key][0])[target.index]  # type: ignore[index]
-            if pieces and pieces[-1][0] == target.key:
-                pieces[-1] = (target.key, np.concatenate([pieces[-1][1], units]))
-            else:
-                pieces.append((target.key, units))
-        whole = tuple(
-            np.array_equal(units, np.arange(program.system.shape_of[key][0])) for key, units in pieces
-        )
-        keys = tuple(key for key, _ in pieces)
-        channels.append(Channel(name, keys, whole, any(k in program.system.complex_keys for k in keys)))
-        picks[name] = [units.astype(np.int32) for _, units in pieces]
+            units = np.arange(shape_of[target.key][0])[target.index]  # type: ignore[index]
+            wanted.setdefault(name, []).append((target.key, units))
+            asked.setdefault(target.key, []).append(units)
         labels[name] = [label for target in targets for label in unit_labels(target)]
-    return Recording(tuple(channels), picks, labels)
+    keys = list(asked)
+    units_of = [np.unique(np.concatenate(asked[key])) for key in keys]
+    tracks = tuple(
+        Track(key, len(units) == shape_of[key][0], key in program.system.complex_keys)
+        for key, units in zip(keys, units_of, strict=True)
+    )
+    place = {key: i for i, key in enumerate(keys)}
+    pieces = {
+        name: [(place[key], np.searchsorted(units_of[place[key]], units)) for key, units in _joined(parts)]
+        for name, parts in wanted.items()
+    }
+    return Recording(tracks, tuple(u.astype(np.int32) for u in units_of), pieces, labels)
+
+
+def _joined(parts: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]:
+    """Join neighbouring pieces of the same array."""
+    found = []
+    for key, group in itertools.groupby(parts, key=lambda part: part[0]):
+        found.append((key, np.concatenate([units for _, units in group])))
+    return found
 
 
 def _wanted(program: Program, record: object) -> dict[str, list[str]]:

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine.delays import (
+    NO_DELAYS,
     DelayPlan,
-    check_history,
     fresh_rings,
     plan_delays,
     push,
@@ -30,7 +30,7 @@ from recurra.engine.solvers import (
     runge_kutta,
 )
 from recurra.engine.system import System
-from recurra.errors import CapabilityError, ShapeError
+from recurra.errors import CapabilityError
 
 Drive = Callable[[float], Mapping[str, Array]]
 
@@ -149,29 +149,8 @@ class Stepper:
 def initial_state(program: Program, dt: float, history: Mapping[str, object]) -> dict[str, np.ndarray]:
     """Return the state before the first step, rings included; see :meth:`Program.init`."""
     plan = plan_delays(program.system, program.params, dt)
-    by_key: dict[str, np.ndarray] = {}
-    for path, value in history.items():
-        target = program.layout.one(path)
-        array = np.asarray(value)
-        shape = program.system.shape_of[target.key]
-        if array.ndim == 2:
-            full = np.zeros((len(array), *shape), array.dtype)
-        else:
-            full = by_key.get(target.key, np.zeros(shape, array.dtype)).copy()
-        try:
-            full[..., target.index] = array
-        except ValueError:
-            raise ShapeError(
-                f"history of {path!r}: got shape {array.shape}, expected a number, ({target.size},) or"
-                f" (steps, {target.size})."
-            ) from None
-        by_key[target.key] = full
-    check_history(by_key, program.system)
-    dtypes = {
-        ring.source: np.dtype(complex if ring.source in program.system.complex_keys else float)
-        for ring in program.system.rings
-    }
-    return {**program.state, **fresh_rings(program.system, plan, program.state, by_key, dtypes)}
+    given = [(path, program.layout.one(path), np.asarray(value)) for path, value in history.items()]
+    return {**program.state, **fresh_rings(program.system, plan, program.state, given)}
 
 
 def base_drive(system: System, key: str, params: Mapping, tables: Mapping) -> Array:
@@ -204,7 +183,7 @@ def flow(program: Program, t: object, state: Mapping, params: Mapping, inputs: M
         )
     silent = {n.target: jnp.zeros(n.streams * n.size) for n in system.noises}
     drive = _drive(program, inputs, params)(0.0)
-    values, _ = evaluate_system(system, t, state, params, program.tables, drive, silent, DelayPlan((), (), (), ()))  # type: ignore
+    values, _ = evaluate_system(system, t, state, params, program.tables, drive, silent, NO_DELAYS)  # type: ignore
     return derivatives(system, t, values, program.tables)  # type: ignore[arg-type]
 
 
@@ -213,7 +192,7 @@ def step(
 ) -> tuple[dict, dict]:
     """Advance by one step; see :meth:`Program.step`."""
     solver = choose_solver(program.solver, program.system)
-    plan = plan_delays(program.system, program.params, float(clock.dt)) if program.system.rings else DelayPlan((), (), (), ())
+    plan = plan_delays(program.system, program.params, float(clock.dt)) if program.system.rings else NO_DELAYS
     stepper = Stepper(program.system, solver, plan)
     drive = _drive(program, inputs, params)
     clock = clock._replace(t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))

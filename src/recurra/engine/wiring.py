@@ -186,6 +186,13 @@ class Wiring:
             block = _Block("", wire.rows + start_t, wire.columns + start_s, 1.0, 0.0, ())  # type: ignore
             buckets.setdefault(key, _Bucket(source, target, 0, False, False)).blocks.append(block)
             return
+        if wire.rows is None and source.size == target.size == 1 and np.ndim(edge.weight) == 0:  # type: ignore
+            # The most usual edge by far, so it takes the shortest way.
+            weight, delay, order = _plain_numbers(wire, edge)
+            key = (source.key, target.key, order, delay > 0 and not order, True)
+            bucket = buckets.setdefault(key, _Bucket(source, target, order, key[3], True))
+            bucket.blocks.append(_Block(wire.label, start_t, start_s, weight, delay, ()))
+            return
         weights, delays, order = _numbers(wire, source.size, target.size)
         if wire.rows is None and np.ndim(weights) == 0 and source.size * target.size > 1:
             self._all_to_all(wire.label, edge, source, target, float(weights), delays, order)
@@ -284,10 +291,12 @@ class Wiring:
             order = np.lexsort((columns, rows))
             where = np.empty(len(order), np.int64)
             where[order] = np.arange(len(order))
-            if delivery == "sparse":
-                projection = replace(projection, rows=f"{name}/rows", columns=f"{name}/columns")
-                tables[projection.rows] = rows[order].astype(np.int32)
+            if delivery in ("sparse", "gather"):
+                projection = replace(projection, columns=f"{name}/columns")
                 tables[projection.columns] = columns[order].astype(np.int32)
+            if delivery == "sparse":
+                projection = replace(projection, rows=f"{name}/rows")
+                tables[projection.rows] = rows[order].astype(np.int32)
             shape = (n_target, len(rows) // n_target) if delivery == "pairs" else (len(rows),)
             self.numbers.params[projection.weights] = weights[order].reshape(shape)
             if delay_key:
@@ -359,24 +368,29 @@ class Wiring:
         fed = self._fed.setdefault(projection.target, np.zeros(self.shapes[projection.target][0], bool))
         fed[rows] = True
 
-    def _place(self, bucket: _Bucket, projection: Projection, place: object) -> None:
+    def _place(self, bucket: _Bucket, projection: Projection, place: tuple | np.ndarray) -> None:
         """Remember for every edge of the bucket where its weight and delay are."""
         delay_key = projection.delays or (f"{projection.label}/delay" if bucket.order else "")
         shared_delay = bool(bucket.order) and len(self.numbers.params[delay_key]) == 1
+        axes = place if isinstance(place, tuple) else (place,)
         start = 0
         for block in bucket.blocks:
-            size = int(np.size(block.rows))
-
-            def pick(index: object, size: int = size, start: int = start, block: _Block = block) -> object:
-                if isinstance(index, tuple):
-                    return tuple(pick(i) for i in index)
-                part = np.asarray(index)[start : start + size]
-                return part.reshape(block.shape) if len(block.shape) == 2 else (part[0] if size == 1 else part)
-
-            at = pick(place)
-            delay_at = (0 if shared_delay else pick(np.arange(start + size))) if bucket.order else at
+            stop = start + (1 if np.ndim(block.rows) == 0 else len(block.rows))  # type: ignore[arg-type]
+            at = _entry(axes, start, stop, block.shape)
+            delay_at = at
+            if bucket.order:
+                delay_at = 0 if shared_delay else _entry((np.arange(stop),), start, stop, block.shape)
             self.edges[block.label] = EdgePlace(projection.weights, at, delay_key, delay_at)
-            start += size
+            start = stop
+
+
+def _entry(axes: tuple[np.ndarray, ...], start: int, stop: int, shape: tuple[int, ...]) -> object:
+    """Return the index of an edge's own numbers: plain for one, in the shape of its weight for a matrix."""
+    if stop == start + 1 and not shape:
+        found = tuple(int(axis[start]) for axis in axes)
+    else:
+        found = tuple(a[start:stop].reshape(shape) if len(shape) == 2 else a[start:stop] for a in axes)
+    return found if len(axes) > 1 else found[0]
 
 
 def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], delayed: bool) -> str:
@@ -388,12 +402,14 @@ def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int
         delayed: a delay per edge; then there is no one-to-one short cut.
 
     Returns:
-        `"dense"`, `"one_to_one"`, `"pairs"` or `"sparse"`.
+        `"dense"`, `"one_to_one"`, `"gather"` (one source for each target), `"pairs"` or `"sparse"`.
     """
     count, (n_target, n_source) = len(rows), shape
     everyone = np.arange(count)
     if count == n_target == n_source and np.array_equal(rows, everyone) and np.array_equal(columns, everyone):
         return "one_to_one"
+    if count == n_target and np.array_equal(np.sort(rows), everyone) and n_target * n_source > DENSE_ALWAYS:
+        return "gather"
     repeated = len(np.unique(rows * n_source + columns)) < count
     if repeated:
         return "sparse"
@@ -404,6 +420,26 @@ def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int
     if n_target * n_source <= DENSE_ALWAYS or count >= DENSE_FRACTION * n_target * n_source:
         return "dense"
     return "sparse"
+
+
+def _plain_numbers(wire: Wire, edge: Edge) -> tuple[float, float, int]:
+    """Check weight, delay and spread of an edge between two single units."""
+    delay = 0.0 if edge.delay is None else edge.delay
+    if np.ndim(delay):
+        raise ShapeError(f"edge {wire.label}: the delay has shape {np.shape(delay)}, expected a number.")
+    if not 0.0 <= delay < math.inf:  # type: ignore[operator]
+        raise TimeError(f"edge {wire.label}: a delay must be a finite time >= 0, got {edge.delay}.")
+    order = _order(wire, float(delay), edge.spread) if edge.spread else 0  # type: ignore[arg-type]
+    return float(edge.weight), float(delay), order  # type: ignore[arg-type]
+
+
+def _order(wire: Wire, delay: float, spread: float) -> int:
+    if not (delay > 0 and 0 < spread < math.inf):
+        raise TimeError(
+            f"edge {wire.label}: spread={spread} is the standard deviation of a delay and needs one delay > 0,"
+            f" got delay={delay}."
+        )
+    return gamma_order(delay, spread)
 
 
 def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[object, object, int]:
@@ -429,12 +465,9 @@ def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[object, object, 
         raise TimeError(f"edge {wire.label}: a delay must be a finite time >= 0, got {edge.delay}.")
     if not edge.spread:
         return weights, delays, 0
-    if np.ndim(delays) or not delays > 0 or not 0 < edge.spread < np.inf:
-        raise TimeError(
-            f"edge {wire.label}: spread={edge.spread} is the standard deviation of a delay and needs one delay > 0,"
-            f" got delay={edge.delay}."
-        )
-    return weights, delays, gamma_order(float(delays), float(edge.spread))
+    if np.ndim(delays):
+        raise TimeError(f"edge {wire.label}: a spread needs one delay for the whole edge, got a matrix of delays.")
+    return weights, delays, _order(wire, float(delays), float(edge.spread))
 
 
 def gamma_order(delay: float, spread: float) -> int:

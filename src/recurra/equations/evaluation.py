@@ -61,13 +61,14 @@ def evaluate(
 ) -> jax.Array:
     """Compute an expression in JAX, in the order of operations of its text.
 
-    Literals and plain Python numbers take the precision of the arrays that they meet, so float32 stays float32;
-    what holds no array at all is computed in double precision first. Truth values count as 0 and 1 in arithmetic.
+    Literals and plain Python numbers take the precision of the arrays that they meet, so float32 stays
+    float32; what holds no array at all is computed in double precision first. Truth values count as 0 and 1
+    in arithmetic. `pi` is the constant unless `values` holds it.
 
     Arguments:
         expression: the tree.
-        values: name -> array or number, for every name that is read, `t` and noise included; `pi` is optional.
-        past: returns the value of a `Past` node.
+        values: name -> array or number, for every name that is read, `t` and noise included.
+        past: returns the value of a `Past` node; its delay is left to this function.
 
     Returns:
         The value; its shape is that of the arrays broadcast together.
@@ -109,7 +110,7 @@ def evaluate(
                 return _apply(function.jax, function.numpy, usable)
         raise EquationError(f"{type(node).__name__} is no part of an expression")
 
-    return jnp.asarray(fold(expression, combine))
+    return jnp.asarray(fold(expression, combine, into_delays=False))
 
 
 def _look_up(node: Name, values: Mapping[str, Any]) -> Any:

@@ -32,8 +32,8 @@ def evaluate_numpy(
 
     Arguments:
         expression: the tree.
-        values: name -> array or number, for every name that is read, `t` and noise included; `pi` is optional.
-        past: returns the value of a `Past` node.
+        values: name -> array or number, for every name that is read, `t` and noise included.
+        past: returns the value of a `Past` node; its delay is left to this function.
 
     Returns:
         The value; its shape is that of the arrays broadcast together.

@@ -60,7 +60,7 @@ def parse_equation(text: str, where: str = "") -> Equation:
     """Read one equation.
 
     Arguments:
-        text: `x' = ...`, `d/dt * x = ...`, `d/dt x = ...`, `dx/dt = ...` (differential) or `x = ...` (algebraic).
+        text: `x' = ...`, `d/dt * x = ...`, `d/dt x = ...` or `dx/dt = ...`; algebraic: `x = ...`.
         where: the path of the operator that holds it, for messages.
 
     Returns:
@@ -86,7 +86,7 @@ def parse_equations(text: str | Iterable[str], where: str = "") -> tuple[Equatio
     """Read the equations of one operator.
 
     Arguments:
-        text: equations separated by line ends or `;`, or several such texts; a line goes on in an open bracket.
+        text: equations separated by line ends (but not inside brackets) or `;`, or several such texts.
         where: the path of the operator that holds them, for messages.
 
     Returns:
@@ -137,28 +137,23 @@ def _equals_sign(line: Line, tokens: Sequence[Token]) -> int:
         if token.text in _ASSIGNING:
             message = f"{token.text!r} cannot be used: each variable has one equation, written with one ="
             raise line.error(f"{message}; what edges bring is summed by itself", token.start, token.end)
-    places = [i for i, token in enumerate(tokens) if token.text == "="]
-    if not places:
+    found: list[int] = []
+    depth = 0
+    for place, token in enumerate(tokens):
+        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+        if token.text == "=" and depth:
+            message = "arguments have no names here; give them in order, and compare with =="
+            raise line.error(message, token.start)
+        if token.text == "=":
+            found.append(place)
+    if len(found) > 1:
+        message = "there is a second '='; write one equation for each variable, == to compare"
+        raise line.error(message, tokens[found[1]].start)
+    if not found:
         compares = any(token.text == "==" for token in tokens)
         hint = "== compares and does not define" if compares else _LEFT_FORMS
         raise line.error(f"an equation needs one '='; {hint}", 0, len(line.text))
-    outside = [i for i in places if _depth_at(tokens, i) == 0]
-    if len(outside) > 1:
-        second = tokens[outside[1]]
-        message = "there is a second '='; write one equation for each variable, == to compare"
-        raise line.error(message, second.start)
-    if not outside:
-        raise _keyword_argument(line, tokens[places[0]])
-    return outside[0]
-
-
-def _depth_at(tokens: Sequence[Token], place: int) -> int:
-    opening = sum(token.text in ("(", "[") for token in tokens[:place])
-    return opening - sum(token.text in (")", "]") for token in tokens[:place])
-
-
-def _keyword_argument(line: Line, token: Token) -> EquationError:
-    return line.error("arguments have no names here; give them in order, and compare with ==", token.start)
+    return found[0]
 
 
 def _left_side(line: Line, tokens: Sequence[Token], equals: Token) -> tuple[str, bool]:
@@ -198,7 +193,7 @@ def _refuse_second_derivative(line: Line, words: list[str], start: int, end: int
 
 def _expression(line: Line, tokens: Sequence[Token]) -> Expr:
     _check_order(line, tokens)
-    # Numbers are given to Python as floats and all blanks anew, so that nothing is left to surprise its tokeniser.
+    # Python gets every number as a float and one blank between tokens: no surprises from its tokeniser.
     source, starts, ends = "", {}, {}
     size = 0
     for token in tokens:
@@ -234,9 +229,8 @@ def _check_order(line: Line, tokens: Sequence[Token]) -> None:
     previous: Token | None = None
     for token in tokens:
         if token.text == "=":
-            if _depth_at(tokens, tokens.index(token)):
-                raise _keyword_argument(line, token)
-            raise line.error("an expression has no '='; to compare write ==", token.start)
+            message = "an expression has no '='; compare with ==, give arguments in order without names"
+            raise line.error(message, token.start)
         if token.text == "'":
             message = "a derivative can stand on the left of an equation only, and text in quotes nowhere"
             raise line.error(message, token.start)

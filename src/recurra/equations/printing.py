@@ -21,7 +21,8 @@ from recurra.equations.tree import (
 )
 from recurra.errors import EquationError
 
-# How tightly a node holds together, in the order of Python's grammar; a looser one in a tighter one gets brackets.
+# How tightly a node holds together, in the order of Python's grammar; a looser one in a tighter
+# one gets brackets.
 _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 10)
 _TIGHTNESS = {
     "or": _OR,
@@ -37,10 +38,8 @@ _TIGHTNESS = {
 _GREEK = frozenset(
     re.findall(
         r"\w+",
-        """
-    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi
-    omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
-""",
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
+        "phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega",
     )
 )
 _LATEX_COMPARE = {"<": "<", "<=": r"\leq", ">": ">", ">=": r"\geq", "==": "=", "!=": r"\neq"}
@@ -142,7 +141,9 @@ def _text(node: Expr, parts: tuple[Printed, ...]) -> Printed:
         case Call(function=function):
             return f"{function}({', '.join(texts)})", _ATOM
         case Index():
-            return f"{_held(parts[0], _ATOM)}[{', '.join(texts[1:])}]", _ATOM
+            # `2[0]` reads like a slip and is refused, `(2)[0]` is not.
+            value = f"({texts[0]})" if isinstance(node.children[0], Number) else _held(parts[0], _ATOM)
+            return f"{value}[{', '.join(texts[1:])}]", _ATOM
         case Past(name=name):
             return f"past({name}, {texts[0]})", _ATOM
     raise EquationError(f"{type(node).__name__} is no part of an expression")

@@ -80,6 +80,11 @@ def take(value: Any, indices: tuple[Any, ...]) -> Any:
     return array.at[where].get(mode="fill")
 
 
+def _abs(x: Any) -> Any:
+    # The derivative at 0 is sign(0) = 0; that of jnp.abs is 1.
+    return jnp.abs(x) if jnp.iscomplexobj(x) else x * jnp.sign(x)
+
+
 def _limits(start: Any, stop: Any) -> slice:
     if not (is_number(start) and is_number(stop)):
         raise ShapeError("index_range needs plain numbers as limits, since they fix the length of the result")
@@ -128,7 +133,7 @@ def _heaviside(x: Any) -> Any:
 
 
 def _sigmoid_numpy(x: Any) -> Any:
-    e = np.exp(np.where(np.real(x) >= 0, -1, 1) * np.asarray(x))
+    e = np.exp(np.where(np.real(x) >= 0, np.negative(x), x))
     return np.where(np.real(x) >= 0, 1 / (1 + e), e / (1 + e))
 
 
@@ -182,7 +187,7 @@ def _elementwise() -> list[Row]:
     return [
         *known_to_latex, *inverse, *logs, *steps, *parts,
         plain("sqrt"),
-        plain("abs", other="absv"),
+        own("abs", _abs, np.abs, "absv"),
         plain("mod", r"\operatorname{mod}", arity=2),
         own("maximum", _maximum, np.maximum, "maxi max", 2),
         own("minimum", _minimum, np.minimum, "mini min", 2),

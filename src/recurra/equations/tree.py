@@ -254,12 +254,13 @@ class Equation:
     text: str = field(default="", compare=False)
 
 
-def fold(expression: Expr, combine: Callable[[Expr, tuple[T, ...]], T]) -> T:
+def fold(expression: Expr, combine: Callable[[Expr, tuple[T, ...]], T], into_delays: bool = True) -> T:
     """Work through a tree from the leaves to the root, left before right, each shared node once.
 
     Arguments:
         expression: the tree.
         combine: gets a node and the results of its children, returns the result of the node.
+        into_delays: whether the delay of a `Past` node is worked through too; if not, it has no children.
 
     Returns:
         The result of the root.
@@ -274,7 +275,7 @@ def fold(expression: Expr, combine: Callable[[Expr, tuple[T, ...]], T]) -> T:
         if id(node) in done:
             stack.pop()
             continue
-        children = node.children
+        children = () if isinstance(node, Past) and not into_delays else node.children
         waiting = [child for child in children if id(child) not in done]
         if waiting:
             stack.extend(reversed(waiting))
@@ -307,8 +308,8 @@ def is_noise(name: str) -> bool:
 def names(expression: Expr, declared: Iterable[str] = ()) -> frozenset[str]:
     """List the variables whose present values an expression reads.
 
-    The variable inside `past(x, tau)` is not among them (its present value is not read; see `pasts`), those of
-    the delay are. `t`, `pi` and noise are left out unless they are declared.
+    The variable inside `past(x, tau)` is not among them (its present value is not read; see `pasts`), those
+    of the delay are. `t`, `pi` and noise are left out unless they are declared.
 
     Arguments:
         expression: the tree.

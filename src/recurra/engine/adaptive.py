@@ -1,0 +1,303 @@
+"""Solvers that choose their own steps: SciPy's and diffrax's. For networks that are one ODE.
+
+Samples of an input are joined by straight lines, as for every solver. An adaptive step could jump over a short pulse,
+so the run is cut at the kinks of its inputs; where there are too many, no step is longer than a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from recurra.engine.delays import NO_DELAYS
+from recurra.engine.evaluation import derivatives, evaluate_system
+from recurra.engine.feeds import Feed
+from recurra.engine.program import Program
+from recurra.engine.results import Result
+from recurra.engine.run import Run, check_batchable, divergence, make_result
+from recurra.engine.stepping import base_drive
+from recurra.errors import CapabilityError, OptionError, unknown
+
+MANY_KINKS = 1000
+SCIPY_METHODS = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
+DEFAULTS = {
+    "scipy": {"method": "RK45", "rtol": 1e-6, "atol": 1e-9, "max_step": np.inf},
+    "diffrax": {"rtol": 1e-6, "atol": 1e-9, "max_steps": 1_000_000},
+}
+
+
+class Flattened:
+    """View the states of a program as one vector, for solvers that want one."""
+
+    def __init__(self, state: Mapping[str, np.ndarray]):
+        self.keys = sorted(state)
+        self.shapes = [np.shape(state[k]) for k in self.keys]
+        self.ends = np.cumsum([0, *(int(np.prod(s)) for s in self.shapes)])
+
+    def pack(self, state: Mapping[str, Array]) -> Array:
+        """Join the states."""
+        return jnp.concatenate([jnp.ravel(state[k]) for k in self.keys])
+
+    def unpack(self, y: Array, like: Mapping[str, np.ndarray]) -> dict[str, Array]:
+        """Split the vector; states that are real stay real in a complex vector."""
+        found = {}
+        for key, shape, low, high in zip(self.keys, self.shapes, self.ends, self.ends[1:], strict=False):
+            part = y[..., low:high].reshape(*y.shape[:-1], *shape)
+            found[key] = part if np.iscomplexobj(like[key]) else part.real
+        return found
+
+
+def run_adaptive(run: Run, options: Mapping[str, object], device: jax.Device | None) -> Result:
+    """Run with a solver that chooses its own steps; see :func:`recurra.engine.simulate`."""
+    check_batchable(run)
+    family = "scipy" if run.solver == "scipy" else "diffrax"
+    known = DEFAULTS[family]
+    for name in options:
+        if name not in known:
+            raise OptionError(unknown("option", name, known, f"solver {run.solver!r}"))
+    settings = {**known, **options}
+    state = dict(run.start.state)
+    with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
+        flat = Flattened(state)
+        model = _Model(run, flat)
+        times = (np.arange(run.rows + 1) * run.every) * run.start.dt
+        solve = _scipy if family == "scipy" else _diffrax
+        y0 = np.asarray(flat.pack(state))
+        path = solve(model, y0, times, _kinks(run), settings, run)
+        if not np.isfinite(path).all():
+            bad = int(np.argwhere(~np.isfinite(path).all(axis=1))[0][0])
+            states = {k: np.asarray(v) for k, v in flat.unpack(path[bad], state).items()}
+            partial = _collect(run, model, path[: max(bad, 1)], times)
+            raise divergence(run, states, run.start.step + bad * run.every, partial)
+        return _collect(run, model, path, times)
+
+
+class _Model:
+    """The right-hand side and the observables of a run, as functions of time since its start and a flat state."""
+
+    def __init__(self, run: Run, flat: Flattened):
+        program, self.flat, self.like = run.program, flat, run.start.state
+        self.system, self.tables = program.system, program.tables
+        self.params = {k: jnp.asarray(v, _dtype(v, run.precision)) for k, v in program.params.items()}
+        self.offset = run.start.t0 + run.start.step * run.start.dt
+        self.recording = run.recording
+        self._feeds = [
+            (f, jnp.asarray(f.rows, _dtype(f.rows, run.precision)), run.start.dt) for f in run.feeds
+        ]
+        self.rate = jax.jit(lambda t, y, params: self.flat.pack(derivatives_at(self, t, y, params)))
+        self.observe = jax.jit(jax.vmap(self._observe, in_axes=(0, 0, None)))
+
+    def values(self, t: Array, y: Array, params: Mapping) -> dict[str, Array]:
+        drive: dict[str, Array] = {}
+        for feed, rows, dt in self._feeds:
+            base = drive.get(feed.key, base_drive(self.system, feed.key, params, self.tables))
+            drive[feed.key] = base.at[feed.index].set(_interpolate(feed, rows, t, dt))
+        state = self.flat.unpack(y, self.like)
+        return evaluate_system(
+            self.system, t + self.offset, state, params, self.tables, drive, {}, NO_DELAYS
+        )[0]
+
+    def _observe(self, t: Array, y: Array, params: Mapping) -> tuple[Array, ...]:
+        values = self.values(t, y, params)
+        recording = self.recording
+        return tuple(values[t.key][units] for t, units in zip(recording.tracks, recording.units, strict=True))
+
+
+def derivatives_at(model: _Model, t: Array, y: Array, params: Mapping) -> dict[str, Array]:
+    """Return the derivative of every state at a time since the start of the run."""
+    return derivatives(model.system, t + model.offset, model.values(t, y, params), model.tables)
+
+
+def _interpolate(feed: Feed, rows: Array, t: Array, dt: float) -> Array:
+    if not feed.series:
+        return rows[0]
+    at = jnp.clip(t / dt, 0.0, rows.shape[0] - 1.0)
+    low = jnp.minimum(jnp.floor(at).astype(jnp.int32), max(rows.shape[0] - 2, 0))
+    high = jnp.minimum(low + 1, rows.shape[0] - 1)
+    return rows[low] + (at - low) * (rows[high] - rows[low])
+
+
+def _dtype(value: np.ndarray, precision: str) -> np.dtype:
+    single = precision == "float32"
+    if np.iscomplexobj(value):
+        return np.dtype(np.complex64 if single else np.complex128)
+    return np.dtype(precision)
+
+
+def _kinks(run: Run) -> np.ndarray:
+    """Return the times at which an input changes its slope."""
+    kinks: set[int] = set()
+    for feed in run.feeds:
+        if feed.series and len(feed.rows) > 2:
+            bend = np.abs(np.diff(feed.rows, 2, axis=0)).max(axis=1)
+            kinks |= set((np.flatnonzero(bend > 1e-9 * np.abs(feed.rows).max()) + 1).tolist())
+    return np.array(sorted(kinks)) * run.start.dt
+
+
+def _scipy(
+    model: _Model, y0: np.ndarray, times: np.ndarray, kinks: np.ndarray, settings: dict, run: Run
+) -> Float[np.ndarray, "rows states"]:
+    from scipy.integrate import solve_ivp
+
+    if settings["method"] not in SCIPY_METHODS:
+        raise OptionError(unknown("method", settings["method"], SCIPY_METHODS, "solver 'scipy'"))
+    if len(kinks) > MANY_KINKS:
+        settings, kinks = {**settings, "max_step": min(settings["max_step"], run.start.dt)}, kinks[:0]
+
+    def rate(t: float, y: np.ndarray) -> np.ndarray:
+        return np.asarray(model.rate(t, y, model.params))
+
+    cuts = np.unique([0.0, *kinks[(kinks > 0) & (kinks < times[-1])], times[-1]])
+    path, y = [y0[None]], y0
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        inside = times[(times > begin + 1e-12 * times[-1]) & (times <= end * (1 + 1e-12))]
+        # The end of the piece is always asked for: the next piece starts there.
+        asked = np.unique([*np.minimum(inside, end), end])
+        done = solve_ivp(rate, (begin, end), y, t_eval=asked, **settings)
+        if not done.success:
+            raise CapabilityError(
+                f"SciPy's {settings['method']} gave up at t = {done.t[-1] if len(done.t) else begin:g}: {done.message}"
+                " Try method='Radau' for a stiff model, or a fixed-step solver."
+            )
+        path.append(done.y.T[: len(inside)])
+        y = done.y[:, -1]
+    return np.concatenate(path)
+
+
+def _diffrax(
+    model: _Model, y0: np.ndarray, times: np.ndarray, kinks: np.ndarray, settings: dict, run: Run
+) -> Float[np.ndarray, "rows states"]:
+    try:
+        import diffrax
+    except ImportError:
+        raise CapabilityError(
+            f"solver {run.solver!r} needs diffrax: pip install 'recurra[adaptive]', or use solver='scipy'."
+        ) from None
+    solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}[run.solver]()
+    control: Callable = diffrax.PIDController(rtol=settings["rtol"], atol=settings["atol"])
+    if len(kinks) > MANY_KINKS:
+        control = diffrax.PIDController(rtol=settings["rtol"], atol=settings["atol"], dtmax=run.start.dt)
+    elif len(kinks):
+        control = diffrax.ClipStepSizeController(control, jump_ts=jnp.asarray(kinks, run.precision))
+    real_model, y_real = _as_real(model, y0)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(real_model),
+        solver,
+        0.0,
+        float(times[-1]),
+        None,
+        jnp.asarray(y_real, run.precision),
+        saveat=diffrax.SaveAt(ts=jnp.asarray(times, run.precision)),
+        stepsize_controller=control,
+        max_steps=settings["max_steps"],
+        throw=False,
+    )
+    if solution.result != diffrax.RESULTS.successful:
+        raise CapabilityError(
+            f"{run.solver} gave up: {diffrax.RESULTS[solution.result]} Try max_steps=, looser tolerances, or"
+            " 'kvaerno5' for a stiff model."
+        )
+    path = np.asarray(solution.ys)
+    return path if not np.iscomplexobj(y0) else path[:, : len(y0)] + 1j * path[:, len(y0) :]
+
+
+def _as_real(model: _Model, y0: np.ndarray) -> tuple[Callable, np.ndarray]:
+    """Split a complex state into real and imaginary parts, which is what diffrax integrates."""
+    if not np.iscomplexobj(y0):
+        return (lambda t, y, args: model.rate(t, y, model.params)), y0
+    size = len(y0)
+
+    def rate(t: Array, y: Array, args: object) -> Array:
+        slope = model.rate(t, y[:size] + 1j * y[size:], model.params)
+        return jnp.concatenate([slope.real, slope.imag])
+
+    return rate, np.concatenate([y0.real, y0.imag])
+
+
+def _collect(run: Run, model: _Model, path: np.ndarray, times: np.ndarray) -> Result:
+    """Make a result of states at the rows and, last, at the end."""
+    rows = len(path) - 1
+    observed = [np.asarray(v) for v in model.observe(times[:rows], path[:rows], model.params)]
+    state = model.flat.unpack(path[-1], run.start.state)
+    return make_result(run, state, [observed], rows, {})
+
+
+class VectorField:
+    """Offer a program as `dy/dt = function(t, y, params)` on flat vectors; see :func:`vector_field`."""
+
+    def __init__(self, program: Program, inputs: Mapping[str, object] | None = None):
+        if program.system.has_ring:
+            raise CapabilityError(
+                f"the network has a delay (of {program.system.rings[0].source!r}), so it has no plain vector field."
+                " Give the edge a `spread`, which turns the delay into equations."
+            )
+        self._program, self._flat = program, Flattened(program.state)
+        self._inputs = dict(inputs or {})
+        kinds = ("parameter", "input")
+        self._targets = {t.path: t for t in program.layout.targets(kinds)}
+        for label in program.layout.edges:
+            path = f"{label}/weight"
+            self._targets[path] = program.layout.one(path)
+        self.params = {p: np.asarray(program.params[t.key][t.index]) for p, t in self._targets.items()}
+        self.y0 = np.concatenate([np.ravel(program.state[k]) for k in self._flat.keys])
+        self.index = self._index()
+        self._rate = jax.jit(self._function)
+        self._jacobian = jax.jit(jax.jacfwd(self._function, argnums=1))
+
+    def _index(self) -> dict[str, int | tuple[int, int]]:
+        starts = dict(zip(self._flat.keys, self._flat.ends, strict=False))
+        found: dict[str, int | tuple[int, int]] = {}
+        for target in self._program.layout.targets(("state",)):
+            low = int(starts[target.key]) + target.index.start  # type: ignore[attr-defined]
+            found[target.path] = low if target.size == 1 else (low, low + target.size)
+        return found
+
+    def function(
+        self, t: Array | float, y: Array | np.ndarray, params: Mapping[str, object] | None = None
+    ) -> Array:
+        """Return dy/dt, computed in float64.
+
+        Arguments:
+            t: time.
+            y: `(states,)`, laid out as `index` says.
+            params: path -> value, for those that differ from `self.params`.
+        """
+        with jax.enable_x64(True):
+            return self._rate(t, y, dict(params or {}))
+
+    def jacobian(
+        self, t: Array | float, y: Array | np.ndarray, params: Mapping[str, object] | None = None
+    ) -> Array:
+        """Return d(dy/dt)/dy, `(states, states)`, computed in float64; arguments as for `function`."""
+        with jax.enable_x64(True):
+            return self._jacobian(t, y, dict(params or {}))
+
+    def _function(self, t: Array, y: Array, params: Mapping[str, object]) -> Array:
+        numbers = {k: jnp.asarray(v) for k, v in self._program.params.items()}
+        for path, value in params.items():
+            if path not in self._targets:
+                raise OptionError(unknown("parameter", path, self._targets))
+            target = self._targets[path]
+            part = jnp.asarray(value).astype(numbers[target.key].dtype)
+            numbers[target.key] = numbers[target.key].at[target.index].set(part)
+        state = self._flat.unpack(y, self._program.state)
+        slopes = self._program.flow(t, state, numbers, self._inputs)
+        return self._flat.pack({k: v.astype(y.dtype) for k, v in slopes.items()})
+
+
+def vector_field(program: Program, inputs: Mapping[str, object] | None = None) -> VectorField:
+    """Return the right-hand side of a program on flat vectors, for root finders and other people's solvers.
+
+    Arguments:
+        program: a network without ring-buffer delays; noise is left out.
+        inputs: path -> constant value.
+
+    Returns:
+        An object with `function(t, y, params)`, the initial state `y0`, the parameters by path, and `index`, which
+        says where each state is in `y`: a number, or `(low, high)`.
+    """
+    return VectorField(program, inputs)

@@ -1,0 +1,96 @@
+"""Say in words what a program does in one step."""
+
+from __future__ import annotations
+
+from recurra.engine.program import Program
+from recurra.engine.solvers import choose_solver
+from recurra.engine.system import Assign, Collect, Projection
+from recurra.equations import to_text
+
+
+def explain(program: Program, dt: float | None = None) -> str:
+    """Describe groups, the order of one step, projections, delays, noise and memory; see :meth:`Program.explain`."""
+    system = program.system
+    solver = choose_solver(program.solver, system)
+    lines = [f"Program {program.graph.name or '(unnamed)'}", ""]
+    lines.append("Groups (nodes with equal equations share arrays):")
+    for group in system.groups:
+        note = f"; on its own: {group.note}" if group.note else ""
+        lines.append(f"  {group.label}: {_count(group.nodes, 'node')}, {_count(group.units, 'unit')}{note}")
+    lines += ["", "One step, from t to t + dt:"]
+    lines += [f"  {i}. {text}" for i, text in enumerate(_phases(program, solver), 1)]
+    if system.projections:
+        lines += ["", "Projections (W[post, pre]):"]
+        lines += [f"  {_projection(program, p)}" for p in system.projections]
+    lines += ["", *_memory(program, dt)]
+    return "\n".join(lines)
+
+
+def _phases(program: Program, solver: str) -> list[str]:
+    system = program.system
+    phases = []
+    for ring in system.rings:
+        before = "nothing" if ring.prefill == "zero" else "its initial value"
+        phases.append(f"read the past of {ring.source} (before the start: {before})")
+    phases += [f"draw white noise {n.target}: {_count(n.streams, 'stream')} of {n.size}" for n in system.noises]
+    for item in system.schedule:
+        phases.append(_assign(item, "=") if isinstance(item, Assign) else _collect(item, program))
+    phases.append("record")
+    phases += [f"remember {ring.source}" for ring in system.rings]
+    changes = [_assign(item, "' =") for item in system.derivatives]
+    changes += [f"{c.state}: gamma chain of {_count(c.order, 'stage')} on {c.source}" for c in system.chains]
+    phases.append(f"advance by {solver}:" + "".join(f"\n       {c}" for c in changes))
+    return phases
+
+
+def _assign(item: Assign, sign: str) -> str:
+    operator = item.target.rsplit("/", 1)[0]
+    elsewhere = [f"{name} = {key}" for name, key in item.names if key.rsplit("/", 1)[0] != operator]
+    where = f"   where {', '.join(elsewhere)}" if elsewhere else ""
+    return f"{item.target}{sign if sign[0] == chr(39) else ' ' + sign} {to_text(item.expression)}{where}"
+
+
+def _collect(item: Collect, program: Program) -> str:
+    parts = list(item.signals)
+    parts += [f"W {program.system.projections[i].source}" for i in item.projections]
+    if item.base != "wired":
+        parts.insert(0, "its default" if item.base == "open" else "its default where nothing arrives")
+    return f"{item.target} <- {' + '.join(parts)}"
+
+
+def _projection(program: Program, projection: Projection) -> str:
+    text = f"{projection.source} -> {projection.target}: {projection.delivery}, {projection.shape[0]} x "
+    text += f"{projection.shape[1]}"
+    if projection.weights:
+        text += f", {_count(program.params[projection.weights].size, 'weight')}"
+    if projection.delays:
+        delays = program.params[projection.delays]
+        low, high = float(delays.min()), float(delays.max())
+        text += f", delay {low:g}" + (f" to {high:g}" if high > low else "")
+    return text
+
+
+def _memory(program: Program, dt: float | None) -> list[str]:
+    stores = (program.params, program.state, program.tables)
+    total = sum(value.nbytes for store in stores for value in store.values())
+    complex_note = f"; complex: {', '.join(sorted(program.system.complex_keys))}" if program.system.complex_keys else ""
+    lines = [f"Precision: float64 unless a run asks for float32{complex_note}"]
+    text = f"Memory: {_bytes(total)} of numbers"
+    if program.system.rings:
+        if dt is None:
+            text += ", and rings for the delays (explain(dt=...) tells their size)"
+        else:
+            whole = program.init(dt)
+            text += f", {_bytes(sum(v.nbytes for k, v in whole.items() if k.startswith('ring/')))} of rings"
+    return [*lines, text]
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} B"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

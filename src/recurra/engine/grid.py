@@ -1,0 +1,35 @@
+"""The time grid: durations and intervals as whole numbers of steps. `round`, never `int(T/dt)`."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+from recurra.errors import TimeError
+
+_TOLERANCE = 1e-6  # of a step: far above the rounding of any decimal duration, far below what anyone means
+
+
+def count_steps(duration: float, dt: float, what: str = "duration") -> int:
+    """Return how many steps of `dt` a duration has.
+
+    Arguments:
+        duration: a time > 0.
+        dt: the step.
+        what: how messages call the duration.
+
+    Raises:
+        TimeError: not a positive finite number, or not a whole number of steps.
+
+    >>> count_steps(0.3, 0.1)
+    3
+    """
+    for name, value in (("dt", dt), (what, duration)):
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+            raise TimeError(f"{name} must be a finite number > 0, got {value!r}.")
+    steps = round(duration / dt)
+    if abs(duration / dt - steps) > _TOLERANCE * max(1.0, steps * 1e-6):
+        low = math.floor(duration / dt)
+        near = f"{low * dt:.12g} or {(low + 1) * dt:.12g}" if low else f"{dt:.12g}"
+        raise TimeError(f"{what} {duration:g} is not a whole number of steps of {dt:g}: use {near}.")
+    return steps

@@ -1,0 +1,418 @@
+"""Run a program: check what the user gave, then advance in chunks and collect the recordings."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+
+from recurra.engine.delays import plan_delays
+from recurra.engine.feeds import Feed, make_feeds
+from recurra.engine.grid import count_steps
+from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk
+from recurra.engine.program import Program
+from recurra.engine.progress import Progress
+from recurra.engine.recording import Recording, make_recording, unit_labels
+from recurra.engine.results import Result, Snapshot
+from recurra.engine.solvers import ADAPTIVE, choose_solver
+from recurra.engine.stepping import Stepper, initial_state
+from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
+
+CHUNK_BYTES = 16_000_000
+CHUNK_ROWS = 4096
+CHUNK_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold a checked run: everything that the loop needs, and what the result will say of it."""
+
+    program: Program
+    recording: Recording
+    feeds: tuple[Feed, ...]
+    start: Snapshot
+    steps: int
+    every: int
+    seed: int
+    solver: str
+    precision: str
+    batch: Mapping[str, np.ndarray]
+    plan: LoopPlan | None
+
+    @property
+    def rows(self) -> int:
+        return self.steps // self.every
+
+
+def simulate(
+    program: Program,
+    duration: float,
+    *,
+    dt: float,
+    solver: str | None = None,
+    inputs: Mapping[str, object] | None = None,
+    record: object = None,
+    every: int = 1,
+    cutoff: float = 0.0,
+    params: Mapping[str, object] | None = None,
+    batch: Mapping[str, object] | None = None,
+    state: Snapshot | None = None,
+    seed: int = 0,
+    history: Mapping[str, object] | None = None,
+    precision: str = "float64",
+    device: object = None,
+    progress: bool = True,
+    **solver_options: object,
+) -> Result:
+    """Simulate a program.
+
+    Arguments:
+        program: what to run.
+        duration: how long, in the model's unit of time; a whole number of steps.
+        dt: the step; for solvers that choose their own steps the interval between samples.
+        solver: `"euler"`, `"heun"`, `"rk4"`, `"exponential_euler"`, `"euler_maruyama"`, `"stochastic_heun"`, `"scipy"`,
+            `"tsit5"`, `"dopri8"` or `"kvaerno5"`; Euler (with noise: Euler-Maruyama) by default.
+        inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`.
+        record: `None` for all states, a path, a list of paths, or name -> path; `all` stands for every node.
+        every: steps between recorded rows.
+        cutoff: leave out rows before this time after the start.
+        params: path -> number or one per unit, for this run only.
+        batch: path -> `(runs,)` or `(runs, units)`: that many runs at once, each with its own numbers.
+        state: where to go on, the `final` of an earlier result.
+        seed: an integer; the same seed gives the same noise.
+        history: path of a delayed variable -> what it was before the start.
+        precision: `"float64"` or `"float32"`.
+        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`.
+        progress: show a bar if the run takes longer than a second.
+        solver_options: `method`, `rtol`, `atol`, `max_step` for `"scipy"`; `rtol`, `atol`, `max_steps` for diffrax.
+
+    Returns:
+        The recordings with labels, the final state and the provenance.
+
+    Raises:
+        RecurraError: something given does not fit; the message says what and how to mend it.
+        DivergenceError: a variable stopped being finite.
+
+    >>> from recurra.circuits import CircuitTemplate
+    >>> from recurra.engine import lower
+    >>> circuit = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> result = simulate(lower(circuit.to_graph()), 10.0, dt=0.01, solver="rk4")
+    >>> result["p/vdp_op/x"].shape
+    (1000, 1)
+    """
+    run = prepare(
+        program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
+    )
+    if run.solver in ADAPTIVE:
+        from recurra.engine.adaptive import run_adaptive
+
+        result = run_adaptive(run, solver_options, find_device(device))
+    elif solver_options:
+        raise OptionError(
+            f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
+        )
+    else:
+        result = _run_fixed(run, find_device(device), progress)
+    return _cut(result, cutoff)
+
+
+def _keywords() -> list[str]:
+    return list(simulate.__kwdefaults__)
+
+
+def prepare(
+    program: Program,
+    duration: float,
+    dt: float,
+    solver: str | None = None,
+    inputs: Mapping[str, object] | None = None,
+    record: object = None,
+    every: int = 1,
+    params: Mapping[str, object] | None = None,
+    batch: Mapping[str, object] | None = None,
+    state: Snapshot | None = None,
+    seed: int = 0,
+    history: Mapping[str, object] | None = None,
+    precision: str = "float64",
+) -> Run:
+    """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
+    steps = count_steps(duration, dt)
+    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
+        raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
+    if steps % every:
+        low = steps - steps % every
+        raise TimeError(
+            f"{steps} steps are not a whole number of rows of {every} steps: use a duration of"
+            f" {low * dt:.12g} or {(low + every) * dt:.12g}, or another `every`."
+        )
+    if precision not in ("float32", "float64"):
+        raise OptionError(unknown("precision", precision, ("float32", "float64")))
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer, jax.Array)):
+        raise OptionError(f"seed must be an integer (or a jax.random.key), got {seed!r}.")
+    program = program.update(params or {})
+    _check_finite(program)
+    solver = choose_solver(solver or program.solver, program.system)
+    recording = make_recording(program, record)
+    feeds = make_feeds(program, inputs, steps)
+    numbers = _batch_numbers(program, batch)
+    start = _start(program, state, dt, history, numbers)
+    plan = None
+    if solver not in ADAPTIVE:
+        delays = plan_delays(program.system, {**program.params, **numbers}, dt)
+        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
+    return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
+
+
+def _check_finite(program: Program) -> None:
+    """NaN among the numbers would only show up as a divergence, far from where it came from."""
+    for store in (program.params, program.state):
+        for key, value in store.items():
+            if np.isnan(value).any():
+                unit = np.argwhere(np.isnan(value))[0]
+                raise ShapeError(f"{key}: the value of unit {tuple(int(u) for u in unit)} is NaN; give it a number.")
+
+
+def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:
+    """Lay out parameters (and initial states) with a leading axis of runs."""
+    if not batch:
+        return {}
+    sizes = {path: np.shape(value)[0] if np.ndim(value) else 0 for path, value in batch.items()}  # type: ignore
+    if len(set(sizes.values())) > 1 or 0 in sizes.values():
+        raise ShapeError(f"batch: every path needs the same number of runs as its first axis, got {sizes}.")
+    count = next(iter(sizes.values()))
+    found: dict[str, np.ndarray] = {}
+    for path, value in batch.items():
+        for run, one in enumerate(np.asarray(value)):
+            for target, part in program.split(path, one):
+                own = program.state if target.kind == "state" else program.params
+                if target.key not in found:
+                    found[target.key] = np.repeat(own[target.key][None], count, axis=0)
+                found[target.key][run][target.index] = part
+    if any(np.isnan(value).any() for value in found.values()):
+        raise ShapeError("batch: holds NaN; give every run a number.")
+    return found
+
+
+def _start(
+    program: Program,
+    state: Snapshot | None,
+    dt: float,
+    history: Mapping[str, object] | None,
+    numbers: Mapping[str, np.ndarray],
+) -> Snapshot:
+    if state is None:
+        longest = program
+        delays = {k: v for k, v in numbers.items() if k in program.params}
+        if delays and program.system.rings:
+            # The rings must hold the longest delay of all runs.
+            longest = replace(program, params={**program.params, **{k: v.max(0) for k, v in delays.items()}})
+        return Snapshot(initial_state(longest, dt, history or {}), 0, 0.0, dt)
+    if not isinstance(state, Snapshot):
+        raise OptionError(f"state: expected the `final` of an earlier result, got {type(state).__name__}.")
+    if history:
+        raise OptionError("history is what was before the start; a run that goes on from a state has it already.")
+    if abs(state.dt - dt) > 1e-9 * dt:
+        raise TimeError(f"state: it was made with dt={state.dt:g}, this run has dt={dt:g}; use the same step.")
+    expected = initial_state(program, dt, {})
+    if {k: v.shape for k, v in expected.items()} != {k: np.shape(v) for k, v in state.state.items()}:
+        odd = sorted(set(expected) ^ set(state.state)) or sorted(
+            k for k in expected if expected[k].shape != np.shape(state.state[k])
+        )
+        raise PathError(f"state: it belongs to another network (they differ in {', '.join(odd[:5])}).")
+    return state
+
+
+def _loop_plan(
+    program: Program,
+    stepper: Stepper,
+    recording: Recording,
+    feeds: tuple[Feed, ...],
+    every: int,
+    numbers: Mapping[str, np.ndarray],
+) -> LoopPlan:
+    shape_of = program.system.shape_of
+    infos = tuple(
+        FeedInfo(f.key, f.series, np.array_equal(f.index, np.arange(shape_of[f.key][0]))) for f in feeds
+    )
+    runs = len(next(iter(numbers.values()))) if numbers else 1
+    row = 8 * runs * max(1, sum(len(units) for units in recording.units))
+    row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
+    capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
+    batched = frozenset(numbers) if numbers else None
+    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
+
+
+def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
+    """Gather the numbers of the loop, with the samples of `length` steps from step `first` of the run on."""
+    return LoopData(
+        params=params,
+        tables=run.program.tables,  # type: ignore[arg-type]
+        rows=tuple(_cast(f.chunk(first, length), run.precision) for f in run.feeds),  # type: ignore[arg-type]
+        indices=tuple(f.index for f in run.feeds),  # type: ignore[arg-type]
+        units=run.recording.units,  # type: ignore[arg-type]
+        t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
+        dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
+        seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
+    )
+
+
+def _cast(value: np.ndarray, precision: str) -> np.ndarray:
+    if value.dtype.kind == "c":
+        return value.astype(np.complex64 if precision == "float32" else np.complex128, copy=False)
+    return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
+
+
+def _run_fixed(run: Run, device: jax.Device | None, progress: bool) -> Result:
+    """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
+    plan = run.plan
+    params = {k: _cast(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
+    state = _initial(run)
+    pieces: list[tuple[np.ndarray, ...]] = []
+    done, size, interrupted = 0, max(1, 2000 // run.every), False
+    bar = Progress(run.steps, progress)
+    with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
+        params = jax.device_put(params)
+        while done < run.rows:
+            rows = min(size, plan.capacity, run.rows - done)
+            first = done * run.every
+            data = loop_data(run, params, first, plan.capacity * run.every + 1)
+            before, begun = state, time.perf_counter()
+            try:
+                state, buffers = jax.block_until_ready(
+                    run_chunk(plan, before, data, np.int32(run.start.step + first), np.int32(rows))
+                )
+            except KeyboardInterrupt:
+                warnings.warn(f"interrupted after {done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
+                state, interrupted = before, True
+                break
+            pieces.append(tuple(_rows(b, rows, run) for b in buffers))
+            if not run.batch and not _finite(state):
+                bar.close()
+                raise _diverged(run, before, data, pieces, done, rows)
+            done += rows
+            bar.update(rows * run.every)
+            # The first chunk is short, and its time may be that of the compiler; it only ever grows from there.
+            size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
+    bar.close()
+    return make_result(run, state, pieces, done, {"interrupted": True} if interrupted else {})
+
+
+def _initial(run: Run) -> dict[str, np.ndarray]:
+    state = {k: _cast(np.asarray(v), run.precision) for k, v in run.start.state.items()}
+    if not run.batch:
+        return state
+    count = len(next(iter(run.batch.values())))
+    given = {k: _cast(v, run.precision) for k, v in run.batch.items() if k in state}
+    return {k: given.get(k, np.broadcast_to(v, (count, *v.shape))) for k, v in state.items()}
+
+
+def _rows(buffer: jax.Array, rows: int, run: Run) -> np.ndarray:
+    return np.asarray(buffer)[..., :rows, :] if run.batch else np.asarray(buffer)[:rows]
+
+
+def _finite(state: Mapping[str, jax.Array]) -> bool:
+    return all(bool(np.isfinite(np.asarray(value)).all()) for value in state.values())
+
+
+def make_result(run: Run, state: Mapping, pieces: list, rows: int, extra: dict) -> Result:
+    """Join what the chunks recorded; the result holds the first `rows` rows of it."""
+    if pieces:
+        tracks = [np.concatenate(parts, axis=-2)[..., :rows, :] for parts in zip(*pieces, strict=True)]
+    else:
+        tracks = [np.zeros((0, len(units))) for units in run.recording.units]
+    steps = np.arange(rows) * run.every + run.start.step
+    start = run.start
+    final = Snapshot(
+        {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
+    )
+    meta = provenance(run) | extra
+    return Result(start.t0 + steps * start.dt, run.recording.named(tracks), run.recording.labels, final, meta)
+
+
+def provenance(run: Run) -> dict[str, object]:
+    """Say what made a result: seed, step, solver, precision, versions."""
+    from recurra import __version__
+
+    return {
+        "dt": run.start.dt,
+        "every": run.every,
+        "solver": run.solver,
+        "precision": run.precision,
+        "seed": run.seed if isinstance(run.seed, (int, np.integer)) else str(run.seed),
+        "network": run.program.graph.name,
+        "recurra": __version__,
+        "jax": jax.__version__,
+    }
+
+
+def _diverged(run: Run, before: Mapping, data: LoopData, pieces: list, done: int, rows: int) -> DivergenceError:
+    """Step through the chunk again to name the variable, the unit and the step."""
+    first = done * run.every
+    went, state = find_divergence(
+        run.plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
+    )
+    fine = done + (int(went) - 1) // run.every + 1
+    partial = make_result(run, before, pieces, fine, {"diverged": True})
+    step = run.start.step + first + int(went)
+    return divergence(run, {k: np.asarray(v) for k, v in state.items()}, step, partial)
+
+
+def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Result) -> DivergenceError:
+    """Word the error for a state that is not finite."""
+    key = next(k for k, v in state.items() if not np.isfinite(v).all())
+    unit = int(np.argwhere(~np.isfinite(state[key]))[0][-1])
+    labels = [
+        label
+        for target in run.program.layout.targets(("state",))
+        if target.key == key
+        for label in unit_labels(target)
+    ]
+    name = labels[unit] if unit < len(labels) else key
+    at = run.start.t0 + step * run.start.dt
+    return DivergenceError(
+        f"{name} is not finite after step {step} (t = {at:g}, solver {run.solver!r}, dt = {run.start.dt:g}). Try a"
+        " smaller dt or another solver; `error.result` holds what was recorded before.",
+        name,
+        step,
+        at,
+        partial,
+    )
+
+
+def _cut(result: Result, cutoff: float) -> Result:
+    if not cutoff:
+        return result
+    if not cutoff > 0:
+        raise TimeError(f"cutoff must be a time >= 0, got {cutoff!r}.")
+    start = result.time[0] if len(result.time) else 0.0
+    kept = result.time - start >= cutoff - 1e-9 * max(1.0, abs(cutoff))
+    return replace(
+        result, time=result.time[kept], data={k: v[..., kept, :] for k, v in result.data.items()}
+    )
+
+
+def find_device(device: object) -> jax.Device | None:
+    """Return the device that a user names, `None` for JAX's own choice.
+
+    Raises:
+        OptionError: there is no such device here.
+    """
+    if device is None or isinstance(device, jax.Device):
+        return device
+    kind, _, number = str(device).partition(":")
+    try:
+        found = jax.devices(kind)
+        return found[int(number or 0)]
+    except (RuntimeError, IndexError, ValueError):
+        names = [f"{d.platform}:{d.id}" for d in jax.devices()]
+        raise OptionError(unknown("device", device, names)) from None
+
+
+def check_batchable(run: Run) -> None:
+    """Refuse a batch where a solver runs one at a time."""
+    if run.batch:
+        raise CapabilityError(f"solver {run.solver!r} cannot run a batch; use a fixed step, or a loop.")

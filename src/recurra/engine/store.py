@@ -1,0 +1,200 @@
+"""Programs and results in files: NumPy archives and JSON, never pickle; written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from recurra.engine.graph import Edge, Graph, Node, Operator, Variable
+from recurra.equations import parse_equation
+from recurra.errors import RecurraError, StoreError
+
+if TYPE_CHECKING:
+    from recurra.engine.program import Program
+
+FORMAT = 1
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write to a file beside `path` and move it there when it is complete.
+
+    Raises:
+        StoreError: the folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot write there ({error.strerror}).") from None
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            write(file)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        if os.path.exists(name):
+            os.unlink(name)
+        raise
+
+
+def read_arrays(path: str | Path, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """Read an archive that this library wrote: its description and its arrays.
+
+    Raises:
+        StoreError: no such file, or not such an archive.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            meta = json.loads(str(archive["meta"]))
+            arrays = {key: archive[key] for key in archive.files if key != "meta"}
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RecursionError) as error:
+        raise StoreError(f"{path}: not an archive of this library ({error}).") from None
+    if not isinstance(meta, dict) or meta.get("kind") != kind:
+        found = meta.get("kind") if isinstance(meta, dict) else None
+        raise StoreError(f"{path}: expected a {kind}, found {found!r}.")
+    return meta, arrays
+
+
+def save(program: Program, path: str | Path) -> None:
+    """Write a program: its graph as text, its numbers as arrays; see :meth:`Program.save`."""
+    arrays: dict[str, np.ndarray] = {}
+    meta = {
+        "kind": "recurra.Program",
+        "format": FORMAT,
+        "solver": program.solver,
+        "graph": _graph_to_dict(program.graph, arrays),
+    }
+    for store in ("params", "state"):
+        arrays |= {f"{store}:{key}": value for key, value in getattr(program, store).items()}
+    text = json.dumps(meta)
+    write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
+
+
+def load(path: str | Path) -> Program:
+    """Read a program that `Program.save` wrote.
+
+    Arguments:
+        path: the file.
+
+    Returns:
+        The program, with all its numbers.
+
+    Raises:
+        StoreError: the file is missing, damaged, or of another kind.
+    """
+    from dataclasses import replace
+
+    from recurra.engine.lowering import lower
+
+    meta, arrays = read_arrays(path, "recurra.Program")
+    if meta.get("format") != FORMAT:
+        raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
+    try:
+        program = lower(_graph_from_dict(meta["graph"], arrays))
+    except (KeyError, TypeError, AttributeError, RecurraError) as error:
+        raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
+    numbers = {}
+    for store in ("params", "state"):
+        own: Mapping[str, np.ndarray] = getattr(program, store)
+        read = {k.removeprefix(f"{store}:"): v for k, v in arrays.items() if k.startswith(f"{store}:")}
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in read.items()}:
+            raise StoreError(f"{path}: its {store} do not fit its network.")
+        numbers[store] = read
+    return replace(program, solver=meta.get("solver"), **numbers)
+
+
+def _graph_to_dict(graph: Graph, arrays: dict[str, np.ndarray]) -> dict:
+    return {
+        "name": graph.name,
+        "nodes": {label: _node_to_dict(node, arrays) for label, node in graph.nodes.items()},
+        "edges": [
+            {
+                "source": e.source,
+                "target": e.target,
+                "weight": _value(e.weight, arrays),
+                "delay": _value(e.delay, arrays),
+                "spread": e.spread,
+                "node": None if e.node is None else _node_to_dict(e.node, arrays),
+                "inputs": dict(e.inputs),
+                "output": e.output,
+                "label": e.label,
+            }
+            for e in graph.edges
+        ],
+    }
+
+
+def _node_to_dict(node: Node, arrays: dict[str, np.ndarray]) -> dict:
+    return {
+        "size": node.size,
+        "values": {path: _value(value, arrays) for path, value in node.values.items()},
+        "operators": {
+            name: {
+                "equations": [e.text for e in operator.equations],
+                "variables": {
+                    v: {"kind": d.kind, "value": _value(d.value, arrays), "unit": d.unit}
+                    for v, d in operator.variables.items()
+                },
+                "output": operator.output,
+            }
+            for name, operator in node.operators.items()
+        },
+    }
+
+
+def _value(value: object, arrays: dict[str, np.ndarray]) -> object:
+    """Keep numbers as text that reads back bit for bit, and arrays in the archive."""
+    if value is None:
+        return None
+    if np.ndim(value):  # type: ignore[arg-type]
+        key = f"array:{len(arrays)}"
+        arrays[key] = np.asarray(value)
+        return {"array": key}
+    if np.iscomplexobj(value):
+        return {"real": float(np.real(value)), "imag": float(np.imag(value))}  # type: ignore[arg-type]
+    return float(value)  # type: ignore[arg-type]
+
+
+def _graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
+    def value(item: object) -> object:
+        if isinstance(item, dict):
+            return arrays[item["array"]] if "array" in item else complex(item["real"], item["imag"])
+        return item
+
+    def node(item: dict) -> Node:
+        operators = {
+            name: Operator(
+                tuple(parse_equation(text, where=name) for text in o["equations"]),
+                {n: Variable(v["kind"], value(v["value"]), v["unit"]) for n, v in o["variables"].items()},  # type: ignore
+                o["output"],
+            )
+            for name, o in item["operators"].items()
+        }
+        return Node(operators, int(item["size"]), {path: value(v) for path, v in item["values"].items()})
+
+    edges = tuple(
+        Edge(
+            e["source"],
+            e["target"],
+            value(e["weight"]),  # type: ignore[arg-type]
+            value(e["delay"]),  # type: ignore[arg-type]
+            e["spread"],
+            None if e["node"] is None else node(e["node"]),
+            e["inputs"],
+            e["output"],
+            e["label"],
+        )
+        for e in data["edges"]
+    )
+    return Graph({label: node(item) for label, item in data["nodes"].items()}, edges, data["name"])
