@@ -28,8 +28,9 @@ def search(package, **options):
     import numpy as np
 
     circuit = package.CircuitTemplate.from_yaml(PATH)
+    # Ours returns a new circuit, PyRates changes the one there is.
+    circuit = circuit.update_var(node_vars={"e/se_op/r_ext": 1.0}) or circuit
     grid = {"weight": np.linspace(10, 20, SIDE), "tau": np.linspace(5, 15, SIDE)}
-    wave = np.ones(round(T / DT))
     results, sets = package.grid_search(
         circuit,
         grid,
@@ -39,7 +40,6 @@ def search(package, **options):
         sampling_step_size=DTS,
         permute_grid=True,
         outputs={"E": "e/rate_op/r"},
-        inputs={"e/se_op/r_ext": wave},
         solver="euler",
         **options,
     )

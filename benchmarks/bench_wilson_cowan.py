@@ -91,15 +91,14 @@ def peer():
                 "wc", DT, inputs={"e/se_op/r_ext": wave.copy()}, backend="default", solver="euler",
                 float_precision="float64", verbose=False,
             )  # fmt: skip
-        function, arguments, _, index = kept["made"]
-        y, dy, rest = arguments[1] * 0.0, arguments[2], arguments[3:]
+        function, arguments, _, _ = kept["made"]  # the two rates are merged into one vector
+        y, dy, rest = np.zeros(2), arguments[2], arguments[3:]
         rows = np.empty((round(T / DTS), 2))
-        e, i = index[OUTPUTS["E"]], index[OUTPUTS["I"]]
         every = round(DTS / DT)
         for k in range(len(wave)):
             if k % every == 0:
-                rows[k // every] = y[e], y[i]
-            y = y + DT * function(k, y, dy, *rest)
+                rows[k // every] = y
+            y += DT * function(k, y, dy, *rest)
         return rows
 
     @numba.njit

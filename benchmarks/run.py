@@ -164,7 +164,7 @@ def main() -> None:
     """Run the chosen benchmarks, print the results and write them down."""
     parser = argparse.ArgumentParser(description="Time Recurra beside PyRates and numba.")
     parser.add_argument("benchmarks", nargs="*", default=BENCHMARKS, help="which; all by default")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
     make_peer()
