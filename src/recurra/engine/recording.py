@@ -51,10 +51,13 @@ class Recording:
         """Sort what the tracks recorded, `(..., rows, units)`, NumPy or JAX, by the user's names."""
         found = {}
         for name, pieces in self.pieces.items():
-            parts = [tracks[i][..., columns] for i, columns in pieces]
+            parts = [tracks[i] if self._all(i, columns) else tracks[i][..., columns] for i, columns in pieces]
             join = np.concatenate if isinstance(parts[0], np.ndarray) else jnp.concatenate
             found[name] = parts[0] if len(parts) == 1 else join(parts, axis=-1)
         return found
+
+    def _all(self, track: int, columns: np.ndarray) -> bool:
+        return np.array_equal(columns, np.arange(len(self.units[track])))
 
 
 def make_recording(program: Program, record: object) -> Recording:
