@@ -10,7 +10,7 @@ from recurra.errors import DivergenceError, RecurraError
 
 __all__ = ["main"]
 
-BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+BAD_INPUT, FAILED = 2, 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     from recurra.cli.arguments import parser
+    from recurra.cli.commands import INTERRUPTED
 
     try:
         options = parser().parse_args(argv)

@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import math
 import os
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from recurra.engine import Result
 
 PLOTS = (".png", ".pdf", ".svg")
+INTERRUPTED = 130
 TABLES = (".nc", ".npz", ".csv")
 
 
@@ -66,18 +69,25 @@ def run(options: argparse.Namespace) -> int:
 
     from recurra.engine import lower, simulate
 
-    result = simulate(
-        lower(circuit.to_graph()),
-        options.duration,
-        dt=options.dt,
-        solver=options.solver,
-        inputs=inputs,
-        record=recorded(options.record),
-        every=every,
-        seed=options.seed,
-        precision=options.precision,
-        progress=not options.no_progress,
-    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", RuntimeWarning)
+        result = simulate(
+            lower(circuit.to_graph()),
+            options.duration,
+            dt=options.dt,
+            solver=options.solver,
+            inputs=inputs,
+            record=recorded(options.record),
+            every=every,
+            seed=options.seed,
+            precision=options.precision,
+            progress=not options.no_progress,
+        )
+    for warning in said:
+        print(f"recurra: warning: {warning.message}", file=sys.stderr)
+    interrupted = bool(result.meta.get("interrupted"))
+    if interrupted and len(result.time) == 0:
+        raise KeyboardInterrupt
     summary(result)
     if save is not None:
         result.save(save)
@@ -85,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     if plot is not None:
         draw(result, plot, options.path)
         print(f"drew {plot}")
-    return 0
+    return INTERRUPTED if interrupted else 0
 
 
 def load(path: str) -> CircuitTemplate:
