@@ -126,6 +126,8 @@ def run_decay(*words, model="./models.yaml/decay"):
 
 @pytest.mark.parametrize("ending", ["npz", "csv", "nc"])
 def test_save_in_each_format(ending):
+    if ending == "nc":
+        pytest.importorskip("h5netcdf")
     assert run_decay("--record", "y=node/decay_op/x", "--save", f"out.{ending}") == 0
     if ending == "npz":
         with np.load("out.npz") as found:
@@ -135,7 +137,7 @@ def test_save_in_each_format(ending):
     else:
         import xarray
 
-        with xarray.open_dataset("out.nc", engine="h5netcdf") as found:
+        with xarray.open_dataset("out.nc") as found:
             values = found["y"].to_numpy()
     np.testing.assert_allclose(values, [1, 0.5, 0.25, 0.125], rtol=0, atol=1e-15)
 
@@ -206,9 +208,9 @@ MISTAKES = [
     ([*RUN, "--solver", "eulr"], "unknown solver 'eulr'. Did you mean 'euler'"),
     ([*RUN, "--input", "node/decay_op/u"], "--input: expected PATH=WAVE, got 'node/decay_op/u'"),
     ([*RUN, "--input", "node/decay_op/u=stp:1:2:3"], "node/decay_op/u: unknown waveform 'stp'"),
-    ([*RUN, "--input", "node/decay_op/w=constant:1"], "node/decay_op/u"),
+    ([*RUN, "--input", "node/decay_op/w=constant:1"], "unknown variable 'w'. Known: x, k, u."),
     ([*RUN, "--input", "node/decay_op/u=file:none.csv"], "there is no file 'none.csv'"),
-    ([*RUN, "--record", "x=node/decay_op/y"], "node/decay_op/x"),
+    ([*RUN, "--record", "x=node/decay_op/y"], "unknown variable 'y'. Known: x, k, u."),
     ([*RUN, "--record", "x=node/decay_op/x", "x=node/decay_op/x"], "the name 'x' is given twice"),
     ([*RUN, "--set", "node/decay_op/k=fast"], "--set node/decay_op/k: expected a number, got 'fast'"),
     ([*RUN, "--set", "node/decay_op/kk=1"], "kk"),
@@ -219,7 +221,7 @@ MISTAKES = [
     (["run", "./models.yaml/decay_op", "--duration", "1", "--dt", "1"], "cannot be run by itself"),
     (["run", "./models.yaml/broken", "--duration", "1", "--dt", "1"], "^"),
     (["describe", "./models.yaml/deca"], "decay"),
-    (["describe", "./model.yaml/decay"], "models.yaml"),
+    (["describe", "./model.yaml/decay"], "Did you mean 'models'"),
     (["describe", WC + "x"], "WC"),
     (["templates", "--search", "wilsoncovan"], "Did you mean 'wilsoncowan'"),
 ]

@@ -179,6 +179,11 @@ def writable(name: str | None, suffixes: tuple[str, ...], option: str) -> Path |
         raise PathError(f"{option}: there is no folder {str(path.parent)!r}; make it first.")
     if not os.access(path.parent, os.W_OK):
         raise PathError(f"{option}: the folder {str(path.parent)!r} cannot be written to.")
+    if path.suffix == ".nc":
+        try:
+            import h5netcdf  # noqa: F401
+        except ImportError:
+            raise OptionError(f"{option}: .nc needs h5netcdf: pip install 'recurra[netcdf]'") from None
     return path
 
 
