@@ -6,6 +6,7 @@ so the run is cut at the kinks of its inputs; where there are too many, no step 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -153,7 +154,7 @@ def _scipy(
 
     cuts = np.unique([0.0, *kinks[(kinks > 0) & (kinks < times[-1])], times[-1]])
     path, y = [y0[None]], y0
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         inside = times[(times > begin + 1e-12 * times[-1]) & (times <= end * (1 + 1e-12))]
         # The end of the piece is always asked for: the next piece starts there.
         asked = np.unique([*np.minimum(inside, end), end])
