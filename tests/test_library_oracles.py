@@ -446,3 +446,43 @@ def test_activity_facilitates():
     frame = circuit.run(1000.0, 0.05, sampling_step_size=1.0, outputs=["b/li_op/r"])
     u = 0.2 * (1 + 100 * 0.02) / (1 + 0.2 * 100 * 0.02)
     close(frame.to_numpy()[-1, 0], 0.02 * u, 1e-8)
+
+
+# inputs from other nodes
+
+
+def test_wang_buzsaki_inhibits_itself_through_its_synapse():
+    def field(y, u):
+        slopes = oracles.wang_buzsaki(y, u)
+        slopes[0] -= 0.1 * 2.5 * y[3] * (y[0] + 75)
+        return slopes
+
+    circuit = load(WB, p__wb_op__V=0.0).update_template(edges=[("p/gaba_op/s", "p/wb_op/s_in", None, {"weight": 2.5})])
+    frame = circuit.run(5.0, 0.01, outputs=paths_of("wb_op", "V h n gaba_op/s"))
+    rows = oracles.euler(field, [0.0, 0.78, 0.09, 0.0], 0.01, 500)
+    assert rows[:, 3].max() > 0.1
+    close(frame.to_numpy(), rows, 1e-9)
+
+
+def test_wong_wang_listens_to_other_areas():
+    def field(y, u):
+        return [-y[0] / 0.1 + 0.641 * (1 - y[0]) * oracles.wong_wang_rate(0.2609 * (0.9 * y[0] + 2 * u) + 0.3)]
+
+    drive = 0.3 + 0.2 * np.sin(np.arange(500) * 0.02)
+    circuit = load(f"{MASSES}.wongwang.wongwang", p__wongwang_op__G=2.0)
+    frame = circuit.run(0.5, 1e-3, outputs=["p/wongwang_op/S"], inputs={"p/wongwang_op/S_in": drive})
+    close(frame.to_numpy(), oracles.euler(field, [0.001], 1e-3, 500, drive=drive), 1e-9)
+
+
+def test_larter_breakspear_shares_its_excitation_with_other_masses():
+    def field(y, u):
+        rate = (1 + np.tanh(y[0] / 0.65)) / 2
+        more = 0.3 * 0.4 * (u - rate)  # the share C of a_ee Q is replaced
+        slopes = oracles.larter_breakspear(y, 0.0)
+        slopes[0] -= more * (0.25 * (1 + np.tanh((y[0] + 0.01) / 0.15)) / 2 * (y[0] - 1) + y[0] - 0.53)
+        return slopes
+
+    drive = 0.5 + 0.3 * np.sin(np.arange(500) * 0.02)
+    circuit = load(f"{MASSES}.larterbreakspear.larterbreakspear", p__lb_op__C=0.3)
+    frame = circuit.run(50.0, 0.1, outputs=paths_of("lb_op", "V W Z"), inputs={"p/lb_op/Q_in": drive})
+    close(frame.to_numpy(), oracles.euler(field, [0.1, 0.1, 0.1], 0.1, 500, drive=drive), 1e-9)
