@@ -76,6 +76,14 @@ class Program:
         default = store[target.key][target.index] if target.key in store else None
         return Port(target.size, default, target.unit, target.kind)
 
+    @property
+    def paths(self) -> list[str]:
+        """List every path that `get` and `update` take: parameters, inputs, states, weights and delays."""
+        found = self.layout.names(("parameter", "input", "state"))
+        for label, place in self.layout.edges.items():
+            found += [f"{label}/weight"] + ([f"{label}/delay"] if place.delay_key else [])
+        return found
+
     def get(self, path: str) -> np.ndarray:
         """Return a parameter, an input's default, a weight, a delay or an initial state by its path.
 
