@@ -159,9 +159,8 @@ class _Oracle:
         for label in self.run_.recording.labels[name]:
             path, _, unit = label.partition("[")
             node, operator, variable = path.rsplit("/", 2)
-            value = now.get((node, operator, variable))
-            whole = np.broadcast_to(value, (self._length((node, operator, variable)),))
-            parts.append(whole[int(unit[:-1]) if unit else 0])
+            value = np.ravel(now.get((node, operator, variable)))
+            parts.append(value[int(unit[:-1]) if unit and len(value) > 1 else 0])
         return np.array(parts)
 
     def _draw(self, k: int) -> dict[tuple[str, str, str], np.ndarray]:
@@ -171,9 +170,9 @@ class _Oracle:
                 for equation in operator.equations:
                     for noise in noises(equation.expression, operator.variables):
                         stream = f"{noise}@{equation.target}" if noise == "xi" else noise
-                        path = f"{label}/{name}/{stream}"
                         with jax.enable_x64(True):
-                            key = jax.random.fold_in(jax.random.key(self.run_.seed), stream_seed(path))
+                            seed = stream_seed(f"{label}/{name}/{stream}")
+                            key = jax.random.fold_in(jax.random.key(self.run_.seed), seed)
                             draw = jax.random.normal(jax.random.fold_in(key, k), (node.size,), float)
                         found[label, name, stream] = np.asarray(draw) / math.sqrt(self.dt)
         return found
@@ -299,8 +298,7 @@ class _Moment:
             row = []
             for j in range(n_source):
                 unit = i * n_source + j if edge.node is not None else j
-                given = 0.0 if edge.delay is None else edge.delay
-                delay = np.broadcast_to(np.asarray(given, float), weights.shape)[i, j]
+                delay = np.broadcast_to(0.0 if edge.delay is None else edge.delay, weights.shape)[i, j]
                 if edge.spread:
                     order = sum(k[0] == label and k[1] == "chain" for k in self.state)
                     signal = self.state[label, "chain", str(order - 1)]
