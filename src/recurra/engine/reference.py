@@ -80,7 +80,7 @@ class _Oracle:
         self._start()
 
     def _size(self, path: str) -> int:
-        return self.nodes[path.rsplit("/", 2)[0]].size
+        return self._length(tuple(path.rsplit("/", 2)))  # type: ignore[arg-type]
 
     def _start(self) -> None:
         for label, node in self.nodes.items():

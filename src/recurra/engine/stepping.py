@@ -29,8 +29,8 @@ from recurra.engine.solvers import (
     own_derivative,
     runge_kutta,
 )
-from recurra.engine.system import System
-from recurra.errors import CapabilityError
+from recurra.engine.system import Collect, System
+from recurra.errors import CapabilityError, PathError, unknown
 
 Drive = Callable[[float], Mapping[str, Array]]
 
@@ -156,18 +156,22 @@ def initial_state(program: Program, dt: float, history: Mapping[str, object]) ->
 def base_drive(system: System, key: str, params: Mapping, tables: Mapping) -> Array:
     """Return what an input's units get where the user drives nothing: their default, or nothing if they are wired."""
     base = next(c.base for c in system.schedule if c.target == key)  # type: ignore[union-attr]
+    default = jnp.asarray(params[key])
     if base == "wired":
-        return jnp.zeros_like(params[key])
-    return jnp.where(tables[f"{key}/open"], params[key], 0) if base == "mixed" else params[key]
+        return jnp.zeros_like(default)
+    return jnp.where(tables[f"{key}/open"], default, 0) if base == "mixed" else default
 
 
 def _drive(program: Program, inputs: Mapping[str, object], params: Mapping) -> Drive:
     drive: dict[str, Array] = {}
+    inputs_by_key = {item.target for item in program.system.schedule if isinstance(item, Collect)}
     for path, value in inputs.items():
         key, index = path, slice(None)
-        if path not in params:
+        if path not in inputs_by_key:
             target = program.layout.one(path)
             key, index = target.key, target.index  # type: ignore[assignment]
+            if target.kind != "input":
+                raise PathError(f"inputs: {path!r} is of kind {target.kind}. {unknown('input', path, program.inputs)}")
         full = drive.get(key, base_drive(program.system, key, params, program.tables))
         drive[key] = full.at[index].set(value)
     return lambda offset: drive
@@ -195,7 +199,7 @@ def step(
     plan = plan_delays(program.system, program.params, float(clock.dt)) if program.system.rings else NO_DELAYS
     stepper = Stepper(program.system, solver, plan)
     drive = _drive(program, inputs, params)
-    clock = clock._replace(t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))
+    clock = clock._replace(k=jnp.asarray(clock.k, jnp.int32), t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))
     noise = stepper.noise(stepper.streams(seed_key(clock.key), program.tables), clock)
     values = stepper.values(clock, state, params, program.tables, drive, noise)
     return stepper.advance(clock, state, params, program.tables, drive, noise), values
