@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import circuit_oracles as oracles
 import numpy as np
 import pytest
 
+import circuit_oracles as oracles
 from recurra.circuits import CircuitTemplate, NodeTemplate, OperatorTemplate
 
 HERE = Path(__file__).parent
@@ -87,7 +87,7 @@ def load(name: str) -> Golden:
 
 
 def circuit_of(golden: Golden) -> CircuitTemplate:
-    """Return the library's circuit for a golden file: nodes wrapped, test-only templates from beside this file."""
+    """Return the circuit of a golden file: nodes wrapped, test-only templates from beside this file."""
     path = golden.template
     if path.endswith("_node"):
         return CircuitTemplate("wrapped", nodes={"p": NodeTemplate.from_yaml(path)})
@@ -216,7 +216,7 @@ def test_a_circuit_has_the_declarations_of_its_golden_file(name):
 
 
 def kind_and_value(declaration) -> tuple[str, complex]:
-    """Split `kind(value)`; a number is a constant; a bare kind has the value 0; the output counts as a variable."""
+    """Split `kind(value)`; a number is a constant; a bare kind is 0; the output counts as a variable."""
     text = str(declaration)
     kind, _, rest = text.partition("(") if text[0].isalpha() else ("constant", "", text)
     return {"output": "variable"}.get(kind, kind), complex(rest.rstrip(")").replace(" ", "") or 0)
