@@ -14,6 +14,7 @@ import pytest
 from scipy.optimize import root
 
 import circuit_oracles as oracles
+from circuit_checks import accurate_run, close, load, rises
 from recurra.circuits import (
     CircuitTemplate,
     Connectivity,
@@ -26,16 +27,6 @@ from recurra.circuits import (
 MASSES = "model_templates.neural_mass_models"
 OSCILLATORS = "model_templates.oscillators"
 TEST_BACKEND = f"{Path(__file__).parent}/templates/test_backend"
-
-
-def load(path: str, **values: float) -> CircuitTemplate:
-    """Load a circuit; `values` are `node__operator__variable=number`."""
-    circuit = CircuitTemplate.from_yaml(path)
-    return (
-        circuit.update_var(node_vars={k.replace("__", "/"): v for k, v in values.items()})
-        if values
-        else circuit
-    )
 
 
 def field_of(circuit: CircuitTemplate):
@@ -55,27 +46,7 @@ def equilibrium(circuit: CircuitTemplate, guess: dict[str, float]) -> tuple[dict
     return {path: found.x[i] for path, i in index.items()}, eigenvalues[np.argsort(-eigenvalues.real)]
 
 
-def accurate_run(
-    circuit: CircuitTemplate, T: float, step: float, outputs: list[str], start=None, inputs=None
-):
-    """Run with DOP853; the last row is the state at T."""
-    if start:
-        circuit = circuit.update_var(node_vars=start)
-    return circuit.run(
-        simulation_time=T + step,
-        step_size=step,
-        outputs=outputs,
-        inputs=inputs,
-        solver="scipy",
-        method="DOP853",
-        rtol=1e-10,
-        atol=1e-12,
-    )
-
-
-def phases(
-    circuit: CircuitTemplate, path: str, states: list[str], plan: list[tuple[float, float]], step: float
-):
+def phases(circuit: CircuitTemplate, path: str, states: list[str], plan: list[tuple[float, float]], step: float):
     """Run with an input that is constant in each phase, a (duration, value); return the end of each."""
     start, ends = None, []
     for duration, value in plan:
@@ -85,24 +56,10 @@ def phases(
     return np.array(ends)
 
 
-def crossings(time: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return the times at which x rises through its middle, by linear interpolation."""
-    level = x - (x.max() + x.min()) / 2
-    k = np.flatnonzero((level[:-1] < 0) & (level[1:] >= 0))
-    return time[k] - level[k] * (time[k + 1] - time[k]) / (level[k + 1] - level[k])
-
-
-def close(got, expected, tolerance: float) -> None:
-    difference = np.max(np.abs(np.asarray(got) - np.asarray(expected)))
-    assert difference < tolerance, f"off by {difference}: {got} and {expected}"
-
-
 # 1
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("4.+5.*2.", 14), ("4.*5.^2.", 100), ("(4.+5.)*2.", 18), ("4.^2.", 16)]
-)
+@pytest.mark.parametrize(("text", "value"), [("4.+5.*2.", 14), ("4.*5.^2.", 100), ("(4.+5.)*2.", 18), ("4.^2.", 16)])
 def test_01_arithmetic(text, value):
     from recurra.equations import evaluate_numpy, parse_expression
 
@@ -121,9 +78,7 @@ def test_02_a_linear_pair_by_euler():
 
 
 def test_03_discrete_delays():
-    frame = load(f"{TEST_BACKEND}/net10").run(
-        10.0, 1e-3, sampling_step_size=1e-2, outputs=["pop0/op8/a", "pop1/op8/a"]
-    )
+    frame = load(f"{TEST_BACKEND}/net10").run(10.0, 1e-3, sampling_step_size=1e-2, outputs=["pop0/op8/a", "pop1/op8/a"])
     close(frame.to_numpy()[-1], [890.253142, 1520.504302], 1e-6)
 
 
@@ -213,9 +168,7 @@ def test_06_a_matrix_of_dynamic_connections():
 
 
 def test_07_a_delay_differential_equation():
-    operator = OperatorTemplate(
-        "decay", equations=["x' = -past(x, tau)"], variables={"x": "output(1.0)", "tau": 0.1}
-    )
+    operator = OperatorTemplate("decay", equations=["x' = -past(x, tau)"], variables={"x": "output(1.0)", "tau": 0.1})
     circuit = CircuitTemplate("dde", nodes={"p": NodeTemplate("decay_node", operators=[operator])})
     dt = 1e-4
     x = np.ones(3001)
@@ -223,9 +176,7 @@ def test_07_a_delay_differential_equation():
         x[k + 1] = x[k] - dt * (x[k - 1000] if k >= 1000 else 1.0)
     got = circuit.run(0.3 + dt, dt, outputs=["p/decay/x"]).to_numpy()[:, 0]
     close(got, x, 1e-12)
-    close(
-        got[[1000, 2000, 3000]], [0.9, 0.805, 0.7198333], 1e-4
-    )  # the exact solution, by the method of steps
+    close(got[[1000, 2000, 3000]], [0.9, 0.805, 0.7198333], 1e-4)  # the exact solution, by the method of steps
 
 
 # 8 to 13: mean fields of spiking neurons
@@ -307,9 +258,7 @@ def test_13_the_qif_population_with_conductances():
 
 def test_13_izhikevich_without_recovery_is_qif_with_conductances():
     names = {"alpha": 0.0, "b": 0.0, "d": 0.0, "Delta": 1.0, "eta": -5.0, "g": 5.0, "tau_s": 2.0}
-    ik = load(f"{MASSES}.ik.ik_nodim").update_var(
-        node_vars={f"p/ik_nodim_op/{k}": v for k, v in names.items()}
-    )
+    ik = load(f"{MASSES}.ik.ik_nodim").update_var(node_vars={f"p/ik_nodim_op/{k}": v for k, v in names.items()})
     qif = load(f"{MASSES}.qif.qif_conduct")
     runs = [
         circuit.run(
@@ -396,9 +345,7 @@ def test_17_the_wilson_cowan_model_with_plastic_synapses():
     got, drive = stp(50.1, 10.0, 40.0)
     start = [0.0, 0.0, *[1.0, 0.6] * 4]
     close(got, oracles.euler(oracles.wilson_cowan_stp, start, 1e-3, 50100, 100, drive)[:, :2], 1e-11)
-    close(
-        got[[400, 500]], [(0.20415177, 0.05653393), (0.09292105, 0.03491056)], 1e-5
-    )  # Euler's error at dt = 1e-3
+    close(got[[400, 500]], [(0.20415177, 0.05653393), (0.09292105, 0.03491056)], 1e-5)  # Euler's error at dt = 1e-3
 
 
 def test_17_plasticity_raises_the_excitatory_rate():
@@ -422,7 +369,7 @@ def test_18_the_alpha_rhythm_of_the_jansen_rit_column():
     close([v[2000:4000].min(), v[2000:4000].max()], [6.0576, 9.0713], 2e-3)
     # the cycle is reached slowly: 10.936 Hz is a mean over the third and fourth second, 10.93803 Hz the limit
     time = frame.index.to_numpy()
-    close(1 / np.mean(np.diff(crossings(time[7000:], v[7000:]))), 10.93803, 3e-4)
+    close(1 / np.mean(np.diff(rises(time[7000:], v[7000:]))), 10.93803, 3e-4)
     close([v[7000:].min(), v[7000:].max()], [6.08825, 9.03439], 2e-3)
 
 
@@ -451,14 +398,12 @@ def test_19_the_column_in_one_operator_is_the_column_in_three_nodes():
 # 20 to 24: oscillators
 
 
-@pytest.mark.parametrize(
-    ("mu", "amplitude", "period"), [(1.0, 2.008620, 6.663287), (5.0, 2.021508, 11.612231)]
-)
+@pytest.mark.parametrize(("mu", "amplitude", "period"), [(1.0, 2.008620, 6.663287), (5.0, 2.021508, 11.612231)])
 def test_20_limit_cycles_of_the_van_der_pol_oscillator(mu, amplitude, period):
     frame = accurate_run(load(f"{OSCILLATORS}.vanderpol.vdp", p__vdp_op__mu=mu), 80.0, 2e-3, ["p/vdp_op/x"])
     x, time = frame.to_numpy()[20000:, 0], frame.index.to_numpy()[20000:]
     close(x.max(), amplitude, 2e-5)
-    close(np.mean(np.diff(crossings(time, x))), period, 1e-4)
+    close(np.mean(np.diff(rises(time, x))), period, 1e-4)
 
 
 def test_20_the_harmonic_oscillator():

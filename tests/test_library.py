@@ -35,9 +35,7 @@ CATALOGUE = {
     "model_templates.neural_mass_models.synaptic_plasticity": (
         "tsodyks_op depression_op facilitation_op tsodyks_edge depression_edge facilitation_edge"
     ),
-    "model_templates.neural_mass_models.theta": (
-        "theta_op kmo_theta conductance_op conductance_pop kmo_conductance"
-    ),
+    "model_templates.neural_mass_models.theta": ("theta_op kmo_theta conductance_op conductance_pop kmo_conductance"),
     "model_templates.neural_mass_models.ik": "ik_nodim ik_eta ik_theta",
     "model_templates.oscillators.kuramoto": (
         "phase_op coupling_op sin_edge sin_op kmo sin_pop kmo_2coupled kmo_op kmo_mf kmo_mf_2coupled"

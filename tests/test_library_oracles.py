@@ -9,6 +9,7 @@ import pytest
 from scipy.optimize import root
 
 import circuit_oracles as oracles
+from circuit_checks import accurate_run, close, load, rises
 from recurra.circuits import CircuitTemplate, NodeTemplate, OperatorTemplate
 
 OSCILLATORS = "model_templates.oscillators"
@@ -40,9 +41,7 @@ MODELS = {
         0.05,
         "I_ext",
     ),
-    "lorenz": Model(
-        f"{OSCILLATORS}.lorenz.lorenz", oracles.lorenz, "lorenz_op", "x y z", [1.0, 1.0, 1.0], 0.005
-    ),
+    "lorenz": Model(f"{OSCILLATORS}.lorenz.lorenz", oracles.lorenz, "lorenz_op", "x y z", [1.0, 1.0, 1.0], 0.005),
     "hopf": Model(f"{OSCILLATORS}.hopf.hopf", oracles.hopf, "hopf_op", "x y", [0.1, 0.0], 0.01, "x_in"),
     "hindmarshrose": Model(
         f"{OSCILLATORS}.hindmarshrose.HR",
@@ -92,29 +91,9 @@ MODELS = {
 }
 
 
-def close(got, expected, tolerance: float) -> None:
-    difference = np.max(np.abs(np.asarray(got) - np.asarray(expected)))
-    assert difference < tolerance, f"off by {difference}: {got} and {expected}"
-
-
 def paths_of(operator: str, names: str) -> list[str]:
     """Return the paths of variables of the node p; a name with a slash names its own operator."""
     return [f"p/{name}" if "/" in name else f"p/{operator}/{name}" for name in names.split()]
-
-
-def load(path: str, **values: float) -> CircuitTemplate:
-    circuit = CircuitTemplate.from_yaml(path)
-    return (
-        circuit.update_var(node_vars={k.replace("__", "/"): v for k, v in values.items()})
-        if values
-        else circuit
-    )
-
-
-def accurate_run(circuit: CircuitTemplate, T: float, step: float, outputs: list[str], inputs=None):
-    return circuit.run(
-        T, step, outputs=outputs, inputs=inputs, solver="scipy", method="DOP853", rtol=1e-10, atol=1e-11
-    )
 
 
 def eigenvalues_at(circuit: CircuitTemplate, point: dict[str, float]) -> np.ndarray:
@@ -130,18 +109,12 @@ def eigenvalues_at(circuit: CircuitTemplate, point: dict[str, float]) -> np.ndar
     return values[np.argsort(-values.real)]
 
 
-def rises(time: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
-    """Return the times at which x rises through a level, by linear interpolation."""
-    k = np.flatnonzero((x[:-1] < level) & (x[1:] >= level))
-    return time[k] + (level - x[k]) * (time[k + 1] - time[k]) / (x[k + 1] - x[k])
-
-
-@pytest.mark.parametrize("driven", [False, True], ids=["free", "driven"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "driven"),
+    [(name, driven) for name, model in MODELS.items() for driven in (False, True) if model.drive or not driven],
+)
 def test_a_model_follows_its_hand_written_equations(name, driven):
     model = MODELS[name]
-    if driven and not model.drive:
-        pytest.skip("has no input")
     steps = 500
     wave = model.scale * driven * np.sin(np.arange(steps) * 0.02)
     frame = load(model.template).run(
@@ -163,9 +136,7 @@ def test_the_decision_model_follows_its_hand_written_equations():
         outputs=[f"{node}/S" for node in nodes],
         inputs={f"{nodes[0]}/mu": 30 + drive, f"{nodes[1]}/mu": 30 - drive},
     )
-    close(
-        frame.to_numpy(), oracles.euler(oracles.wong_wang_decision, [0.1, 0.1], dt, steps, drive=drive), 1e-9
-    )
+    close(frame.to_numpy(), oracles.euler(oracles.wong_wang_decision, [0.1, 0.1], dt, steps, drive=drive), 1e-9)
 
 
 # oscillators
@@ -288,9 +259,7 @@ def test_the_decision_model_decides_faster_for_stronger_evidence(coherence, thre
 
 def test_the_decision_model_without_evidence_or_noise_stays_undecided():
     nodes = ["p1/wongwang_decision_op", "p2/wongwang_decision_op"]
-    frame = load(f"{MASSES}.wongwang.wongwang_decision").run(
-        2.0, 1e-3, outputs=[f"{node}/S" for node in nodes]
-    )
+    frame = load(f"{MASSES}.wongwang.wongwang_decision").run(2.0, 1e-3, outputs=[f"{node}/S" for node in nodes])
     close(frame.to_numpy()[:, 0], frame.to_numpy()[:, 1], 1e-12)
     close(frame.to_numpy()[-1], 0.10265, 1e-3)
 
@@ -344,9 +313,7 @@ def test_hodgkin_huxley_rests_at_minus_65_mv():
     close(frame.to_numpy()[-1, 0], rest[0], 1e-6)
 
 
-@pytest.mark.parametrize(
-    ("current", "spikes", "frequency"), [(6.0, 2, None), (6.5, 28, 55.06), (10.0, 35, 68.32)]
-)
+@pytest.mark.parametrize(("current", "spikes", "frequency"), [(6.0, 2, None), (6.5, 28, 55.06), (10.0, 35, 68.32)])
 def test_hodgkin_huxley_fires_above_its_rheobase(current, spikes, frequency):
     frame = load(HH).run(
         500.0,
@@ -424,9 +391,7 @@ def test_the_alpha_synapse_of_the_qif_population():
     frame = load(f"{MASSES}.qif.qif_alpha_syn").run(
         5.0, 1e-3, outputs=["p/qif_op/r", "p/qif_op/v"], inputs={"p/qif_op/I_ext": drive}
     )
-    close(
-        frame.to_numpy(), oracles.euler(field, [0.01, -2.0, 0.0, 0.0], 1e-3, 5000, drive=drive)[:, :2], 1e-10
-    )
+    close(frame.to_numpy(), oracles.euler(field, [0.01, -2.0, 0.0, 0.0], 1e-3, 5000, drive=drive)[:, :2], 1e-10)
 
 
 def test_depressing_synapses_with_gamma_delays():
@@ -481,3 +446,43 @@ def test_activity_facilitates():
     frame = circuit.run(1000.0, 0.05, sampling_step_size=1.0, outputs=["b/li_op/r"])
     u = 0.2 * (1 + 100 * 0.02) / (1 + 0.2 * 100 * 0.02)
     close(frame.to_numpy()[-1, 0], 0.02 * u, 1e-8)
+
+
+# inputs from other nodes
+
+
+def test_wang_buzsaki_inhibits_itself_through_its_synapse():
+    def field(y, u):
+        slopes = oracles.wang_buzsaki(y, u)
+        slopes[0] -= 0.1 * 2.5 * y[3] * (y[0] + 75)
+        return slopes
+
+    circuit = load(WB, p__wb_op__V=0.0).update_template(edges=[("p/gaba_op/s", "p/wb_op/s_in", None, {"weight": 2.5})])
+    frame = circuit.run(5.0, 0.01, outputs=paths_of("wb_op", "V h n gaba_op/s"))
+    rows = oracles.euler(field, [0.0, 0.78, 0.09, 0.0], 0.01, 500)
+    assert rows[:, 3].max() > 0.1
+    close(frame.to_numpy(), rows, 1e-9)
+
+
+def test_wong_wang_listens_to_other_areas():
+    def field(y, u):
+        return [-y[0] / 0.1 + 0.641 * (1 - y[0]) * oracles.wong_wang_rate(0.2609 * (0.9 * y[0] + 2 * u) + 0.3)]
+
+    drive = 0.3 + 0.2 * np.sin(np.arange(500) * 0.02)
+    circuit = load(f"{MASSES}.wongwang.wongwang", p__wongwang_op__G=2.0)
+    frame = circuit.run(0.5, 1e-3, outputs=["p/wongwang_op/S"], inputs={"p/wongwang_op/S_in": drive})
+    close(frame.to_numpy(), oracles.euler(field, [0.001], 1e-3, 500, drive=drive), 1e-9)
+
+
+def test_larter_breakspear_shares_its_excitation_with_other_masses():
+    def field(y, u):
+        rate = (1 + np.tanh(y[0] / 0.65)) / 2
+        more = 0.3 * 0.4 * (u - rate)  # the share C of a_ee Q is replaced
+        slopes = oracles.larter_breakspear(y, 0.0)
+        slopes[0] -= more * (0.25 * (1 + np.tanh((y[0] + 0.01) / 0.15)) / 2 * (y[0] - 1) + y[0] - 0.53)
+        return slopes
+
+    drive = 0.5 + 0.3 * np.sin(np.arange(500) * 0.02)
+    circuit = load(f"{MASSES}.larterbreakspear.larterbreakspear", p__lb_op__C=0.3)
+    frame = circuit.run(50.0, 0.1, outputs=paths_of("lb_op", "V W Z"), inputs={"p/lb_op/Q_in": drive})
+    close(frame.to_numpy(), oracles.euler(field, [0.1, 0.1, 0.1], 0.1, 500, drive=drive), 1e-9)

@@ -67,7 +67,9 @@ def grid_search(
     from recurra.engine import simulate
 
     circuit = as_template(circuit_template, CircuitTemplate, "grid_search")
-    backend, solver, options = check_options(run_kwargs.pop("backend", None), run_kwargs.pop("solver", None), run_kwargs)
+    backend, solver, options = check_options(
+        run_kwargs.pop("backend", None), run_kwargs.pop("solver", None), run_kwargs
+    )
     if backend == "numpy":
         raise errors.OptionError("backend 'numpy' runs one set at a time; use 'default' for a grid.")
     sets = _list_sets(param_grid, permute_grid)

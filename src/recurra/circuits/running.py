@@ -100,7 +100,9 @@ def check_options(
         raise errors.OptionError(errors.unknown("backend", backend, BACKENDS))
     if backend == "scipy":
         if solver not in (None, "scipy"):
-            raise errors.OptionError(f"backend 'scipy' has the solver 'scipy' only, got {solver!r}; choose its `method`.")
+            raise errors.OptionError(
+                f"backend 'scipy' has the solver 'scipy' only, got {solver!r}; choose its `method`."
+            )
         return "default", "scipy", dict(options)
     return backend, solver, dict(options)
 
