@@ -121,6 +121,8 @@ class OperatorStack(Template):
         for key, operator in self._stack.items():
             values = {var: value for (op, var), value in self.__dict__["_values"].items() if op == key}
             lines.append(f"  {key}")
+            if operator.reference and operator.reference != self.reference:
+                lines.append(f"    Reference: {' '.join(operator.reference.split())}")
             lines += [f"    {text}" for text in operator.equations]
             lines += [f"  {line}" for line in operator.list_variables(values)]
         return "\n".join(lines)
