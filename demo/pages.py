@@ -74,7 +74,7 @@ PAGES = [
     ),
     Page(
         title="The models in the library",
-        text="Every template comes with its paper and runs by itself. Twelve of them, each at its "
+        text="Every template comes with its paper, and every circuit runs by itself. Twelve, each at its "
         "default parameters or with one constant input.",
         script=EXAMPLES / "gallery.py",
         captions=("One variable of each model over time, in the model's own unit of time.",),
