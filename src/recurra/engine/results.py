@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -173,7 +174,15 @@ class Result:
         elif ending == ".csv":
             write_atomically(path, lambda file: file.write(self.to_dataframe().to_csv().encode()))
         elif ending == ".nc":
+            _need_netcdf(path)
             dataset = self.to_xarray()
             write_atomically(path, lambda file: dataset.to_netcdf(cast(Any, file), engine="h5netcdf"))
         else:
             raise StoreError(f"{path}: cannot tell the format from the ending {ending!r}; use .npz, .csv or .nc.")
+
+
+def _need_netcdf(path: str | Path) -> None:
+    """Say how to get what writes netCDF, before anything is computed for it."""
+    missing = [name for name in ("h5netcdf", "h5py") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise StoreError(f"{path}: netCDF needs {' and '.join(missing)}: pip install 'recurra[netcdf]', or use .npz.")
