@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Feed:
         return np.concatenate([part, np.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
 
 
-def make_feeds(program: Program, inputs: Mapping[str, object] | None, steps: int) -> tuple[Feed, ...]:
+def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:
     """Check the user's inputs and sort them by the array they drive.
 
     Arguments:
@@ -78,7 +79,7 @@ def make_feeds(program: Program, inputs: Mapping[str, object] | None, steps: int
     return tuple(feeds)
 
 
-def _rows(path: str, value: object, units: int, steps: int) -> tuple[np.ndarray, bool]:
+def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:
     array = np.asarray(value)
     if array.dtype.kind not in "bifc":
         raise ShapeError(f"inputs: {path!r} must be numbers, got {type(value).__name__} of type {array.dtype}.")

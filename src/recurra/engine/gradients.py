@@ -8,13 +8,14 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core as jax_core
 from jaxtyping import Array
 
 from recurra.engine.loop import run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
 from recurra.engine.run import _cast, loop_data, prepare
-from recurra.engine.solvers import ADAPTIVE, FIXED_STEP
+from recurra.engine.solvers import FIXED_STEP
 from recurra.errors import CapabilityError, OptionError, unknown
 
 Numbers = Mapping[str, object]
@@ -64,15 +65,16 @@ def as_function(
     run = prepare(
         program, duration, dt, solver, inputs, record, every, None, None, state, seed, history, precision
     )
-    if run.solver in ADAPTIVE or run.plan is None:
+    plan = run.plan
+    if plan is None:
         raise CapabilityError(
             f"solver {run.solver!r} cannot be differentiated here; use a fixed step ({', '.join(FIXED_STEP)})."
         )
     keep_states = state is not None
 
     def function(numbers: Numbers) -> dict[str, Array]:
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(numbers))
-        if traced and precision == "float64" and not jax.config.jax_enable_x64:
+        traced = any(isinstance(leaf, jax_core.Tracer) for leaf in jax.tree_util.tree_leaves(numbers))
+        if traced and precision == "float64" and not jax.config.read("jax_enable_x64"):
             raise CapabilityError(
                 "a float64 run is being transformed outside of float64 mode. Write `with jax.enable_x64(True):` around"
                 " the call of jax.grad, or ask for precision='float32'."
@@ -85,20 +87,20 @@ def as_function(
                 targets = run.program.layout.resolve(path)
                 delays |= any(t.kind == "delay" for t in targets) or _in_past(run.program, [t.key for t in targets])
                 _put(run.program, path, value, params, start, keep_states)
-            stepper = replace(run.plan.stepper, rematerialise=True)
+            stepper = replace(plan.stepper, rematerialise=True)
             if delays:
                 # A delay that is differentiated must be read between the grid's points, also where it lies on one.
-                plan = stepper.delays
+                on = stepper.delays
                 off = replace(
-                    plan,
-                    uniform=(False,) * len(plan.uniform),
-                    on_grid=(False,) * len(plan.on_grid),
-                    past_on_grid=(False,) * len(plan.past_on_grid),
+                    on,
+                    uniform=(False,) * len(on.uniform),
+                    on_grid=(False,) * len(on.on_grid),
+                    past_on_grid=(False,) * len(on.past_on_grid),
                 )
                 stepper = replace(stepper, delays=off)
             data = loop_data(run, params, 0, run.steps + 1)
             first = jnp.asarray(run.start.step, jnp.int32)
-            _, rows = run_scan(replace(run.plan, stepper=stepper), start, data, first, run.rows)
+            _, rows = run_scan(replace(plan, stepper=stepper), start, data, first, run.rows)
             return run.recording.named(rows)
 
     return function
