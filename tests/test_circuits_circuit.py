@@ -315,7 +315,7 @@ def test_look_up_by_brackets_and_edges():
     assert len(circuit.collect_edges()) == 4
     assert [edge.target for edge in circuit.get_edges(source="top")] == ["c/a/leak/u"]
     assert circuit.get_edges("top", "d/x/b") == []
-    with pytest.raises(PathError, match="unknown node 'tpo'. Did you mean 'top'"):
+    with pytest.raises(PathError, match=r"unknown node 'tpo'\. Did you mean 'top'"):
         circuit["tpo"]
     with pytest.raises(PathError, match="there are 2 such edges"):
         circuit.get_edge("all/a", "all/b")

@@ -28,7 +28,10 @@ MINIMAL = """
 decay:   {base: OperatorTemplate, equations: ["x' = -k*x + c"], variables: {x: output(1.0), k: 1.0, c: input(0.0)}}
 decay2:  {base: decay, equations: {replace: {k: k*g}, add: ["w' = -w"]}, variables: {g: 2.0, w: variable(1.0)}}
 cell:    {base: NodeTemplate, operators: {decay: {k: 3.0}}}
-pair:    {base: CircuitTemplate, nodes: {a: cell, b: cell}, edges: [[a/decay/x, b/decay/c, null, {weight: 0.5, delay: 0.2, spread: 0.1}]]}
+pair:
+  base: CircuitTemplate
+  nodes: {a: cell, b: cell}
+  edges: [[a/decay/x, b/decay/c, null, {weight: 0.5, delay: 0.2, spread: 0.1}]]
 """
 
 
@@ -122,7 +125,10 @@ twice: {base: decay2, variables: {g: 5}}
 squash: {base: OperatorTemplate, equations: m = tanh(r), variables: {m: output, r: input}}
 edge: {base: EdgeTemplate, operators: squash}
 edge2: {base: edge, description: other}
-trio: {base: pair, nodes: {c: cell}, edges: [{source: b/decay/x, target: c/decay/c, template: edge2, variables: {weight: 2}}]}
+trio:
+  base: pair
+  nodes: {c: cell}
+  edges: [{source: b/decay/x, target: c/decay/c, template: edge2, variables: {weight: 2}}]
 cut: {base: trio, edges: {remove: [[a/decay/x, b/decay/c]], add: [[a/decay/x, a/decay/c, edge, {}]]}}
 both: {base: CircuitTemplate, circuits: {one: pair, two: trio}, edges: [[one/a/decay/x, two/c/decay/c, null, {}]]}
 pop: {base: PopulationTemplate, node: cell, n: 3, params: {decay/k: [1, 2, 3]}}
@@ -329,6 +335,7 @@ BAD = {
     "merge bomb": (merge_bomb(9), "more than 500000 values"),
     "deep nesting": ("it: {base: " + "[" * 70 + "]" * 70 + "}\n", "nested deeper than 64 levels"),
     "very deep nesting": ("it: " + "[" * 20000, "nested too deep"),
+    "too many values": ("it: [" + "[]," * 400_000 + "]\n", "more than 500000 values"),
     "too large": ("# " + "x" * 5_000_001 + "\n", "larger than 5 MB"),
     "merge of a text": ("it: {base: NodeTemplate, <<: text}\n", "only mappings can be merged"),
     "key that is a list": ("it: {base: NodeTemplate, [a]: 1}\n", "a key must be a text"),
@@ -528,7 +535,10 @@ MUTANT_SOURCE = (
     MINIMAL
     + """
 aliases: &a {path: decay, number: [1.0, 2.0e-3, 0x1f, 1_000]}
-theta: {base: OperatorTemplate, equations: ["z' = i*z", "m = abs(z)"], variables: {z: output(1.0+0.5j), i: 0.0+1.0j, m: variable, t: variable(0.0)}}
+theta:
+  base: OperatorTemplate
+  equations: ["z' = i*z", "m = abs(z)"]
+  variables: {z: output(1.0+0.5j), i: 0.0+1.0j, m: variable, t: variable(0.0)}
 node2:
   base: NodeTemplate
   operators: [theta, decay]
@@ -538,8 +548,7 @@ node2:
 big: {base: CircuitTemplate, circuits: {one: pair}, populations: {p: {node: cell, n: 2}}}
 """
 )
-PIECES = ["{", "}", "[", "]", ":", ",", "&a ", "*a", "!!python/name:os ", "- ", "\n", "\t", "'", '"', "|", ">", "%", "@", "#",
-          "<<: ", "null", "1e400", "-", "?", "\x00", "\x85", "é", "😀", "---", "..."]  # fmt: skip
+PIECES = [*"{}[]:,'\"|>%@#\n\t-?\x00\x85é😀", "&a ", "*a", "!!python/name:os ", "- ", "<<: ", "null", "1e400", "---"]
 
 
 def mutants(count):
