@@ -18,12 +18,33 @@ from recurra.errors import PathError, ShapeError, unknown
 
 @dataclass(frozen=True)
 class Feed:
-    """Drive units `index` of the input `key` with `rows`: one row for a constant, one per step for a series."""
+    """Drive units of an input.
+
+    Arguments:
+        key: storage key of the input.
+        index: the units that are driven.
+        size: number of units of the input.
+        rows: one row for a constant, one per step for a series; one column for each driven unit.
+        series: whether it changes with time.
+    """
 
     key: str
     index: np.ndarray
+    size: int
     rows: np.ndarray
     series: bool
+
+    @property
+    def whole(self) -> bool:
+        """Say whether all units are driven, in order."""
+        return np.array_equal(self.index, np.arange(self.size))
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Return for each unit the column that drives it, -1 for none."""
+        found = np.full(self.size, -1, np.int32)
+        found[self.index] = np.arange(len(self.index))
+        return found
 
     def chunk(self, start: int, length: int) -> np.ndarray:
         """Return `length` rows from step `start` on, the last row repeated where the series ends."""
@@ -75,7 +96,8 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
         length = min(len(rows) for _, rows in parts)
         # A single series is only looked at, never copied.
         merged = parts[0][1] if len(parts) == 1 else np.concatenate([rows[:length] for _, rows in parts], axis=1)
-        feeds.append(Feed(key, np.concatenate([u for u, _ in parts]).astype(np.int32), merged, series))
+        index = np.concatenate([u for u, _ in parts]).astype(np.int32)
+        feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
     return tuple(feeds)
 
 
