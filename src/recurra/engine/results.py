@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -183,6 +182,10 @@ class Result:
 
 def _need_netcdf(path: str | Path) -> None:
     """Say how to get what writes netCDF, before anything is computed for it."""
-    missing = [name for name in ("h5netcdf", "h5py") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise StoreError(f"{path}: netCDF needs {' and '.join(missing)}: pip install 'recurra[netcdf]', or use .npz.")
+    try:
+        import h5netcdf  # noqa: F401
+        import h5py  # noqa: F401
+    except ImportError as error:
+        raise StoreError(
+            f"{path}: netCDF needs {error.name}: pip install 'recurra[netcdf]', or use .npz."
+        ) from None
