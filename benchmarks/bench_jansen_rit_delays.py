@@ -79,6 +79,8 @@ def run(circuit, **options):
 
 def ours():
     """Make the tasks of our side."""
+    import pandas  # noqa: F401  (PyRates imports it with itself)
+
     import recurra
 
     kept = []
