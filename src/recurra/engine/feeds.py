@@ -15,7 +15,6 @@ import numpy as np
 from recurra.engine.program import Program
 from recurra.errors import PathError, ShapeError, unknown
 
-
 WIDE = 8  # columns per driven unit up to which samples are widened
 
 
