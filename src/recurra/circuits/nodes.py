@@ -121,6 +121,8 @@ class OperatorStack(Template):
         for key, operator in self._stack.items():
             values = {var: value for (op, var), value in self.__dict__["_values"].items() if op == key}
             lines.append(f"  {key}")
+            if operator.reference and operator.reference != self.reference:
+                lines.append(f"    Reference: {' '.join(operator.reference.split())}")
             lines += [f"    {text}" for text in operator.equations]
             lines += [f"  {line}" for line in operator.list_variables(values)]
         return "\n".join(lines)
@@ -312,7 +314,7 @@ def _read_operators(operators: object, where: str) -> tuple[dict[str, OperatorTe
     values: dict[tuple[str, str], Value] = {}
     if isinstance(operators, str | OperatorTemplate):
         operators = [operators]
-    if not isinstance(operators, Iterable):
+    if not isinstance(operators, Iterable) or isinstance(operators, Template):
         raise errors.TemplateError(f"{where}: expected an operator, a list or a mapping of them, got {operators!r}.")
     given: Mapping[Any, Any] = operators if isinstance(operators, Mapping) else {}
     for raw in operators:

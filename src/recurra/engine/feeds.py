@@ -15,25 +15,63 @@ import numpy as np
 from recurra.engine.program import Program
 from recurra.errors import PathError, ShapeError, unknown
 
+WIDE = 8  # columns per driven unit up to which samples are widened
+
 
 @dataclass(frozen=True)
 class Feed:
-    """Drive units `index` of the input `key` with `rows`: one row for a constant, one per step for a series."""
+    """Drive units of an input.
+
+    Arguments:
+        key: storage key of the input.
+        index: the units that are driven.
+        size: number of units of the input.
+        rows: one row for a constant, one per step for a series; one column for each driven unit.
+        series: whether it changes with time.
+    """
 
     key: str
     index: np.ndarray
+    size: int
     rows: np.ndarray
     series: bool
+
+    @property
+    def whole(self) -> bool:
+        """Say whether all units are driven, in order."""
+        return np.array_equal(self.index, np.arange(self.size))
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Return for each unit the column that drives it, -1 for none."""
+        found = np.full(self.size, -1, np.int32)
+        found[self.index] = np.arange(len(self.index))
+        return found
+
+    @property
+    def wide(self) -> bool:
+        """Say whether the samples are handed to the loop with a column for every unit.
+
+        A choice between two arrays is quicker than a gather; where few units are driven, it would cost much memory.
+        """
+        return not self.whole and self.size <= WIDE * len(self.index)
 
     def chunk(self, start: int, length: int) -> np.ndarray:
         """Return `length` rows from step `start` on, the last row repeated where the series ends."""
         if not self.series:
-            return self.rows
-        part = self.rows[start : start + length]
+            return self._widened(self.rows)
+        part = self._widened(self.rows[start : start + length])
         if len(part) == length:
             return part
-        tail = self.rows[-1:] if len(part) == 0 else part[-1:]
+        tail = self._widened(self.rows[-1:]) if len(part) == 0 else part[-1:]
         return np.concatenate([part, np.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
+
+    def _widened(self, rows: np.ndarray) -> np.ndarray:
+        if not self.wide:
+            return rows
+        found = np.zeros((len(rows), self.size), rows.dtype)
+        found[:, self.index] = rows
+        return found
 
 
 def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:
@@ -75,7 +113,8 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
         length = min(len(rows) for _, rows in parts)
         # A single series is only looked at, never copied.
         merged = parts[0][1] if len(parts) == 1 else np.concatenate([rows[:length] for _, rows in parts], axis=1)
-        feeds.append(Feed(key, np.concatenate([u for u, _ in parts]).astype(np.int32), merged, series))
+        index = np.concatenate([u for u, _ in parts]).astype(np.int32)
+        feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
     return tuple(feeds)
 
 

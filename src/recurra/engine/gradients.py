@@ -60,7 +60,7 @@ def as_function(
     >>> with jax.enable_x64(True):
     ...     slope = jax.grad(lambda mu: run({"p/vdp_op/mu": mu})["x"].sum())(1.0)
     >>> round(float(slope), 4)
-    1.2142
+    1.3865
     """
     run = prepare(
         program, duration, dt, solver, inputs, record, every, None, None, state, seed, history, precision

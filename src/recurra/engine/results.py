@@ -173,7 +173,19 @@ class Result:
         elif ending == ".csv":
             write_atomically(path, lambda file: file.write(self.to_dataframe().to_csv().encode()))
         elif ending == ".nc":
+            _need_netcdf(path)
             dataset = self.to_xarray()
             write_atomically(path, lambda file: dataset.to_netcdf(cast(Any, file), engine="h5netcdf"))
         else:
             raise StoreError(f"{path}: cannot tell the format from the ending {ending!r}; use .npz, .csv or .nc.")
+
+
+def _need_netcdf(path: str | Path) -> None:
+    """Say how to get what writes netCDF, before anything is computed for it."""
+    try:
+        import h5netcdf  # noqa: F401
+        import h5py  # noqa: F401
+    except ImportError as error:
+        raise StoreError(
+            f"{path}: netCDF needs {error.name}: pip install 'recurra[netcdf]', or use .npz."
+        ) from None
