@@ -10,8 +10,9 @@ a history is given. A value between two steps is interpolated linearly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -103,6 +104,32 @@ def _in_steps(delay: np.ndarray, dt: float, where: str, zero_ok: bool) -> np.nda
     return steps
 
 
+def check_chains(system: System, params: Mapping[str, np.ndarray]) -> None:
+    """Check the delays of gamma chains, whose rates are their inverse.
+
+    Raises:
+        TimeError: one is not a finite time > 0.
+    """
+    for chain in system.chains:
+        delay = params[chain.delays]
+        if not np.all((delay > 0) & np.isfinite(delay)):
+            raise TimeError(f"{chain.delays}: the delay of a gamma chain must be a finite time > 0, got {delay.min()}.")
+
+
+def fit_rings(system: System, plan: DelayPlan, params: Mapping[str, Array], dt: float) -> Array:
+    """Say whether delays, which may be traced, are long enough to be read and short enough for the rings of a plan."""
+    fits = jnp.ones((), bool)
+    for projection in system.projections:
+        if projection.ring >= 0:
+            steps = params[projection.delays] / dt
+            fits &= jnp.all((steps > 1 - _TOLERANCE) & (steps < plan.lengths[projection.ring] - 1))
+    for read, some in zip(system.past_reads, plan.past_none, strict=True):
+        steps = _past_steps(read, params, jnp.asarray(dt))
+        fine = (steps > 1 - _TOLERANCE) & (steps < plan.lengths[read.ring] - 1)
+        fits &= jnp.all(fine | (steps == 0) if some else fine)
+    return fits
+
+
 def fresh_rings(
     system: System,
     plan: DelayPlan,
@@ -120,9 +147,13 @@ def fresh_rings(
         ShapeError: a value of the history has the wrong shape.
     """
     read = [ring.source for ring in system.rings]
-    for path, target, _ in history:
+    for path, target, value in history:
         if target.key not in read:
             raise PathError(unknown("delayed variable", path, read, "history"))
+        if np.iscomplexobj(value) and target.key not in system.complex_keys:
+            raise ShapeError(f"history of {path!r}: got complex values, the variable is real.")
+        if not np.isfinite(value).all():
+            raise ShapeError(f"history of {path!r}: holds values that are not finite.")
     rings = {}
     for i, (ring, length) in enumerate(zip(system.rings, plan.lengths, strict=True)):
         dtype = complex if ring.source in system.complex_keys else float
@@ -133,6 +164,26 @@ def fresh_rings(
             if target.key == ring.source:
                 _fill_history(rows, path, target, value)
         rings[ring_key(i)] = np.concatenate([rows, rows])
+    return rings
+
+
+def refill_rings(
+    system: System, state: Mapping[str, Any], told: Mapping[str, np.ndarray], where: Callable[..., Any]
+) -> dict[str, Any]:
+    """Make the past that `past()` sees equal to the initial values of `state`, which may be traced or of a batch.
+
+    Arguments:
+        system: the static half of the program.
+        state: states and rings.
+        told: for each remembered variable which of its units have a history, which stays.
+        where: NumPy's or JAX's.
+    """
+    rings = {}
+    for i, ring in enumerate(system.rings):
+        if ring.prefill == "initial":
+            now, past = state[ring.source][..., None, :], state[ring_key(i)]
+            keep = np.broadcast_to(told[ring.source], past.shape)
+            rings[ring_key(i)] = where(keep, past, np.ones(past.shape) * now)
     return rings
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
 from recurra.errors import PathError, ShapeError, unknown
 
@@ -86,17 +87,17 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
         PathError: the path is no input.
         ShapeError: wrong shape, wrong number of samples, or values that are not finite numbers.
     """
-    if inputs is not None and not isinstance(inputs, Mapping):
-        raise ShapeError(f"inputs: expected a dict of path -> values, got {type(inputs).__name__}.")
     found: dict[tuple[str, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
     taken: dict[str, dict[int, str]] = {}
-    for path, value in (inputs or {}).items():
+    for path, value in as_mapping(inputs, "inputs").items():
         targets = program.layout.resolve(path)
         for target in targets:
             if target.kind != "input":
                 ports = list(program.inputs)
                 raise PathError(f"inputs: {path!r} is of kind {target.kind}. " + unknown("input", path, ports))
         rows, series = _rows(path, value, sum(t.size for t in targets), steps)
+        if rows.dtype.kind == "c" and any(t.key not in program.system.complex_keys for t in targets):
+            raise ShapeError(f"inputs: {path!r} is complex, the input is real; declare it with a complex default.")
         start = 0
         for target in targets:
             units = np.arange(program.system.shape_of[target.key][0])[target.index]  # type: ignore[index]
@@ -110,22 +111,24 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
             start += target.size
     feeds = []
     for (key, series), parts in found.items():
-        length = min(len(rows) for _, rows in parts)
         # A single series is only looked at, never copied.
-        merged = parts[0][1] if len(parts) == 1 else np.concatenate([rows[:length] for _, rows in parts], axis=1)
+        merged = parts[0][1] if len(parts) == 1 else np.concatenate(_equally_long([r for _, r in parts]), axis=1)
         index = np.concatenate([u for u, _ in parts]).astype(np.int32)
         feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
     return tuple(feeds)
 
 
+def _equally_long(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Let every series keep its last sample until the longest ends."""
+    length = max(len(rows) for rows in parts)
+    return [np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in parts]
+
+
 def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "bifc":
-        raise ShapeError(f"inputs: {path!r} must be numbers, got {type(value).__name__} of type {array.dtype}.")
+    array = as_numbers(value, f"inputs: {path!r}")
     if not np.all(np.isfinite(array)):
         raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
                          f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
-    array = array.astype(complex if array.dtype.kind == "c" else float, copy=False)
     if array.ndim == 0:
         return array.reshape(1, 1), False
     if array.ndim == 1:

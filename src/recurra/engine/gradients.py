@@ -11,14 +11,22 @@ import numpy as np
 from jax import core as jax_core
 from jaxtyping import Array
 
+from recurra.engine.checks import as_mapping
+from recurra.engine.delays import DelayPlan, fit_rings, refill_rings
 from recurra.engine.loop import run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
 from recurra.engine.run import _cast, loop_data, prepare
 from recurra.engine.solvers import FIXED_STEP
-from recurra.errors import CapabilityError, OptionError, unknown
+from recurra.engine.stepping import units_told
+from recurra.engine.system import System
+from recurra.errors import CapabilityError, OptionError, TimeError
 
 Numbers = Mapping[str, object]
+OUTGROWN = (
+    "a delay is shorter than a step, or longer than what the run remembers: the longest delay of its program, up to"
+    " the next step. Make the function from a program with the longest delays you need."
+)
 
 
 def as_function(
@@ -38,7 +46,8 @@ def as_function(
     """Return a run as a pure function of parameters, weights, delays, inputs' defaults and initial states.
 
     The function can be differentiated, vmapped and jitted. The right-hand side is computed again in reverse mode, so
-    memory grows with the states only.
+    memory grows with the states only. Delays may be given anything from one step up to the longest delay that `program`
+    has for their source, and on to the next step; outside of that there is an error, or NaN where JAX traces them.
 
     Arguments:
         program, duration, dt, solver, inputs, record, every, state, seed, history, precision: as for
@@ -70,7 +79,8 @@ def as_function(
         raise CapabilityError(
             f"solver {run.solver!r} cannot be differentiated here; use a fixed step ({', '.join(FIXED_STEP)})."
         )
-    keep_states = state is not None
+    keep_states, system = state is not None, run.program.system
+    told = units_told(run.program, history)
 
     def function(numbers: Numbers) -> dict[str, Array]:
         traced = any(isinstance(leaf, jax_core.Tracer) for leaf in jax.tree_util.tree_leaves(numbers))
@@ -83,47 +93,41 @@ def as_function(
             params = {k: jnp.asarray(_cast(v, precision)) for k, v in run.program.params.items()}
             start = {k: jnp.asarray(_cast(np.asarray(v), precision)) for k, v in run.start.state.items()}
             delays = False
-            for path, value in numbers.items():
-                targets = run.program.layout.resolve(path)
-                delays |= any(t.kind == "delay" for t in targets) or _in_past(run.program, [t.key for t in targets])
-                _put(run.program, path, value, params, start, keep_states)
-            stepper = replace(plan.stepper, rematerialise=True)
+            for path, value in as_mapping(numbers, "the run's numbers").items():
+                for target, part in run.program.split(path, value):
+                    if target.kind == "state" and keep_states:
+                        raise OptionError(f"{path!r} is a state; a run that goes on takes its states from `state`.")
+                    delays |= target.kind == "delay" or _in_past(run.program, target.key)
+                    store = start if target.kind == "state" else params
+                    old = store[target.key]
+                    store[target.key] = old.at[target.index].set(jnp.asarray(part, old.dtype))
+            if not keep_states:
+                start |= refill_rings(system, start, told, jnp.where)
+            stepper, fits = replace(plan.stepper, rematerialise=True), True
             if delays:
-                # A delay that is differentiated must be read between the grid's points, also where it lies on one.
-                on = stepper.delays
-                off = replace(
-                    on,
-                    uniform=(False,) * len(on.uniform),
-                    on_grid=(False,) * len(on.on_grid),
-                    past_on_grid=(False,) * len(on.past_on_grid),
-                )
-                stepper = replace(stepper, delays=off)
+                stepper = replace(stepper, delays=_off_grid(system, stepper.delays))
+                fits = fit_rings(system, plan.stepper.delays, params, run.start.dt)
+                if not isinstance(fits, jax_core.Tracer) and not fits:
+                    raise TimeError(OUTGROWN)
             data = loop_data(run, params, 0, run.steps + 1)
             first = jnp.asarray(run.start.step, jnp.int32)
             _, rows = run_scan(replace(plan, stepper=stepper), start, data, first, run.rows)
+            if fits is not True:
+                rows = tuple(jnp.where(fits, row, jnp.nan) for row in rows)
             return run.recording.named(rows)
 
     return function
 
 
-def _in_past(program: Program, keys: list[str]) -> bool:
-    read = {key for past in program.system.past_reads for _, key in past.names}
-    return any(key in read for key in keys)
+def _in_past(program: Program, key: str) -> bool:
+    return any(key == name for past in program.system.past_reads for _, name in past.names)
 
 
-def _put(
-    program: Program, path: str, value: object, params: dict, state: dict, keep_states: bool
-) -> None:
-    """Write a traced value to the places of a path."""
-    targets = program.layout.resolve(path)
-    array = jnp.asarray(value)
-    total, start = sum(t.size for t in targets), 0
-    for target in targets:
-        if target.kind == "algebraic":
-            raise OptionError(unknown("parameter", path, program.layout.names(("parameter", "input", "state"))))
-        if target.kind == "state" and keep_states:
-            raise OptionError(f"{path!r} is a state; a run that goes on from a state takes its states from there.")
-        store = state if target.kind == "state" else params
-        part = array[start : start + target.size] if array.shape == (total,) and len(targets) > 1 else array
-        store[target.key] = store[target.key].at[target.index].set(part.astype(store[target.key].dtype))
-        start += target.size
+def _off_grid(system: System, plan: DelayPlan) -> DelayPlan:
+    """Read delays that are differentiated between the grid's points, also where they lie on one, and each by itself."""
+    return replace(
+        plan,
+        uniform=tuple(p.delivery == "all_to_all" for p in system.projections),
+        on_grid=(False,) * len(plan.on_grid),
+        past_on_grid=(False,) * len(plan.past_on_grid),
+    )

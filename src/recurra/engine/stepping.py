@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
+from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import (
     NO_DELAYS,
     DelayPlan,
@@ -17,12 +19,14 @@ from recurra.engine.delays import (
     plan_delays,
     push,
     read_delays,
+    refill_rings,
     ring_key,
 )
 from recurra.engine.evaluation import Values, chain_rate, derivatives, evaluate_system
 from recurra.engine.program import Clock, Program
 from recurra.engine.randomness import draw_normal, seed_key, stream_keys
 from recurra.engine.solvers import (
+    FIXED_STEP,
     TABLEAUS,
     choose_solver,
     exponential_euler,
@@ -146,11 +150,34 @@ class Stepper:
         }
 
 
-def initial_state(program: Program, dt: float, history: Mapping[str, object]) -> dict[str, np.ndarray]:
-    """Return the state before the first step, rings included; see :meth:`Program.init`."""
-    plan = plan_delays(program.system, program.params, dt)
-    given = [(path, program.layout.one(path), np.asarray(value)) for path, value in history.items()]
-    return {**program.state, **fresh_rings(program.system, plan, program.state, given)}
+def initial_state(
+    program: Program, dt: float, history: Mapping[str, object], numbers: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the state before the first step, rings included; see :meth:`Program.init`.
+
+    Arguments:
+        numbers: parameters and states of a batch, with a leading axis of runs; then the whole state has that axis.
+    """
+    plan = plan_delays(program.system, {**program.params, **(numbers or {})}, dt)
+    given = [
+        (path, program.layout.one(path), as_numbers(value, f"history of {path!r}"))
+        for path, value in as_mapping(history, "history").items()
+    ]
+    state = {**program.state, **fresh_rings(program.system, plan, program.state, given)}
+    if not numbers:
+        return state
+    runs = len(next(iter(numbers.values())))
+    state = {k: numbers[k] if k in numbers else np.broadcast_to(v, (runs, *v.shape)) for k, v in state.items()}
+    return {**state, **refill_rings(program.system, state, units_told(program, history), np.where)}
+
+
+def units_told(program: Program, history: Mapping[str, object] | None) -> dict[str, np.ndarray]:
+    """Say for each remembered variable which of its units the user has given a history."""
+    told = {ring.source: np.zeros(program.system.shape_of[ring.source], bool) for ring in program.system.rings}
+    for path in history or {}:
+        target = program.layout.one(path)
+        told[target.key][target.index] = True
+    return told
 
 
 def base_drive(system: System, key: str, params: Mapping, tables: Mapping) -> Array:
@@ -196,8 +223,15 @@ def step(
 ) -> tuple[dict, dict]:
     """Advance by one step; see :meth:`Program.step`."""
     solver = choose_solver(program.solver, program.system)
-    plan = plan_delays(program.system, program.params, float(clock.dt)) if program.system.rings else NO_DELAYS
+    if solver not in FIXED_STEP:
+        raise CapabilityError(f"solver {solver!r} has no single steps; use one of {', '.join(FIXED_STEP)}.")
+    plan = NO_DELAYS
+    if program.system.rings:
+        # Delays that JAX traces are taken to be like the program's own: as long at most, and on the grid if they are.
+        known = {k: v for k, v in params.items() if not isinstance(v, Tracer)}
+        plan = plan_delays(program.system, {**program.params, **known}, float(clock.dt))
     stepper = Stepper(program.system, solver, plan)
+    state, params = ({k: jnp.asarray(v) for k, v in numbers.items()} for numbers in (state, params))
     drive = _drive(program, inputs, params)
     clock = clock._replace(k=jnp.asarray(clock.k, jnp.int32), t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))
     noise = stepper.noise(stepper.streams(seed_key(clock.key), program.tables), clock)
