@@ -16,8 +16,6 @@ from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
 from recurra.errors import PathError, ShapeError, unknown
 
-WIDE = 8  # columns per driven unit up to which samples are widened
-
 
 @dataclass(frozen=True)
 class Feed:
@@ -49,30 +47,15 @@ class Feed:
         found[self.index] = np.arange(len(self.index))
         return found
 
-    @property
-    def wide(self) -> bool:
-        """Say whether the samples are handed to the loop with a column for every unit.
-
-        A choice between two arrays is quicker than a gather; where few units are driven, it would cost much memory.
-        """
-        return not self.whole and self.size <= WIDE * len(self.index)
-
     def chunk(self, start: int, length: int) -> np.ndarray:
         """Return `length` rows from step `start` on, the last row repeated where the series ends."""
         if not self.series:
-            return self._widened(self.rows)
-        part = self._widened(self.rows[start : start + length])
+            return self.rows
+        part = self.rows[start : start + length]
         if len(part) == length:
             return part
-        tail = self._widened(self.rows[-1:]) if len(part) == 0 else part[-1:]
+        tail = self.rows[-1:] if len(part) == 0 else part[-1:]
         return np.concatenate([part, np.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
-
-    def _widened(self, rows: np.ndarray) -> np.ndarray:
-        if not self.wide:
-            return rows
-        found = np.zeros((len(rows), self.size), rows.dtype)
-        found[:, self.index] = rows
-        return found
 
 
 def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:

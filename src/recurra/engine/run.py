@@ -26,7 +26,7 @@ from recurra.engine.stepping import Stepper, initial_state
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
 CHUNK_BYTES = 16_000_000
-CHUNK_ROWS = 4096
+CHUNK_ROWS = 16384
 CHUNK_SECONDS = 0.1
 
 
@@ -252,10 +252,10 @@ def _loop_plan(
     every: int,
     numbers: Mapping[str, np.ndarray],
 ) -> LoopPlan:
-    infos = tuple(FeedInfo(f.key, f.series, f.whole, f.wide) for f in feeds)
+    infos = tuple(FeedInfo(f.key, f.series, f.whole) for f in feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
     row = 8 * runs * max(1, sum(len(units) for units in recording.units))
-    row += 8 * every * sum(f.size if f.wide else f.rows.shape[1] for f in feeds if f.series)
+    row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
     return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
@@ -286,7 +286,7 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     params = {k: _cast(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
     state = {k: _cast(np.asarray(v), run.precision) for k, v in run.start.state.items()}
     pieces: list[tuple[np.ndarray, ...]] = []
-    done, size, interrupted = 0, max(1, 2000 // run.every), False
+    done, size, interrupted = 0, _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
         params = jax.device_put(params)
@@ -309,10 +309,16 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
                 raise _diverged(run, plan, before, data, pieces, done, rows)
             done += rows
             bar.update(rows * run.every)
-            # The first chunk is short, and its time may be that of the compiler; it only ever grows from there.
+            # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
     return make_result(run, state, pieces, done, {"interrupted": True} if interrupted else {})
+
+
+def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
+    """Guess how many rows surely take no longer than a chunk should: some nanoseconds for every number of a step."""
+    numbers = 4 * sum(v.size for v in params.values()) + 20 * sum(v.size for v in state.values())
+    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
 
 
 def _rows(buffer: jax.Array, rows: int, run: Run) -> np.ndarray:
