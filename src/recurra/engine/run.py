@@ -231,7 +231,7 @@ def _start(
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
     given = {k: np.asarray(v) for k, v in state.state.items()}
-    if numbers and {k: v.shape[1:] for k, v in expected.items()} == {k: v.shape for k, v in given.items()}:
+    if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
         given = {k: np.broadcast_to(v, expected[k]) for k, v in given.items()}
     odd = set(expected) ^ set(given) or {k for k in expected if expected[k] != given[k].shape}
