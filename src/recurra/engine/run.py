@@ -230,7 +230,7 @@ def _start(
     if chosen := sorted(k for k in numbers if k in program.state):
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
-    given: dict[str, Any] = {k: np.asarray(v) for k, v in state.state.items()}
+    given = {k: np.asarray(v) for k, v in state.state.items()}
     if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
         given = {k: np.broadcast_to(v, expected[k]) for k, v in given.items()}
