@@ -60,6 +60,9 @@ def derivatives(system: System, t: Array, values: Values, tables: Mapping[str, A
     for item in system.derivatives:
         dtype = values[item.target].dtype
         found[item.target] = _shaped(_assigned(item, values, t), system.shape_of[item.target], dtype)
+    for rule in system.spikes:
+        if rule.countdown:
+            found[rule.countdown] = jnp.zeros_like(values[rule.countdown])
     for chain in system.chains:
         z = values[chain.state]
         before = jnp.concatenate([chain_source(chain, values, tables)[None].astype(z.dtype), z[:-1]])
