@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from recurra.engine import Program, Snapshot
+from recurra.engine import Program, Snapshot, as_function
 from recurra.training.losses import find_loss, trial_loss
 from recurra.training.objective import Objective, batches, gather, on_device, untrained
 from recurra.training.parameters import Penalties
-from recurra.training.trials import count_units, make_trials
+from recurra.training.trials import count_units, make_inputs, make_trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +84,57 @@ def evaluate(
         parts = [compiled(chosen) for chosen in batches(trials.count, batch_size)]
         losses, outputs = (np.concatenate([np.asarray(p[i]) for p in parts]) for i in range(2))
     return Evaluation(float(np.mean(losses)), losses, outputs if trials.batched else outputs[0])
+
+
+def collect(
+    program: Program,
+    inputs: Mapping[str, object] | None,
+    rows: int,
+    *,
+    output: object,
+    dt: float,
+    every: int = 1,
+    batch_size: int | None = None,
+    seed: int = 0,
+    precision: str = "float64",
+    solver: str | None = None,
+    state: Snapshot | None = None,
+    history: Mapping[str, object] | None = None,
+) -> np.ndarray:
+    """Run trials and return variables.
+
+    Arguments:
+        program, inputs, output, dt, batch_size, seed, precision, solver, state, history: as for :func:`evaluate`.
+        rows: number of rows wanted.
+        every: steps between rows.
+
+    Returns:
+        `(rows, units)`, or `(trials, rows, units)` if an input had an axis of trials.
+    """
+    paths, _ = count_units(program, output)
+    given, count = make_inputs(program, inputs, rows * every)
+    run = as_function(
+        program,
+        rows * every * dt,
+        dt=dt,
+        solver=solver,
+        record={"output": paths},
+        every=every,
+        state=state,
+        history=history,
+        precision=precision,
+    )
+    with jax.enable_x64(precision == "float64"):
+        key = jax.random.key(seed)
+
+        def one(trial: jax.Array, given: Mapping[str, jax.Array]) -> jax.Array:
+            return run({}, given, seed=jax.random.fold_in(key, trial))["output"]
+
+        compiled = jax.jit(jax.vmap(one))
+        wide = {path: np.broadcast_to(v, (count or 1, *v.shape[1:])).astype(precision) for path, v in given.items()}
+        parts = [
+            np.asarray(compiled(chosen, {path: value[chosen] for path, value in wide.items()}))
+            for chosen in batches(count or 1, batch_size)
+        ]
+    found = np.concatenate(parts).astype(float)
+    return found[0] if count is None else found

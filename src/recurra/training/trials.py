@@ -89,20 +89,10 @@ def make_trials(
         PathError: a path is no input.
     """
     goal, batched = _targets(targets, units, loss)
-    given, series = _inputs(program, inputs)
-    counts = {path: len(value) for path, value in given.items() if series[path]}
-    if batched:
-        counts["targets"] = len(goal)
-    if len(set(counts.values())) > 1:
-        raise ShapeError(f"inputs and targets must have the same number of trials, got {counts}.")
-    trials, steps = next(iter(counts.values()), 1), goal.shape[1]
-    for path, value in given.items():
-        if value.shape[1] != steps:
-            short = "targets are shorter than" if steps < value.shape[1] else "targets are longer than"
-            raise ShapeError(
-                f"{short} inputs: {path!r} has {value.shape[1]} steps, targets have {steps}. Give one target for every"
-                " step, and a mask of 0 for those that do not count."
-            )
+    given, count = make_inputs(program, inputs, goal.shape[1])
+    if batched and count not in (None, len(goal)):
+        raise ShapeError(f"inputs have {count} trials, targets have {len(goal)}; give one target for every trial.")
+    trials = len(goal) if batched else count or 1
     goal = np.broadcast_to(goal, (trials, *goal.shape[1:]))
     weights = _mask(mask, goal, units)
     if goal.dtype.kind == "f":
@@ -113,9 +103,8 @@ def make_trials(
                 f"targets: not finite at (trial, step, unit) {at}; give it a number, or a mask that is 0 there."
             )
         goal = np.where(np.isfinite(goal), goal, 0.0)
-    padded = {p: np.concatenate([v, v[:, -1:]], axis=1) for p, v in given.items()}
-    padded = {p: np.broadcast_to(v, (trials, *v.shape[1:])) for p, v in padded.items()}
-    return Trials(padded, goal, weights, bool(counts))
+    spread = {path: np.broadcast_to(value, (trials, *value.shape[1:])) for path, value in given.items()}
+    return Trials(spread, goal, weights, batched or count is not None)
 
 
 def _targets(targets: object, units: int | None, loss: str) -> tuple[np.ndarray, bool]:
@@ -145,33 +134,55 @@ def _classes(goal: np.ndarray, units: int | None, loss: str) -> tuple[np.ndarray
     return (goal[None], False) if goal.ndim == 1 else (goal, True)
 
 
-def _inputs(program: Program, inputs: object) -> tuple[dict[str, np.ndarray], dict[str, bool]]:
-    """Give every input an axis of trials, and say which had one."""
+def make_inputs(
+    program: Program, inputs: Mapping[str, object] | None, steps: int
+) -> tuple[dict[str, np.ndarray], int | None]:
+    """Check inputs, give each an axis of trials, and repeat its last row.
+
+    Arguments:
+        program: the program.
+        inputs: path -> `(steps,)`, `(steps, units)` or `(trials, steps, units)`.
+        steps: number of steps of a trial.
+
+    Returns:
+        Path -> `(trials, steps + 1, units)`, 1 trial where there was no such axis; and the number of trials, if any
+        had that axis.
+
+    Raises:
+        ShapeError: shapes or lengths do not fit, or numbers are not finite.
+        PathError: a path is no input.
+    """
     if inputs is not None and not isinstance(inputs, Mapping):
         raise ShapeError(f"inputs: expected a dict of path -> values, got {type(inputs).__name__}.")
-    found, series = {}, {}
+    found, counts = {}, {}
     for path, value in (inputs or {}).items():
         targets = program.layout.resolve(path)
         if any(t.kind != "input" for t in targets):
-            raise PathError(f"inputs: {path!r} is of kind {targets[0].kind}. "
-                            + unknown("input", path, program.inputs))
-        array = np.asarray(value)
+            known = unknown("input", path, program.inputs)
+            raise PathError(f"inputs: {path!r} is of kind {targets[0].kind}. {known}")
         size = sum(t.size for t in targets)
-        if array.dtype.kind not in "bif" or array.ndim not in (1, 2, 3):
-            raise ShapeError(
-                f"inputs: {path!r} has shape {array.shape} and type {array.dtype}, expected numbers (steps, {size}) or"
-                f" (trials, steps, {size})."
-            )
+        array = np.asarray(value)
         array = array[:, None] if array.ndim == 1 else array
-        if array.shape[-1] not in (1, size) or array.size == 0:
+        if array.dtype.kind not in "bif" or array.ndim not in (2, 3) or array.shape[-1] not in (1, size):
             raise ShapeError(
-                f"inputs: {path!r} has shape {np.shape(value)}, expected (steps, {size}) or (trials, steps, {size})."
+                f"inputs: {path!r} has shape {np.shape(value)} and type {array.dtype}, expected numbers (steps, {size})"
+                f" or (trials, steps, {size})."
+            )
+        if array.shape[-2] != steps:
+            short = "shorter" if steps < array.shape[-2] else "longer"
+            raise ShapeError(
+                f"targets are {short} than inputs: {path!r} has {array.shape[-2]} steps, targets are for {steps}. Give"
+                " one target for every step, and a mask of 0 for those that do not count."
             )
         if not np.all(np.isfinite(array)):
             raise ShapeError(f"inputs: {path!r} holds values that are not finite.")
-        series[path] = array.ndim == 3
-        found[path] = (array if array.ndim == 3 else array[None]).astype(float)
-    return found, series
+        if array.ndim == 3:
+            counts[path] = len(array)
+        array = (array if array.ndim == 3 else array[None]).astype(float)
+        found[path] = np.concatenate([array, array[:, -1:]], axis=1)
+    if len(set(counts.values())) > 1:
+        raise ShapeError(f"inputs must have the same number of trials, got {counts}.")
+    return found, next(iter(counts.values()), None)
 
 
 def _mask(mask: object, goal: np.ndarray, units: int | None) -> np.ndarray:
