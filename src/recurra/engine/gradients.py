@@ -54,9 +54,9 @@ def as_function(
 
     Returns:
         A function `run(numbers, inputs=None, *, state=None, step=None, seed=None)` of a dict path -> value. It returns
-        a dict name -> `(rows, units)`, or with `final` that dict and the last state. `inputs` (path -> `(steps, units)`;
-        it may have one more row, for the end point) joins and replaces what was given above; `state` and `step` go on
-        from a last state after that many steps; `seed` is an integer or a key. All of them may be traced.
+        a dict name -> `(rows, units)`, or with `final` that dict and the last state. `inputs` (path -> `(steps,
+        units)`; it may have one more row, for the end point) joins and replaces what was given above; `state` and
+        `step` go on from a last state after that many steps; `seed` is an integer or a key. All may be traced.
 
     Raises:
         CapabilityError: the solver chooses its own steps, or JAX is not in float64 mode around a float64 gradient.
@@ -119,7 +119,10 @@ def _segment(run: Run) -> int:
     """Balance what is kept once a segment (states and rings) against what is kept once a row (states)."""
     whole = sum(np.size(v) for v in run.start.state.values())
     own = sum(np.size(run.start.state[k]) for k in run.program.state)
-    return max(1, round(math.sqrt(run.rows * whole / max(own, 1))))
+    best = max(1, round(math.sqrt(run.rows * whole / max(own, 1))))
+    # Equal segments leave no rest, which would be compiled a second time; near the best length any will do.
+    even = [n for n in range((best + 1) // 2, 2 * best + 1) if run.rows % n == 0]
+    return min(even, key=lambda n: abs(math.log(n / best)), default=best)
 
 
 def feed_run(run: Run, inputs: Mapping[str, object]) -> Run:
