@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import ArrayLike
 
 from recurra.engine import Moment, Program, as_online
 from recurra.engine.system import Projection
@@ -79,11 +80,11 @@ class Synapses:
         at = self.units if self.rows is None else self.pairs[1]
         return jnp.zeros(self.shape, met.dtype).at[at].add(met)
 
-    def zeros(self, dtype: object) -> tuple[Array, Array, Array]:
+    def zeros(self, dtype: str) -> tuple[Array, Array, Array]:
         """Return traces, filtered traces of outputs, and gradient, all 0."""
         count = (len(self.units), self.shape[1]) if self.rows is None else (len(self.pairs[0]),)
         traces = jnp.zeros((len(self.states), *self.shape), dtype)
-        return traces, jnp.zeros(count, dtype), jnp.zeros(count, dtype)  # type: ignore[arg-type]
+        return traces, jnp.zeros(count, dtype), jnp.zeros(count, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,12 +268,12 @@ def _entries(program: Program, projection: Projection, path: str) -> tuple[np.nd
 def fit_eprop(
     program: Program,
     inputs: Mapping[str, object] | None,
-    targets: object,
+    targets: ArrayLike,
     *,
     output: object,
     train: object,
     dt: float,
-    readout: object = None,
+    readout: ArrayLike | None = None,
     feedback: object = "symmetric",
     decay: float = 0.0,
     weight_decay: float = 1e-2,
@@ -281,7 +282,7 @@ def fit_eprop(
     lr: object = DEFAULT_RATE,
     epochs: int = 100,
     batch_size: int | None = None,
-    mask: object = None,
+    mask: ArrayLike | None = None,
     clip: float | None = None,
     patience: int | None = None,
     seed: int = 0,
