@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Snapshot:
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
-        arrays = {f"state:{key}": value for key, value in self.state.items()}
+        arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
         meta = json.dumps({"kind": "recurra.Snapshot", "step": self.step, "t0": self.t0, "dt": self.dt})
         write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), **arrays))
 
@@ -150,7 +150,7 @@ class Result:
         for key in self.data if name is None else [name]:
             values = self[key]
             labels = [key] if values.shape[-1] == 1 else self.labels[key]
-            lines = ax.plot(self.time, values.real)
+            lines = ax.plot(self.time, np.real(values))
             if len(lines) <= 12:
                 for line, label in zip(lines, labels, strict=True):
                     line.set_label(label)
@@ -168,12 +168,24 @@ class Result:
         ending = Path(path).suffix
         if ending == ".npz":
             meta = json.dumps({"kind": "recurra.Result", "labels": self.labels, **self.meta}, default=str)
-            arrays = {f"data:{k}": v for k, v in self.data.items()}
+            arrays: dict[str, Any] = {f"data:{k}": v for k, v in self.data.items()}
             write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), time=self.time, **arrays))
         elif ending == ".csv":
             write_atomically(path, lambda file: file.write(self.to_dataframe().to_csv().encode()))
         elif ending == ".nc":
+            _need_netcdf(path)
             dataset = self.to_xarray()
-            write_atomically(path, lambda file: dataset.to_netcdf(file, engine="h5netcdf"))
+            write_atomically(path, lambda file: dataset.to_netcdf(cast(Any, file), engine="h5netcdf"))
         else:
             raise StoreError(f"{path}: cannot tell the format from the ending {ending!r}; use .npz, .csv or .nc.")
+
+
+def _need_netcdf(path: str | Path) -> None:
+    """Say how to get what writes netCDF, before anything is computed for it."""
+    try:
+        import h5netcdf  # noqa: F401
+        import h5py  # noqa: F401
+    except ImportError as error:
+        raise StoreError(
+            f"{path}: netCDF needs {error.name}: pip install 'recurra[netcdf]', or use .npz."
+        ) from None

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -107,7 +108,7 @@ def simulate(
     run = prepare(
         program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
     )
-    if run.solver in ADAPTIVE:
+    if run.plan is None:
         from recurra.engine.adaptive import run_adaptive
 
         result = run_adaptive(run, solver_options, find_device(device))
@@ -116,12 +117,12 @@ def simulate(
             f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
         )
     else:
-        result = _run_fixed(run, find_device(device), progress)
+        result = _run_fixed(run, run.plan, find_device(device), progress)
     return _cut(result, cutoff)
 
 
 def _keywords() -> list[str]:
-    return list(simulate.__kwdefaults__)
+    return list(simulate.__kwdefaults__ or ())
 
 
 def prepare(
@@ -234,19 +235,18 @@ def _loop_plan(
     every: int,
     numbers: Mapping[str, np.ndarray],
 ) -> LoopPlan:
-    infos = feed_infos(program, feeds)
+    infos = feed_infos(feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
     row = 8 * runs * max(1, sum(len(units) for units in recording.units))
-    row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
+    row += 8 * every * sum(f.size if f.wide else f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
     return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
 
 
-def feed_infos(program: Program, feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
+def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
     """Return the static part of feeds."""
-    shape_of = program.system.shape_of
-    return tuple(FeedInfo(f.key, f.series, np.array_equal(f.index, np.arange(shape_of[f.key][0]))) for f in feeds)
+    return tuple(FeedInfo(f.key, f.series, f.whole, f.wide) for f in feeds)
 
 
 def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
@@ -255,7 +255,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
         params=params,
         tables=run.program.tables,  # type: ignore[arg-type]
         rows=tuple(_cast(f.chunk(first, length), run.precision) for f in run.feeds),  # type: ignore[arg-type]
-        indices=tuple(f.index for f in run.feeds),  # type: ignore[arg-type]
+        columns=tuple(f.columns for f in run.feeds),  # type: ignore[arg-type]
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
@@ -269,9 +269,8 @@ def _cast(value: np.ndarray, precision: str) -> np.ndarray:
     return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
 
 
-def _run_fixed(run: Run, device: jax.Device | None, progress: bool) -> Result:
+def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
-    plan = run.plan
     params = {k: _cast(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
     state = _initial(run)
     pieces: list[tuple[np.ndarray, ...]] = []
@@ -295,7 +294,7 @@ def _run_fixed(run: Run, device: jax.Device | None, progress: bool) -> Result:
             pieces.append(tuple(_rows(b, rows, run) for b in buffers))
             if not run.batch and not _finite(state):
                 bar.close()
-                raise _diverged(run, before, data, pieces, done, rows)
+                raise _diverged(run, plan, before, data, pieces, done, rows)
             done += rows
             bar.update(rows * run.every)
             # The first chunk is short, and its time may be that of the compiler; it only ever grows from there.
@@ -352,11 +351,13 @@ def provenance(run: Run) -> dict[str, object]:
     }
 
 
-def _diverged(run: Run, before: Mapping, data: LoopData, pieces: list, done: int, rows: int) -> DivergenceError:
+def _diverged(
+    run: Run, plan: LoopPlan, before: Mapping, data: LoopData, pieces: list, done: int, rows: int
+) -> DivergenceError:
     """Step through the chunk again to name the variable, the unit and the step."""
     first = done * run.every
     went, state = find_divergence(
-        run.plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
+        plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
     )
     fine = done + (int(went) - 1) // run.every + 1
     partial = make_result(run, before, pieces, fine, {"diverged": True})
@@ -398,7 +399,7 @@ def _cut(result: Result, cutoff: float) -> Result:
     )
 
 
-def find_device(device: object) -> jax.Device | None:
+def find_device(device: Any) -> Any:
     """Return the device that a user names, `None` for JAX's own choice.
 
     Raises:

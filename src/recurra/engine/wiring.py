@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node
 from recurra.engine.layout import EdgePlace, Layout, Target
-from recurra.engine.system import Chain, Projection, Ring
+from recurra.engine.system import Chain, Delivery, Projection, Ring
 from recurra.errors import PathError, ShapeError, TemplateError, TimeError, unknown
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class _Bucket:
 
     def column(self, name: str, dtype: type) -> np.ndarray:
         parts = [getattr(block, name) for block in self.blocks]
-        if all(np.ndim(p) == 0 for p in parts):
+        if not any(isinstance(p, np.ndarray) for p in parts):
             return np.array(parts, dtype)
         return np.concatenate([np.ravel(p) for p in parts]).astype(dtype)
 
@@ -186,7 +186,7 @@ class Wiring:
             block = _Block("", wire.rows + start_t, wire.columns + start_s, 1.0, 0.0, ())  # type: ignore
             buckets.setdefault(key, _Bucket(source, target, 0, False, False)).blocks.append(block)
             return
-        if wire.rows is None and source.size == target.size == 1 and np.ndim(edge.weight) == 0:  # type: ignore
+        if wire.rows is None and source.size == target.size == 1 and not isinstance(edge.weight, np.ndarray):
             # The most usual edge by far, so it takes the shortest way.
             weight, delay, order = _plain_numbers(wire, edge)
             key = (source.key, target.key, order, delay > 0 and not order, True)
@@ -213,7 +213,7 @@ class Wiring:
             chosen = np.asarray(delays) > 0
             if order or np.ndim(rows) == 0 or chosen.all() or not chosen.any():
                 # The usual case: the whole edge is delayed, or none of it.
-                part: object = ... if bool(np.any(chosen)) == delayed else None
+                part: Any = ... if bool(np.any(chosen)) == delayed else None
             else:
                 part = chosen == delayed
             if part is None:
@@ -229,7 +229,7 @@ class Wiring:
                 bucket.blocks.append(_Block(name, *pick, ()))  # type: ignore[arg-type]
 
     def _all_to_all(
-        self, label: str, edge: Edge, source: Target, target: Target, weight: float, delay: object, order: int
+        self, label: str, edge: Edge, source: Target, target: Target, weight: float, delay: Any, order: int
     ) -> None:
         """Sum the whole source and hand it to every target unit: memory grows with N, not N^2."""
         name = self._name(f"{source.key}->{target.key}")
@@ -375,7 +375,7 @@ class Wiring:
         axes = place if isinstance(place, tuple) else (place,)
         start = 0
         for block in bucket.blocks:
-            stop = start + (1 if np.ndim(block.rows) == 0 else len(block.rows))  # type: ignore[arg-type]
+            stop = start + (len(block.rows) if isinstance(block.rows, np.ndarray) else 1)
             at = _entry(axes, start, stop, block.shape)
             delay_at = at
             if bucket.order:
@@ -393,7 +393,7 @@ def _entry(axes: tuple[np.ndarray, ...], start: int, stop: int, shape: tuple[int
     return found if len(axes) > 1 else found[0]
 
 
-def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], delayed: bool) -> str:
+def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], delayed: bool) -> Delivery:
     """Choose how weights are stored: whole matrix, index list, or one number per unit.
 
     Arguments:
@@ -425,7 +425,7 @@ def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int
 def _plain_numbers(wire: Wire, edge: Edge) -> tuple[float, float, int]:
     """Check weight, delay and spread of an edge between two single units."""
     delay = 0.0 if edge.delay is None else edge.delay
-    if np.ndim(delay):
+    if isinstance(delay, np.ndarray):
         raise ShapeError(f"edge {wire.label}: the delay has shape {np.shape(delay)}, expected a number.")
     if not 0.0 <= delay < math.inf:  # type: ignore[operator]
         raise TimeError(f"edge {wire.label}: a delay must be a finite time >= 0, got {edge.delay}.")
@@ -442,7 +442,7 @@ def _order(wire: Wire, delay: float, spread: float) -> int:
     return gamma_order(delay, spread)
 
 
-def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[object, object, int]:
+def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[Any, Any, int]:
     """Check an edge's weight, delay and spread against the sizes at its ends."""
     edge = wire.edge
     if edge is None:
