@@ -15,6 +15,7 @@ from recurra.engine.store import load
 
 __all__ = [
     "SOLVERS",
+    "SURROGATES",
     "Clock",
     "Edge",
     "Graph",
@@ -24,7 +25,6 @@ __all__ = [
     "Port",
     "Program",
     "Result",
-    "SURROGATES",
     "Snapshot",
     "Spike",
     "Variable",

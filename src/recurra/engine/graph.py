@@ -53,8 +53,8 @@ class Operator:
 class Spike:
     """Let the units of a node spike.
 
-    Where `variable` has reached `threshold` at the beginning of a step, `input` gets 1/dt during that step, and after it
-    `variable` is set to `reset`, and held there for the `refractory` time.
+    Where `variable` has reached `threshold` at the beginning of a step, `input` gets 1/dt during that step, and after
+    it `variable` is set to `reset`, and held there for the `refractory` time.
 
     Arguments:
         variable: `"operator/variable"`, a state.

@@ -102,6 +102,8 @@ class Result:
         """Return one recording, or all of them side by side: `(rows, all units)`."""
         if name is not None:
             return self[name]
+        if not self.data:
+            return np.zeros((len(self.time), 0))
         return np.concatenate(list(self.data.values()), axis=-1)
 
     def to_dataframe(self) -> pandas.DataFrame:
@@ -159,6 +161,15 @@ class Result:
         ax.set_xlabel("time")
         return ax
 
+    def _for_netcdf(self, path: str | Path) -> xarray.Dataset:
+        """Return the dataset with names that netCDF takes: '.' for '/', which means groups there."""
+        for name, value in self.data.items():
+            if np.iscomplexobj(value):
+                raise StoreError(f"{path}: {name!r} is complex and netCDF has real numbers only; save .npz.")
+        dataset = self.to_xarray()
+        named = [*map(str, dataset.variables), *map(str, dataset.dims)]
+        return dataset.rename({name: name.replace("/", ".") for name in named if "/" in name})
+
     def save(self, path: str | Path) -> None:
         """Write the recordings to `.npz`, `.csv` or netCDF (`.nc`); nothing half-written is left on failure.
 
@@ -174,7 +185,7 @@ class Result:
             write_atomically(path, lambda file: file.write(self.to_dataframe().to_csv().encode()))
         elif ending == ".nc":
             _need_netcdf(path)
-            dataset = self.to_xarray()
+            dataset = self._for_netcdf(path)
             write_atomically(path, lambda file: dataset.to_netcdf(cast(Any, file), engine="h5netcdf"))
         else:
             raise StoreError(f"{path}: cannot tell the format from the ending {ending!r}; use .npz, .csv or .nc.")

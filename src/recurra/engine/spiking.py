@@ -1,4 +1,4 @@
-"""Spikes: a threshold before the step, a reset after it, and derivatives that stand in for that of the step function."""
+"""Spikes: a threshold before the step, a reset after it, and derivatives in place of that of the step function."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from recurra.engine.system import SpikeRule, System
+from recurra.engine.system import System
 from recurra.errors import OptionError, unknown
 
 # Each is a function of slope * (variable - threshold) and falls from 1 at the threshold; times the slope it is the
