@@ -18,8 +18,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROWS = [
     {"cli"},
     {"plotting"},
-    {"analysis", "sweep", "training"},
+    {"analysis", "sweep"},
     {"circuits", "network", "glm", "rate", "spiking"},
+    {"training"},
     {"engine"},
     {"equations"},
     {"errors"},

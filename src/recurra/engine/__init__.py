@@ -2,29 +2,35 @@
 
 from recurra.engine.adaptive import VectorField, vector_field
 from recurra.engine.gradients import as_function
-from recurra.engine.graph import Edge, Graph, Node, Operator, Variable
+from recurra.engine.graph import Edge, Graph, Node, Operator, Spike, Variable
 from recurra.engine.loop import trace_count
 from recurra.engine.lowering import lower
+from recurra.engine.online import Moment, as_online
 from recurra.engine.program import Clock, Port, Program
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.run import simulate
 from recurra.engine.solvers import SOLVERS
+from recurra.engine.spiking import SURROGATES
 from recurra.engine.store import load
 
 __all__ = [
     "SOLVERS",
+    "SURROGATES",
     "Clock",
     "Edge",
     "Graph",
+    "Moment",
     "Node",
     "Operator",
     "Port",
     "Program",
     "Result",
     "Snapshot",
+    "Spike",
     "Variable",
     "VectorField",
     "as_function",
+    "as_online",
     "load",
     "lower",
     "simulate",

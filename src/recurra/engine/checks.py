@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 
 from recurra.engine.graph import Kind, Node, Operator
+from recurra.engine.spiking import check_surrogate
 from recurra.errors import EquationError, PathError, ShapeError, TemplateError, unknown
 
 
@@ -90,6 +91,28 @@ def check_nodes(nodes: Mapping[str, Node]) -> None:
                 raise PathError(unknown("operator", name, node.operators, label))
             if variable not in node.operators[name].variables:
                 raise PathError(unknown("variable", variable, node.operators[name].variables, f"{label}/{name}"))
+        check_spikes(label, node)
+
+
+def check_spikes(label: str, node: Node) -> None:
+    """Check that the thresholds of a node fit its variables.
+
+    Raises:
+        OptionError, PathError, TemplateError: see the message.
+    """
+    for rule in node.spikes:
+        check_surrogate(rule.surrogate)
+        for path, kind in ((rule.variable, "state"), (rule.input, "input")):
+            if path is None:
+                continue
+            name, _, variable = path.partition("/")
+            if name not in node.operators:
+                raise PathError(unknown("operator", name, node.operators, label))
+            variables = node.operators[name].variables
+            if variable not in variables:
+                raise PathError(unknown("variable", variable, variables, f"{label}/{name}"))
+            if variables[variable].kind != kind:
+                raise TemplateError(f"{label}: a spike needs a variable of kind {kind}, {path!r} is none.")
 
 
 def check_operator(operator: Operator, where: str) -> None:

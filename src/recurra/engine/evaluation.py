@@ -64,6 +64,9 @@ def derivatives(system: System, t: Array, values: Values, tables: Mapping[str, A
         slope = _fitted(_assigned(item, values, t), system.shape_of[item.target], item.target)
         # Lowering has seen to it that no complex value reaches a real state; this lifts real ones into complex states.
         found[item.target] = slope.astype(dtype)
+    for rule in system.spikes:
+        if rule.countdown:
+            found[rule.countdown] = jnp.zeros_like(values[rule.countdown])
     for chain in system.chains:
         z = values[chain.state]
         before = jnp.concatenate([chain_source(chain, values, tables)[None].astype(z.dtype), z[:-1]])

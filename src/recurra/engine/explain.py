@@ -37,6 +37,8 @@ def _phases(program: Program, solver: str) -> list[str]:
     phases += [f"draw white noise {n.target}: {_count(n.streams, 'stream')} of {n.size}" for n in system.noises]
     for item in system.schedule:
         phases.append(_assign(item, "=") if isinstance(item, Assign) else _collect(item, program))
+    for rule in system.spikes:
+        phases.insert(len(system.rings) + len(system.noises), f"spike where {rule.variable} >= {rule.threshold}")
     phases.append("record")
     phases += [f"remember {ring.source}" for ring in system.rings]
     changes = [_assign(item, "' =") for item in system.derivatives]
@@ -45,6 +47,10 @@ def _phases(program: Program, solver: str) -> list[str]:
         for c in system.chains
     ]
     phases.append(f"advance by {solver}:" + "".join(f"\n       {c}" for c in changes))
+    phases += [
+        f"set {r.variable} to {r.reset} where it spiked" + (" or is refractory" if r.refractory else "")
+        for r in system.spikes
+    ]
     return phases
 
 

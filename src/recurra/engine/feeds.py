@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import core as jax_core
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
@@ -55,7 +58,8 @@ class Feed:
         if len(part) == length:
             return part
         tail = self.rows[-1:] if len(part) == 0 else part[-1:]
-        return np.concatenate([part, np.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
+        xp = _numpy_of(part)
+        return xp.concatenate([part, xp.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
 
 
 def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:
@@ -89,29 +93,39 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
                     raise PathError(f"inputs: {path!r} and {taken[target.key][int(unit)]!r} drive the same unit.")
                 taken[target.key][int(unit)] = path
             part = rows if rows.shape[1] == 1 else rows[:, start : start + target.size]
-            part = np.broadcast_to(part, (len(part), target.size))
+            part = _numpy_of(part).broadcast_to(part, (len(part), target.size))
             found.setdefault((target.key, series), []).append((units, part))
             start += target.size
     feeds = []
     for (key, series), parts in found.items():
         # A single series is only looked at, never copied.
-        merged = parts[0][1] if len(parts) == 1 else np.concatenate(_equally_long([r for _, r in parts]), axis=1)
+        merged = parts[0][1]
+        if len(parts) > 1:
+            merged = _numpy_of(*[rows for _, rows in parts]).concatenate(_equally_long([r for _, r in parts]), axis=1)
         index = np.concatenate([u for u, _ in parts]).astype(np.int32)
         feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
     return tuple(feeds)
 
 
+def _numpy_of(*arrays: Any) -> ModuleType:
+    """Return the module that computes with these arrays: JAX's where one of them is traced."""
+    return jnp if any(isinstance(array, jax_core.Tracer) for array in arrays) else np
+
+
 def _equally_long(parts: list[np.ndarray]) -> list[np.ndarray]:
     """Let every series keep its last sample until the longest ends."""
-    length = max(len(rows) for rows in parts)
-    return [np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in parts]
+    length, xp = max(len(rows) for rows in parts), _numpy_of(*parts)
+    return [xp.concatenate([rows, xp.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in parts]
 
 
 def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:
-    array = as_numbers(value, f"inputs: {path!r}")
-    if not np.all(np.isfinite(array)):
-        raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
-                         f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
+    if isinstance(value, jax_core.Tracer):
+        array: Any = value if value.dtype.kind in "fc" else value.astype(float)
+    else:
+        array = as_numbers(value, f"inputs: {path!r}")
+        if not np.all(np.isfinite(array)):
+            raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
+                             f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
     if array.ndim == 0:
         return array.reshape(1, 1), False
     if array.ndim == 1:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +15,13 @@ from jaxtyping import Array
 
 from recurra.engine.checks import as_mapping
 from recurra.engine.delays import DelayPlan, fit_rings, refill_rings
-from recurra.engine.loop import run_scan
+from recurra.engine.feeds import make_feeds
+from recurra.engine.loop import LoopPlan, run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
-from recurra.engine.run import _cast, loop_data, prepare
+from recurra.engine.run import Run, _cast, feed_infos, loop_data, prepare
 from recurra.engine.solvers import FIXED_STEP
-from recurra.engine.stepping import units_told
+from recurra.engine.stepping import Stepper, units_told
 from recurra.engine.system import System
 from recurra.errors import CapabilityError, OptionError, TimeError
 
@@ -42,19 +45,28 @@ def as_function(
     seed: int = 0,
     history: Mapping[str, object] | None = None,
     precision: str = "float64",
-) -> Callable[[Numbers], dict[str, Array]]:
+    final: bool = False,
+    segment: int | None = None,
+) -> Callable[..., Any]:
     """Return a run as a pure function of parameters, weights, delays, inputs' defaults and initial states.
 
-    The function can be differentiated, vmapped and jitted. The right-hand side is computed again in reverse mode, so
-    memory grows with the states only. Delays may be given anything from one step up to the longest delay that `program`
-    has for their source, and on to the next step; outside of that there is an error, or NaN where JAX traces them.
+    The function can be differentiated, vmapped and jitted. The run is cut into segments that reverse mode computes
+    again, so that its memory grows with the square root of the number of rows. Delays may be given anything from one
+    step up to the longest delay that `program` has for their source, and on to the next step; outside of that there is
+    an error, or NaN where JAX traces them.
 
     Arguments:
         program, duration, dt, solver, inputs, record, every, state, seed, history, precision: as for
             :func:`recurra.engine.simulate`.
+        final: return the state after the last step too.
+        segment: rows of a segment; `None` for the square root of the number of rows (longer where there are rings of
+            the past, which are kept once a segment), 0 for no segments.
 
     Returns:
-        A function of a dict path -> value that returns a dict name -> `(rows, units)`.
+        A function `run(numbers, inputs=None, *, state=None, step=None, seed=None)` of a dict path -> value. It returns
+        a dict name -> `(rows, units)`, or with `final` that dict and the last state. `inputs` (path -> `(steps,
+        units)`; it may have one more row, for the end point) joins and replaces what was given above; `state` and
+        `step` go on from a last state after that many steps; `seed` is an integer or a key. All may be traced.
 
     Raises:
         CapabilityError: the solver chooses its own steps, or JAX is not in float64 mode around a float64 gradient.
@@ -74,53 +86,138 @@ def as_function(
     run = prepare(
         program, duration, dt, solver, inputs, record, every, None, None, state, seed, history, precision
     )
-    plan = run.plan
-    if plan is None:
-        raise CapabilityError(
-            f"solver {run.solver!r} cannot be differentiated here; use a fixed step ({', '.join(FIXED_STEP)})."
-        )
-    keep_states, system = state is not None, run.program.system
-    told = units_told(run.program, history)
+    fixed_plan(run)
+    length = _segment(run) if segment is None else int(segment)
+    continues, outer, told = state is not None, inputs or {}, units_told(run.program, history)
 
-    def function(numbers: Numbers) -> dict[str, Array]:
-        traced = any(isinstance(leaf, jax_core.Tracer) for leaf in jax.tree_util.tree_leaves(numbers))
-        if traced and precision == "float64" and not jax.config.read("jax_enable_x64"):
-            raise CapabilityError(
-                "a float64 run is being transformed outside of float64 mode. Write `with jax.enable_x64(True):` around"
-                " the call of jax.grad, or ask for precision='float32'."
-            )
+    def function(
+        numbers: Numbers,
+        inputs: Mapping[str, object] | None = None,
+        *,
+        state: Mapping[str, Array] | None = None,
+        step: Array | int | None = None,
+        seed: Array | int | None = None,
+    ) -> dict[str, Array] | tuple[dict[str, Array], dict[str, Array]]:
+        _check_mode((numbers, inputs, state), precision)
         with jax.enable_x64(precision == "float64"):
-            params = {k: jnp.asarray(_cast(v, precision)) for k, v in run.program.params.items()}
-            start = {k: jnp.asarray(_cast(np.asarray(v), precision)) for k, v in run.start.state.items()}
-            delays = False
-            for path, value in as_mapping(numbers, "the run's numbers").items():
-                for target, part in run.program.split(path, value):
-                    if target.kind == "state" and keep_states:
-                        raise OptionError(f"{path!r} is a state; a run that goes on takes its states from `state`.")
-                    delays |= target.kind == "delay" or _in_past(run.program, target.key)
-                    store = start if target.kind == "state" else params
-                    old = store[target.key]
-                    store[target.key] = old.at[target.index].set(jnp.asarray(part, old.dtype))
-            if not keep_states:
-                start |= refill_rings(system, start, told, jnp.where)
-            stepper, fits = replace(plan.stepper, rematerialise=True), True
-            if delays:
-                stepper = replace(stepper, delays=_off_grid(system, stepper.delays))
-                fits = fit_rings(system, plan.stepper.delays, params, run.start.dt)
-                if not isinstance(fits, jax_core.Tracer) and not fits:
-                    raise TimeError(OUTGROWN)
-            data = loop_data(run, params, 0, run.steps + 1)
-            first = jnp.asarray(run.start.step, jnp.int32)
-            _, rows = run_scan(replace(plan, stepper=stepper), start, data, first, run.rows)
-            if fits is not True:
-                rows = tuple(jnp.where(fits, row, jnp.nan) for row in rows)
-            return run.recording.named(rows)
+            written = write_numbers(run, numbers, told, continues or state is not None)
+            plan = replace(fixed_plan(run), stepper=written.stepper)
+            now = replace(run, seed=run.seed if seed is None else seed, plan=plan)
+            if inputs:
+                now = feed_run(now, {**outer, **inputs})
+            data = loop_data(now, written.params, 0, run.steps + 1)
+            first = jnp.asarray(run.start.step if step is None else step, jnp.int32)
+            start = written.start if state is None else state
+            last, rows = run_scan(now.plan, start, data, first, run.rows, length)
+            if written.fits is not None:
+                rows = tuple(jnp.where(written.fits, row, jnp.nan) for row in rows)
+            named = run.recording.named(rows)
+            return (named, last) if final else named
 
     return function
 
 
-def _in_past(program: Program, key: str) -> bool:
+def fixed_plan(run: Run) -> LoopPlan:
+    """Return the plan of a run with fixed steps.
+
+    Raises:
+        CapabilityError: the solver chooses its own steps.
+    """
+    if run.plan is None:
+        raise CapabilityError(
+            f"solver {run.solver!r} chooses its own steps, so that a run is no function to differentiate or to watch;"
+            f" use a fixed step ({', '.join(FIXED_STEP)})."
+        )
+    return run.plan
+
+
+def _check_mode(values: object, precision: str) -> None:
+    traced = any(isinstance(leaf, jax_core.Tracer) for leaf in jax.tree_util.tree_leaves(values))
+    if traced and precision == "float64" and not jax.config.read("jax_enable_x64"):
+        raise CapabilityError(
+            "a float64 run is being transformed outside of float64 mode. Write `with jax.enable_x64(True):` around"
+            " the call of jax.grad, or ask for precision='float32'."
+        )
+
+
+def _segment(run: Run) -> int:
+    """Balance what is kept once a segment (states and rings) against what is kept once a row (states)."""
+    whole = sum(np.size(v) for v in run.start.state.values())
+    own = sum(np.size(run.start.state[k]) for k in run.program.state)
+    best = max(1, round(math.sqrt(run.rows * whole / max(own, 1))))
+    # Equal segments leave no rest, which would be compiled a second time; near the best length any will do.
+    even = [n for n in range((best + 1) // 2, 2 * best + 1) if run.rows % n == 0]
+    return min(even, key=lambda n: abs(math.log(n / best)), default=best)
+
+
+def feed_run(run: Run, inputs: Mapping[str, object]) -> Run:
+    """Return a run that is driven by these inputs, which may be traced."""
+    feeds = make_feeds(run.program, inputs, run.steps)
+    return replace(run, feeds=feeds, plan=replace(fixed_plan(run), feeds=feed_infos(feeds)))
+
+
+@dataclass(frozen=True)
+class Written:
+    """Hold a run with numbers written over its own: parameters, initial state, stepper.
+
+    `fits` says whether delays that were written can be read; `None` where none was.
+    """
+
+    params: dict[str, Array]
+    start: dict[str, Array]
+    stepper: Stepper
+    fits: Array | None
+
+
+def write_numbers(run: Run, numbers: Numbers, told: Mapping[str, np.ndarray], continues: bool) -> Written:
+    """Write numbers, which may be traced, over those of a run.
+
+    Arguments:
+        run: the run.
+        numbers: path -> value.
+        told: for each remembered variable which of its units have a history.
+        continues: whether the run goes on from a state, so that no initial state can be written.
+
+    Raises:
+        TimeError: a delay is shorter than a step, or longer than the rings.
+    """
+    program, plan = run.program, fixed_plan(run)
+    system = program.system
+    params = {k: jnp.asarray(_cast(v, run.precision)) for k, v in program.params.items()}
+    start = {k: jnp.asarray(_cast(np.asarray(v), run.precision)) for k, v in run.start.state.items()}
+    delays = False
+    for path, value in as_mapping(numbers, "the run's numbers").items():
+        for target, part in program.split(path, value):
+            if target.kind == "state" and continues:
+                raise OptionError(f"{path!r} is a state; a run that goes on takes its states from `state`.")
+            delays |= target.kind == "delay" or reads_past(program, target.key)
+            store = start if target.kind == "state" else params
+            old = store[target.key]
+            new = jnp.asarray(part, old.dtype)
+            # The usual case, a whole matrix, needs no scatter with an index for every entry.
+            whole = new.shape == old.shape and _covers(target.index, old.shape)
+            store[target.key] = new if whole else old.at[target.index].set(new)
+    if not continues:
+        start |= refill_rings(system, start, told, jnp.where)
+    stepper, fits = replace(plan.stepper, rematerialise=True), None
+    if delays:
+        stepper = replace(stepper, delays=_off_grid(system, stepper.delays))
+        fits = fit_rings(system, plan.stepper.delays, params, run.start.dt)
+        if not isinstance(fits, jax_core.Tracer) and not fits:
+            raise TimeError(OUTGROWN)
+    return Written(params, start, stepper, fits)
+
+
+def reads_past(program: Program, key: str) -> bool:
+    """Say whether a parameter is how far back a `past()` reads."""
     return any(key == name for past in program.system.past_reads for _, name in past.names)
+
+
+def _covers(index: object, shape: tuple[int, ...]) -> bool:
+    """Say whether an index selects a whole array, in its order."""
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    chosen = numbers[index]  # type: ignore[index]
+    return chosen.shape == shape and bool(np.array_equal(chosen, numbers))
 
 
 def _off_grid(system: System, plan: DelayPlan) -> DelayPlan:

@@ -50,6 +50,31 @@ class Operator:
 
 
 @dataclass(frozen=True)
+class Spike:
+    """Let the units of a node spike.
+
+    Where `variable` has reached `threshold` at the beginning of a step, `input` gets 1/dt during that step, and after
+    it `variable` is set to `reset`, and held there for the `refractory` time.
+
+    Arguments:
+        variable: `"operator/variable"`, a state.
+        input: `"operator/variable"`, an input; `None` if nothing is to feel the spike.
+        threshold, reset: in the unit of the variable.
+        refractory: time after a spike during which the variable is held at `reset`.
+        surrogate: name of the derivative that stands in for that of the step, see :data:`recurra.engine.SURROGATES`.
+        slope: how steep the surrogate is, per unit of the variable.
+    """
+
+    variable: str
+    input: str | None
+    threshold: float
+    reset: float
+    refractory: float = 0.0
+    surrogate: str = "fast_sigmoid"
+    slope: float = 1.0
+
+
+@dataclass(frozen=True)
 class Node:
     """Stack operators into a node of `size` units with the same equations.
 
@@ -57,11 +82,13 @@ class Node:
         operators: operators by name.
         size: number of units.
         values: `"operator/variable"` -> a number, or an array of one number per unit; replaces the default.
+        spikes: thresholds, if the units spike.
     """
 
     operators: Mapping[str, Operator]
     size: int = 1
     values: Mapping[str, object] = field(default_factory=dict)
+    spikes: tuple[Spike, ...] = ()
 
 
 @dataclass(frozen=True)

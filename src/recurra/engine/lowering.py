@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from recurra.engine.graph import Graph, Node, Operator, Variable
 from recurra.engine.layout import EdgePlace, Layout, NodePlace, VariableInfo
 from recurra.engine.program import Program
 from recurra.engine.randomness import stream_seed
-from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, System
+from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, SpikeRule, System
 from recurra.engine.wiring import Wiring, expand_edges
 from recurra.equations import FUNCTIONS, Call, Expr, Index, Name, Number, Past, fold, functions, names, noises, pasts
 from recurra.errors import EquationError, ShapeError, TemplateError, unknown
@@ -168,6 +168,7 @@ class _Lowering:
             {key: [d for d in self._reads(item) if d in items] for key, item in items.items()}
         ).static_order()
         schedule = tuple(items[key] for key in order)
+        spikes = tuple(rule for group in self.groups for rule in self._spike_rules(group))
         complex_keys = _complex_keys(schedule, derivatives, self.wiring, self.numbers)
         for key in complex_keys & self.numbers.state.keys():
             self.numbers.state[key] = self.numbers.state[key].astype(np.complex128)
@@ -180,11 +181,37 @@ class _Lowering:
             rings=tuple(rings),
             past_reads=tuple(past_reads),
             noises=tuple(noise),
+            spikes=spikes,
             shapes=tuple(sorted(self.shapes.items())),
             complex_keys=complex_keys,
         )
         numbers = self.numbers
         return Program(system, self.layout, graph, numbers.params, numbers.state, numbers.tables)
+
+    def _spike_rules(self, group: Group) -> list[SpikeRule]:
+        """Lay out thresholds and resets of a group; its members agree on everything but the numbers."""
+        rules = []
+        for i, first in enumerate(self.nodes[group.members[0]].spikes):
+            operator, variable = first.variable.split("/")
+            key = group.key(self._canonical(group, operator), variable)
+            stem = f"{group.label}/spike{i or ''}"
+            every = [self.nodes[m].spikes[i] for m in group.members]
+            rule = SpikeRule(
+                key, f"{stem}/signal", f"{stem}/threshold", f"{stem}/reset", f"{stem}/slope", first.surrogate
+            )
+            if any(s.refractory for s in every):
+                rule = replace(rule, refractory=f"{stem}/refractory", countdown=f"{stem}/countdown")
+                self.numbers.state[rule.countdown] = np.zeros(group.units)
+                self.shapes[rule.countdown] = (group.units,)
+            for name in ("threshold", "reset", "slope", *(("refractory",) if rule.refractory else ())):
+                values = [getattr(s, name) for s in every]
+                self.numbers.params[f"{stem}/{name}"] = np.repeat(np.array(values, float), group.sizes)
+            rules.append(rule)
+        return rules
+
+    def _canonical(self, group: Group, operator: str) -> str:
+        position = tuple(self.nodes[group.members[0]].operators).index(operator)
+        return group.operators[position][0]
 
     def _reads(self, item: Assign | Collect) -> list[str]:
         if isinstance(item, Assign):
@@ -215,6 +242,11 @@ class _GroupBody:
                     self.group.key(other, variable)
                     for other, source in self.group.operators
                     if other != name and source.output == variable
+                )
+                signals += tuple(
+                    f"{self.group.label}/spike{i or ''}/signal"
+                    for i, rule in enumerate(self.lowering.nodes[self.group.members[0]].spikes)
+                    if rule.input == f"{name}/{variable}"
                 )
                 open_units = wiring.open_units(key)
                 if signals or not open_units.any():
@@ -330,7 +362,12 @@ def _signature(node: Node, known: dict[int, object]) -> object:
         parts.append(known[id(operator)])
     noisy = any(noises(e.expression) for o in node.operators.values() for e in o.equations)
     # Noise is drawn for a whole node at a time, so that merging changes no number of it.
-    return (tuple(parts), node.size if noisy else 0)
+    positions = {name: i for i, name in enumerate(node.operators)}
+    thresholds = []
+    for rule in node.spikes:
+        ends = [(positions[p.split("/")[0]], p.split("/")[1]) for p in (rule.variable, rule.input) if p]
+        thresholds.append((tuple(ends), rule.surrogate))
+    return (tuple(parts), tuple(thresholds), node.size if noisy else 0)
 
 
 def _reason_not_to_merge(node: Node) -> str:

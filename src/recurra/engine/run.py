@@ -252,13 +252,18 @@ def _loop_plan(
     every: int,
     numbers: Mapping[str, np.ndarray],
 ) -> LoopPlan:
-    infos = tuple(FeedInfo(f.key, f.series, f.whole) for f in feeds)
+    infos = feed_infos(feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
     row = 8 * runs * max(1, sum(len(units) for units in recording.units))
     row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
     return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
+
+
+def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
+    """Return the static part of feeds."""
+    return tuple(FeedInfo(f.key, f.series, f.whole) for f in feeds)
 
 
 def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:

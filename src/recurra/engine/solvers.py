@@ -64,6 +64,11 @@ def choose_solver(solver: str | None, system: System) -> str:
             f"solver {solver!r} cannot integrate noise (xi in {system.noises[0].target!r}). Use 'euler_maruyama' (Ito)"
             " or 'stochastic_heun' (Stratonovich)."
         )
+    if system.spikes and solver in ADAPTIVE:
+        raise CapabilityError(
+            f"solver {solver!r} chooses its own steps and cannot handle the threshold of {system.spikes[0].variable!r}."
+            f" Use a fixed step ({', '.join(FIXED_STEP)})."
+        )
     if system.has_ring and solver in ADAPTIVE:
         raise CapabilityError(
             f"solver {solver!r} chooses its own steps and cannot read the delay of {system.rings[0].source!r}. Use a"

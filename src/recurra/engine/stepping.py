@@ -33,6 +33,7 @@ from recurra.engine.solvers import (
     own_derivative,
     runge_kutta,
 )
+from recurra.engine.spiking import find_spikes, reset_spikes
 from recurra.engine.system import Collect, System
 from recurra.errors import CapabilityError, PathError, unknown
 
@@ -60,7 +61,8 @@ class Stepper:
         self, clock: Clock, state: Mapping, params: Mapping, tables: Mapping, drive: Drive, noise: Mapping
     ) -> Values:
         """Compute every variable before the step."""
-        delayed = {**self._delayed(clock, 0.0, state, params, tables), **noise}
+        spikes = find_spikes(self.system, state, params, clock.dt)
+        delayed = {**self.delayed(clock, 0.0, state, params, tables), **noise, **spikes}
         return evaluate_system(
             self.system, clock.t, self.split(state)[0], params, tables, drive(0.0), delayed, self.delays
         )[0]
@@ -76,10 +78,12 @@ class Stepper:
             rings = push(state, values, system, clock.k)
         known = {**state, **rings}
         own, _ = self.split(state)
+        spikes = find_spikes(system, state, params, clock.dt)
+        held = {**noise, **spikes}
 
         def rate_at(offset: float) -> Callable[[dict], dict]:
             # Delays are read outside of what is computed again in reverse mode: else every step would keep its rings.
-            delayed = {**self._delayed(clock, offset, known, params, tables), **noise}
+            delayed = {**self.delayed(clock, offset, known, params, tables), **held}
             inputs, t = drive(offset), clock.t + offset * clock.dt
 
             def rate(moving: dict, params: Mapping, delayed: Mapping, inputs: Mapping) -> dict:
@@ -92,18 +96,18 @@ class Stepper:
             return lambda moving: rate(moving, params, delayed, inputs)
 
         if self.solver == "exponential_euler":
-            own = self._exponential(clock, own, known, params, tables, drive)
+            own = self._exponential(clock, own, known, params, tables, drive, held)
         else:
             tableau = TABLEAUS[self.solver]
             rates = [rate_at(c) for c in tableau.nodes]
             own = runge_kutta(tableau, lambda stage, moving: rates[stage](moving), own, clock.dt)
-        return {**own, **rings}
+        return {**reset_spikes(system, own, spikes, params, clock.dt), **rings}
 
     def _exponential(
-        self, clock: Clock, own: dict, known: Mapping, params: Mapping, tables: Mapping, drive: Drive
+        self, clock: Clock, own: dict, known: Mapping, params: Mapping, tables: Mapping, drive: Drive, held: Mapping
     ) -> dict:
         system, inputs = self.system, drive(0.0)
-        delayed = self._delayed(clock, 0.0, known, params, tables)
+        delayed = {**self.delayed(clock, 0.0, known, params, tables), **held}
         values, brought = evaluate_system(
             system, clock.t, own, params, tables, inputs, delayed, self.delays
         )
@@ -124,9 +128,10 @@ class Stepper:
 
         return exponential_euler(lambda _: slopes, diagonal, own, clock.dt)
 
-    def _delayed(
+    def delayed(
         self, clock: Clock, offset: float, state: Mapping, params: Mapping, tables: Mapping
     ) -> dict[str, Array]:
+        """Read everything that is delayed, as seen `offset` steps after the beginning of the step."""
         if not self.system.rings:
             return {}
         return read_delays(self.system, self.delays, state, params, tables, clock.k, offset, clock.dt)  # type: ignore
@@ -211,6 +216,11 @@ def flow(program: Program, t: object, state: Mapping, params: Mapping, inputs: M
         raise CapabilityError(
             f"the network has a delay (of {system.rings[0].source!r}), so it is no ordinary differential equation."
             " Use `step`, or give the edge a `spread`."
+        )
+    if system.spikes:
+        raise CapabilityError(
+            f"the network has thresholds (of {system.spikes[0].variable!r}), so it is no ordinary differential"
+            " equation. Use `step`."
         )
     silent = {n.target: jnp.zeros(n.streams * n.size) for n in system.noises}
     drive = _drive(program, inputs, params)(0.0)

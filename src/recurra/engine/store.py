@@ -7,12 +7,13 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from recurra.engine.graph import Edge, Graph, Node, Operator, Variable
+from recurra.engine.graph import Edge, Graph, Node, Operator, Spike, Variable
 from recurra.equations import Equation, parse_equation, to_text
 from recurra.errors import StoreError
 
@@ -161,6 +162,7 @@ def _node_to_dict(node: Node, arrays: dict[str, np.ndarray]) -> dict:
     return {
         "size": int(node.size),
         "values": {path: _value(value, arrays) for path, value in node.values.items()},
+        "spikes": [asdict(rule) for rule in node.spikes],
         "operators": {
             name: {
                 "equations": [_text(e) for e in operator.equations],
@@ -209,7 +211,8 @@ def _graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
             )
             for name, o in item["operators"].items()
         }
-        return Node(operators, int(item["size"]), {path: value(v) for path, v in item["values"].items()})
+        values = {path: value(v) for path, v in item["values"].items()}
+        return Node(operators, int(item["size"]), values, tuple(Spike(**rule) for rule in item["spikes"]))
 
     edges = tuple(
         Edge(

@@ -110,6 +110,24 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class SpikeRule:
+    """Compare `variable` with a threshold before the step, and reset it after the step.
+
+    `signal` is the key of the spikes, 1/dt where a unit spikes; `threshold`, `reset` and `refractory` are parameters;
+    `countdown` is a state: the time for which a unit is still held at its reset value (empty: no refractory time).
+    """
+
+    variable: str
+    signal: str
+    threshold: str
+    reset: str
+    slope: str
+    surrogate: str
+    refractory: str = ""
+    countdown: str = ""
+
+
+@dataclass(frozen=True)
 class GroupInfo:
     """Say which nodes were merged, for explanations: label, number of units and nodes, and why not more."""
 
@@ -131,6 +149,7 @@ class System:
     rings: tuple[Ring, ...]
     past_reads: tuple[PastRead, ...]
     noises: tuple[Noise, ...]
+    spikes: tuple[SpikeRule, ...]
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     complex_keys: frozenset[str]
 
