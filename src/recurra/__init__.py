@@ -1,3 +1,71 @@
-"""Simulate, train, fit and explain recurrent neural networks on one compiled engine."""
+"""Simulate, train, fit and explain recurrent neural networks on one compiled engine.
+
+The names below are loaded when they are first used, so that ``import recurra`` is quick and changes nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "CircuitTemplate": "recurra.circuits",
+    "Connectivity": "recurra.circuits",
+    "EdgeTemplate": "recurra.circuits",
+    "NodeTemplate": "recurra.circuits",
+    "OperatorTemplate": "recurra.circuits",
+    "PopulationTemplate": "recurra.circuits",
+    "circuit_from_yaml": "recurra.circuits",
+    "grid_search": "recurra.circuits",
+    "Program": "recurra.engine",
+    "Result": "recurra.engine",
+    "lower": "recurra.engine",
+    "simulate": "recurra.engine",
+}
+_PACKAGES = ("circuits", "engine", "equations", "errors", "plotting")
+
+if TYPE_CHECKING:
+    from recurra.circuits import (
+        CircuitTemplate,
+        Connectivity,
+        EdgeTemplate,
+        NodeTemplate,
+        OperatorTemplate,
+        PopulationTemplate,
+        circuit_from_yaml,
+        grid_search,
+    )
+    from recurra.engine import Program, Result, lower, simulate
+
+__all__ = [
+    "CircuitTemplate",
+    "Connectivity",
+    "EdgeTemplate",
+    "NodeTemplate",
+    "OperatorTemplate",
+    "PopulationTemplate",
+    "Program",
+    "Result",
+    "circuit_from_yaml",
+    "grid_search",
+    "lower",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"recurra.{name}")
+    if name.startswith("__"):
+        raise AttributeError(f"module 'recurra' has no attribute {name!r}")
+    from recurra.errors import unknown
+
+    raise AttributeError("module 'recurra': " + unknown("name", name, [*_HOME, *_PACKAGES]))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_PACKAGES})

@@ -1,0 +1,21 @@
+"""Circuits: equations put into operators, operators into nodes, nodes into circuits; from Python or YAML."""
+
+from recurra.circuits.circuit import CircuitTemplate
+from recurra.circuits.edges import CircuitEdge, Connectivity
+from recurra.circuits.nodes import EdgeTemplate, NodeTemplate, PopulationTemplate
+from recurra.circuits.operators import OperatorTemplate
+from recurra.circuits.values import Declaration
+from recurra.circuits.yaml_files import circuit_from_yaml, from_yaml
+
+__all__ = [
+    "CircuitEdge",
+    "CircuitTemplate",
+    "Connectivity",
+    "Declaration",
+    "EdgeTemplate",
+    "NodeTemplate",
+    "OperatorTemplate",
+    "PopulationTemplate",
+    "circuit_from_yaml",
+    "from_yaml",
+]

@@ -1,0 +1,102 @@
+"""The pages of the report, in order. To add one: a script that leaves a dict `numbers`, and an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def left_behind(names: dict[str, Any]) -> dict[str, object]:
+    """Return the numbers that a script says it measured."""
+    return dict(names["numbers"])
+
+
+def wilson_cowan(names: dict[str, Any]) -> dict[str, object]:
+    """Measure the run of the published example, beside what PyRates 1.2.3 computes in float64."""
+    frame = names["results"]
+    return {
+        "rows, columns": f"{frame.shape[0]}, {', '.join(frame.columns)}",
+        "largest E": f"{frame['E'].max():.7f} at t = {frame['E'].idxmax():.2f} (PyRates: 0.2234944 at 35.08)",
+        "E, I at t = 60": f"{frame['E'].iloc[6000]:.8f}, {frame['I'].iloc[6000]:.8f}"
+        " (PyRates: 0.17490879, 0.13183317)",
+        "E, I at the end": f"{frame['E'].iloc[-1]:.8f}, {frame['I'].iloc[-1]:.8f}"
+        " (PyRates: -0.03290941, 0.01286169)",
+    }
+
+
+@dataclass(frozen=True)
+class Page:
+    """Say what one part of the report shows.
+
+    Arguments:
+        title: its heading.
+        text: what it shows and how to read the figure.
+        script: the file that is run; its source is shown as it is.
+        captions: one for each figure the script makes.
+        measure: from the names the script leaves to the numbers that are shown.
+        limits: what it does not show.
+    """
+
+    title: str
+    text: str
+    script: Path
+    captions: tuple[str, ...] = ()
+    measure: Callable[[dict[str, Any]], dict[str, object]] = field(default=left_behind)
+    limits: str = ""
+
+
+PAGES = [
+    Page(
+        title="A neural mass in ten lines",
+        text="The introductory example of PyRates with one line changed, the import. A Wilson-Cowan "
+        "pair of an excitatory and an inhibitory population gets a step of input from t = 25 to "
+        "100.",
+        script=EXAMPLES / "wilson_cowan.py",
+        captions=("Firing rates of the excitatory (blue) and inhibitory (orange) population over time.",),
+        measure=wilson_cowan,
+    ),
+    Page(
+        title="The models in the library",
+        text="Every template comes with its paper and runs by itself. Twelve of them, each at its "
+        "default parameters or with one constant input.",
+        script=EXAMPLES / "gallery.py",
+        captions=("One variable of each model over time, in the model's own unit of time.",),
+    ),
+    Page(
+        title="Four hundred parameter sets at once",
+        text="A sweep is one batched run, compiled once. Each pixel is a Wilson-Cowan pair with its "
+        "own excitatory self-coupling and input; the colour is how much E still swings after the "
+        "transient.",
+        script=EXAMPLES / "sweep.py",
+        captions=("Where the pair oscillates, and the run at the circle.",),
+    ),
+    Page(
+        title="A grasshopper's ear",
+        text="A mean-field model is driven by a real sound and compared with the spikes of the "
+        "auditory receptor that heard it. Parameters are chosen on the first five seconds; the "
+        "last five are kept aside.",
+        script=EXAMPLES / "grasshopper.py",
+        captions=("One second of the half that was kept aside.",),
+        limits="One cell and one presentation: a spike train is noisy, so even the true rate would not "
+        "correlate fully (see the number for Poisson spikes). A correlation ignores scale; the "
+        "model's rate is scaled for the picture. A population stands for the cell's firing "
+        "probability here, which is an interpretation.",
+    ),
+    Page(
+        title="A resting brain",
+        text="A network of 28 noisy Hopf oscillators is coupled as the first half of a person's fMRI "
+        "correlates, and its own correlations are compared with the second half.",
+        script=EXAMPLES / "whole_brain.py",
+        captions=(
+            "Correlations measured, correlations of the model, their similarity at each coupling strength.",
+        ),
+        limits="The coupling comes from correlations, not from fibres, so the model is given much of "
+        "what it should explain: it shows that the dynamics carry the pattern through, not why a "
+        "brain has it. The first half by itself predicts the second half as well or better, and "
+        "one person is no sample.",
+    ),
+]
