@@ -2,7 +2,7 @@
 
 from recurra.engine.adaptive import VectorField, vector_field
 from recurra.engine.gradients import as_function
-from recurra.engine.graph import Edge, Graph, Node, Operator, Spike, Variable
+from recurra.engine.graph import Edge, Graph, Node, Operator, Sparse, Spike, Variable
 from recurra.engine.loop import trace_count
 from recurra.engine.lowering import lower
 from recurra.engine.program import Clock, Port, Program
@@ -14,6 +14,7 @@ from recurra.engine.store import load
 
 __all__ = [
     "SOLVERS",
+    "SURROGATES",
     "Clock",
     "Edge",
     "Graph",
@@ -22,8 +23,8 @@ __all__ = [
     "Port",
     "Program",
     "Result",
-    "SURROGATES",
     "Snapshot",
+    "Sparse",
     "Spike",
     "Variable",
     "VectorField",

@@ -187,8 +187,8 @@ def flow(program: Program, t: object, state: Mapping, params: Mapping, inputs: M
         )
     if system.spikes:
         raise CapabilityError(
-            f"the network has thresholds (of {system.spikes[0].variable!r}), so it is no ordinary differential equation."
-            " Use `step`."
+            f"the network has thresholds (of {system.spikes[0].variable!r}), so it is no ordinary differential"
+            " equation. Use `step`."
         )
     silent = {n.target: jnp.zeros(n.streams * n.size) for n in system.noises}
     drive = _drive(program, inputs, params)(0.0)
