@@ -2,8 +2,10 @@
 
 from recurra.circuits.circuit import CircuitTemplate
 from recurra.circuits.edges import CircuitEdge, Connectivity
+from recurra.circuits.grid import grid_search
 from recurra.circuits.nodes import EdgeTemplate, NodeTemplate, PopulationTemplate
 from recurra.circuits.operators import OperatorTemplate
+from recurra.circuits.running import integrate
 from recurra.circuits.values import Declaration
 from recurra.circuits.yaml_files import circuit_from_yaml, from_yaml
 
@@ -18,4 +20,6 @@ __all__ = [
     "PopulationTemplate",
     "circuit_from_yaml",
     "from_yaml",
+    "grid_search",
+    "integrate",
 ]

@@ -20,8 +20,6 @@ from recurra.circuits.edges import (
     pick,
     read_connection,
     read_edge,
-    read_edge_values,
-    stored_keys,
     to_graph_edge,
     wiring_of,
 )
@@ -33,9 +31,7 @@ from recurra.circuits.templates import (
     expect_mapping,
     frozen,
     listed,
-    short,
 )
-from recurra.circuits.values import as_value
 from recurra.engine.graph import Graph
 
 if TYPE_CHECKING:
@@ -125,18 +121,23 @@ class CircuitTemplate(Template):
         """Map labels to the populations of this circuit itself."""
         return MappingProxyType(self.__dict__["_populations"])
 
+    @property
+    def leaves(self) -> Mapping[str, NodeTemplate | PopulationTemplate]:
+        """Map paths to nodes and populations, those of circuits inside this one included."""
+        return MappingProxyType(self.__dict__["_leaves"])
+
     def __getitem__(self, label: str) -> NodeTemplate | PopulationTemplate | CircuitTemplate:
         """Return a node, a population or a circuit by its label or path."""
-        if label in self._leaves:
-            return self._leaves[label]
+        if label in self.leaves:
+            return self.leaves[label]
         head, _, tail = str(label).partition("/")
         if head in self.circuits:
             return self.circuits[head][tail] if tail else self.circuits[head]
-        raise errors.PathError(errors.unknown("node", label, [*self._leaves, *self.circuits], self.name))
+        raise errors.PathError(errors.unknown("node", label, [*self.leaves, *self.circuits], self.name))
 
     def __repr__(self) -> str:
         count = len(self.edges) + len(self.connections)
-        return f"CircuitTemplate({self.name!r}, {len(self._leaves)} node(s), {count} edge(s))"
+        return f"CircuitTemplate({self.name!r}, {len(self.leaves)} node(s), {count} edge(s))"
 
     # Looking
 
@@ -157,21 +158,21 @@ class CircuitTemplate(Template):
         found: dict[str, None] = {}
         for pattern in patterns:
             if var_identifier is None:
-                found.update(dict.fromkeys(paths.find_nodes(self._leaves, pattern, self.name)))
+                found.update(dict.fromkeys(paths.find_nodes(self.leaves, pattern, self.name)))
             else:
-                places = paths.find_variables(self._leaves, f"{pattern}/{var_identifier}", self.name)
+                places = paths.find_variables(self.leaves, f"{pattern}/{var_identifier}", self.name)
                 found.update(dict.fromkeys(place.node for place in places))
         return list(found)
 
     def get_node_template(self, node: str) -> NodeTemplate | PopulationTemplate:
         """Return the template of a node or population by its path."""
-        if node not in self._leaves:
-            raise errors.PathError(errors.unknown("node", node, self._leaves, self.name))
-        return self._leaves[node]
+        if node not in self.leaves:
+            raise errors.PathError(errors.unknown("node", node, self.leaves, self.name))
+        return self.leaves[node]
 
     def collect_edges(self) -> list[CircuitEdge]:
         """List all edges, those of circuits inside this one included, with full paths."""
-        return [edge for prefix, circuit in self._walk() for edge in circuit._with_prefix(prefix)]
+        return [edge for prefix, circuit in self.walk() for edge in circuit._with_prefix(prefix)]
 
     def get_edges(self, source: str = "all", target: str = "all") -> list[CircuitEdge]:
         """List the edges whose source and target match.
@@ -198,13 +199,13 @@ class CircuitTemplate(Template):
             PathError: if there is none, or several and no `idx`.
         """
         found = self.get_edges(source, target)
-        return found[pick(len(found), idx, f"{source} -> {target}", self._edge_names)]
+        return found[pick(len(found), idx, f"{source} -> {target}", self.edge_names())]
 
     def describe(self) -> str:
         """Return a text for people: nodes with their variables, values and units, edges, and the source."""
         lines = self._heading()
         shown: dict[tuple[Any, ...], str] = {}
-        for label, leaf in self._leaves.items():
+        for label, leaf in list(self.leaves.items())[:_SHOWN]:
             known = shown.setdefault(leaf._content(), label)
             lines.append("")
             if known != label:
@@ -213,8 +214,10 @@ class CircuitTemplate(Template):
             kind = "population" if isinstance(leaf, PopulationTemplate) else "node"
             lines.append(f"  {kind} {label}")
             lines += [f"    {line}" for line in leaf.describe().splitlines()]
+        if len(self.leaves) > _SHOWN:
+            lines.append(f"  and {len(self.leaves) - _SHOWN} more nodes; get_nodes() lists them")
         links = [*map(describe_edge, self.collect_edges())]
-        links += [one.describe() for _, circuit in self._walk() for one in circuit.connections]
+        links += [one.describe() for _, circuit in self.walk() for one in circuit.connections]
         lines += ["", f"  {len(links)} edge(s)", *(f"    {line}" for line in links[:_SHOWN])]
         if len(links) > _SHOWN:
             lines.append(f"    and {len(links) - _SHOWN} more; get_edges() lists them")
@@ -232,7 +235,7 @@ class CircuitTemplate(Template):
         Raises:
             TemplateError: if the label is in use.
         """
-        if node in self._leaves or node in self.circuits:
+        if node in self.leaves or node in self.circuits:
             raise errors.TemplateError(f"{self.name}: there is a node {node!r} already.")
         return self.update_template(path=self.path, nodes={node: template})
 
@@ -257,15 +260,9 @@ class CircuitTemplate(Template):
             PathError: if nothing matches.
             ShapeError: if an array has the wrong length.
         """
-        changes: dict[str, dict[tuple[str, str], object]] = {}
-        for pattern, value in expect_mapping(node_vars, f"{self.name}, node_vars", "{'a/op/tau': 1.0}").items():
-            places = paths.find_variables(self._leaves, pattern, self.name)
-            for place, own in zip(places, self._spread(value, places, pattern), strict=True):
-                changes.setdefault(place.node, {})[place.operator, place.variable] = own
-        edges: dict[tuple[str, int], dict[str, Any]] = {}
-        for entry in listed(edge_vars, self.name, "edge_vars"):
-            self._plan_edge_change(entry, edges)
-        return self._rebuild("", changes, edges)
+        from recurra.circuits.changes import change_values
+
+        return change_values(self, node_vars, edge_vars)
 
     def add_edges_from_matrix(
         self,
@@ -311,10 +308,10 @@ class CircuitTemplate(Template):
     def to_graph(self) -> Graph:
         """Return the network that the engine understands."""
         edges = []
-        for prefix, circuit in self._walk():
+        for prefix, circuit in self.walk():
             edges += [to_graph_edge(edge, prefix) for edge in circuit.edges]
             edges += [each.to_graph_edge(prefix) for each in circuit.connections]
-        return Graph({path: leaf.to_node() for path, leaf in self._leaves.items()}, tuple(edges), self.name)
+        return Graph({path: leaf.to_node() for path, leaf in self.leaves.items()}, tuple(edges), self.name)
 
     @cached_property
     def program(self) -> Program:
@@ -424,12 +421,8 @@ class CircuitTemplate(Template):
 
     # Inside
 
-    @property
-    def _leaves(self) -> dict[str, NodeTemplate | PopulationTemplate]:
-        return self.__dict__["_leaves"]
-
-    @property
-    def _edge_names(self) -> list[str]:
+    def edge_names(self) -> list[str]:
+        """List the edges as texts, for messages."""
         return [f"{edge.source} -> {edge.target}" for edge in self.collect_edges()]
 
     def _collect_leaves(self) -> dict[str, NodeTemplate | PopulationTemplate]:
@@ -438,12 +431,12 @@ class CircuitTemplate(Template):
         if len(set(own)) < len(own):
             twice = next(label for label in own if own.count(label) > 1)
             raise errors.TemplateError(f"{self.name}: the label {twice!r} is given to two parts of the circuit.")
-        size = len(self.nodes) + len(self.populations) + sum(len(each._leaves) for each in self.circuits.values())
+        size = len(self.nodes) + len(self.populations) + sum(len(each.leaves) for each in self.circuits.values())
         if size > _MAX_NODES:
             raise errors.TemplateError(f"{self.name}: {size} nodes are more than {_MAX_NODES}; use a population.")
         leaves: dict[str, NodeTemplate | PopulationTemplate] = {**self.nodes, **self.populations}
         for label, circuit in self.circuits.items():
-            leaves.update({f"{label}/{path}": leaf for path, leaf in circuit._leaves.items()})
+            leaves.update({f"{label}/{path}": leaf for path, leaf in circuit.leaves.items()})
         return leaves
 
     def _check_edges(self) -> None:
@@ -462,15 +455,15 @@ class CircuitTemplate(Template):
             sources.update({path: each.target for path in each.edge_var_map.values() if path != "source"})
             self._check_matrix(each)
         for path, other in sources.items():
-            paths.check_end(self._leaves, path, ("state", "algebraic"), f"{self.name}, edge {path} -> {other}")
+            paths.check_end(self.leaves, path, ("state", "algebraic"), f"{self.name}, edge {path} -> {other}")
         for path, other in targets.items():
-            paths.check_end(self._leaves, path, ("input",), f"{self.name}, edge {other} -> {path}")
+            paths.check_end(self.leaves, path, ("input",), f"{self.name}, edge {other} -> {path}")
 
     def _check_matrix(self, each: Connectivity) -> None:
         where = f"{self.name}, connection {each.source} -> {each.target}"
         sizes = []
         for path in (each.target, each.source):
-            leaf = self._leaves.get(path.rpartition("/")[0].rpartition("/")[0])
+            leaf = self.leaves.get(path.rpartition("/")[0].rpartition("/")[0])
             sizes.append(leaf.n if isinstance(leaf, PopulationTemplate) else 1)
         shape = np.shape(each.weights)
         if shape and shape != tuple(sizes) and all(path.count("/") >= 2 for path in (each.source, each.target)):
@@ -478,11 +471,11 @@ class CircuitTemplate(Template):
                 f"{where}: weights have shape {shape}, expected {tuple(sizes)} (target units, source units)."
             )
 
-    def _walk(self, prefix: str = "") -> Iterable[tuple[str, CircuitTemplate]]:
+    def walk(self, prefix: str = "") -> Iterable[tuple[str, CircuitTemplate]]:
         """Yield this circuit and those inside it, each with what precedes its paths."""
         yield prefix, self
         for label, circuit in self.circuits.items():
-            yield from circuit._walk(f"{prefix}{label}/")
+            yield from circuit.walk(f"{prefix}{label}/")
 
     def _with_prefix(self, prefix: str) -> Iterable[CircuitEdge]:
         if not prefix:
@@ -497,85 +490,6 @@ class CircuitTemplate(Template):
             values = frozen({**edge.values, **wiring})
             found.append(CircuitEdge(prefix + edge.source, prefix + edge.target, edge.template, values))
         return found
-
-    def _spread(self, value: object, places: Sequence[paths.Place], pattern: str) -> Sequence[object]:
-        """Give each matched place its part of a value."""
-        if isinstance(value, str | Mapping) or np.ndim(value) == 0:  # pyright: ignore[reportArgumentType]
-            return [value] * len(places)
-        single = len(places) == 1 and not paths.is_pattern(pattern)
-        leaf = self._leaves[places[0].node]
-        if single and (isinstance(leaf, PopulationTemplate) or len(value) != 1):  # pyright: ignore
-            return [value]
-        array = as_value(value, f"{self.name}, {pattern}")
-        if np.ndim(array) != 1 or len(array) != len(places):  # pyright: ignore[reportArgumentType]
-            raise errors.ShapeError(
-                f"{self.name}, {pattern}: expected a number or {len(places)} numbers, one for each matched node, got "
-                f"an array of shape {np.shape(array)}."
-            )
-        return array.tolist()  # pyright: ignore[reportAttributeAccessIssue]
-
-    def _plan_edge_change(self, entry: object, planned: dict[tuple[str, int], dict[str, Any]]) -> None:
-        """Find the edges that an entry of `edge_vars` speaks of; key: circuit's prefix and place among its edges."""
-        if not isinstance(entry, list | tuple) or len(entry) not in (3, 4):
-            raise errors.TemplateError(
-                f"{self.name}, edge_vars: expected (source, target, {{'weight': 1.0}}) or (source, target, idx, "
-                f"{{...}}), got {short(entry)}."
-            )
-        source, target, *idx, changes = entry
-        where = f"{source} -> {target}"
-        changes = expect_mapping(changes, f"{self.name}, edge {where}", "{'weight': 1.0}")
-        from_, to = paths.end_matcher(source), paths.end_matcher(target)
-        found = [
-            (prefix, place)
-            for prefix, circuit in self._walk()
-            for place, edge in enumerate(circuit.edges)
-            if from_.fullmatch(prefix + edge.source) and to.fullmatch(prefix + edge.target)
-        ]
-        if idx or not found or not (paths.is_pattern(source) or paths.is_pattern(target)):
-            found = [found[pick(len(found), idx[0] if idx else None, where, self._edge_names)]]
-        for name, value in changes.items():
-            parts = [value] * len(found)
-            if not isinstance(value, str) and np.ndim(value) > 0:
-                parts = as_value(value, f"{self.name}, edge {where}, {name}").tolist()  # pyright: ignore
-                if len(parts) != len(found):
-                    raise errors.ShapeError(
-                        f"{self.name}, edge {where}, {name}: expected a number or {len(found)} numbers, one for each "
-                        f"edge, got {len(parts)}."
-                    )
-            for key, part in zip(found, parts, strict=True):
-                planned.setdefault(key, {})[name] = part
-
-    def _rebuild(
-        self,
-        prefix: str,
-        nodes: Mapping[str, Mapping[tuple[str, str], object]],
-        edges: Mapping[tuple[str, int], Mapping[str, Any]],
-    ) -> CircuitTemplate:
-        """Return this circuit with changed nodes and edges; what is not touched is shared."""
-        parts: dict[str, Any] = {}
-        for kind in ("nodes", "populations"):
-            own = getattr(self, kind)
-            parts[kind] = {
-                label: leaf.with_values(nodes[prefix + label]) if prefix + label in nodes else leaf
-                for label, leaf in own.items()
-            }
-        touched = [*nodes, *(place for place, _ in edges)]
-        parts["circuits"] = {
-            label: circuit._rebuild(f"{prefix}{label}/", nodes, edges)
-            if any(path.startswith(f"{prefix}{label}/") for path in touched)
-            else circuit
-            for label, circuit in self.circuits.items()
-        }
-        parts["edges"] = list(self.edges)
-        for (place, index), changes in edges.items():
-            if place == prefix:
-                edge = self.edges[index]
-                where = f"{self.name}, edge {edge.source} -> {edge.target}"
-                values = read_edge_values({**edge.values, **stored_keys(changes, edge)}, edge.template, where)
-                parts["edges"][index] = edge._replace(values=values)
-        return CircuitTemplate(
-            self.name, self.path, self.description, connections=self.connections, reference=self.reference, **parts
-        )
 
     @classmethod
     def _merge(cls, old: dict[str, Any], new: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def read_edge(raw: object, where: str) -> CircuitEdge:
     Raises:
         TemplateError: if it cannot be understood.
     """
-    if isinstance(raw, CircuitEdge):
+    if isinstance(raw, CircuitEdge) and isinstance(raw.values, MappingProxyType):
         return raw
     if isinstance(raw, Mapping):
         for key in raw:
@@ -73,7 +73,9 @@ def read_edge(raw: object, where: str) -> CircuitEdge:
     source, target, template, values = parts
     for end, path in (("source", source), ("target", target)):
         if not isinstance(path, str):
-            raise errors.TemplateError(f"{where}: the {end} must be a path 'node/operator/variable', got {short(path)}.")
+            raise errors.TemplateError(
+                f"{where}: the {end} must be a path 'node/operator/variable', got {short(path)}."
+            )
     where = f"{where}, {source} -> {target}"
     edge = as_template(template, EdgeTemplate, where) if template is not None else None
     given = expect_mapping(values, where, "{weight: 1.0}")
@@ -217,7 +219,9 @@ class Connectivity:
         raise errors.TemplateError(f"a Connectivity cannot be changed (tried to set {key!r}); make a new one.")
 
     def _content(self) -> Any:
-        return content_of([self.source, self.target, self.weights, self.edge, self.edge_var_map, self.delays, self.spread])
+        return content_of(
+            [self.source, self.target, self.weights, self.edge, self.edge_var_map, self.delays, self.spread]
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Connectivity) and self._content() == other._content()
@@ -362,7 +366,9 @@ def edit_edges(known: list[Any], edits: Mapping[Any, Any], where: str) -> list[A
     for entry in listed(edits.get("remove"), where, "edges to remove"):
         parts = list(entry) if isinstance(entry, list | tuple) else [entry]
         if len(parts) not in (2, 3) or not all(isinstance(part, str) for part in parts[:2]):
-            raise errors.TemplateError(f"{where}: an edge to remove is [source, target] or with an index, got {entry!r}.")
+            raise errors.TemplateError(
+                f"{where}: an edge to remove is [source, target] or with an index, got {entry!r}."
+            )
         found = [i for i, edge in enumerate(edges) if [edge.source, edge.target] == parts[:2]]
         names = [f"{edge.source} -> {edge.target}" for edge in edges]
         idx = parts[2] if len(parts) == 3 else None

@@ -121,6 +121,8 @@ class OperatorStack(Template):
         for key, operator in self._stack.items():
             values = {var: value for (op, var), value in self.__dict__["_values"].items() if op == key}
             lines.append(f"  {key}")
+            if operator.reference and operator.reference != self.reference:
+                lines.append(f"    Reference: {' '.join(operator.reference.split())}")
             lines += [f"    {text}" for text in operator.equations]
             lines += [f"  {line}" for line in operator.list_variables(values)]
         return "\n".join(lines)
@@ -276,7 +278,9 @@ class PopulationTemplate(Template):
 
     def with_values(self, changes: Mapping[tuple[str, str], object]) -> PopulationTemplate:
         """Return a new population with several values changed, `(operator, variable) -> value`."""
-        return self.update_template(path=self.path, params={f"{op}/{var}": value for (op, var), value in changes.items()})
+        return self.update_template(
+            path=self.path, params={f"{op}/{var}": value for (op, var), value in changes.items()}
+        )
 
     def get_var(self, op: str, var: str) -> Value:
         """Return the value of a variable: the population's own, or else the node's."""
@@ -304,9 +308,7 @@ class PopulationTemplate(Template):
         return {**old, **new, "params": params}
 
 
-def _read_operators(
-    operators: object, where: str
-) -> tuple[dict[str, OperatorTemplate], dict[tuple[str, str], Value]]:
+def _read_operators(operators: object, where: str) -> tuple[dict[str, OperatorTemplate], dict[tuple[str, str], Value]]:
     """Read operators in any of their forms, and the values that go with them."""
     stack: dict[str, OperatorTemplate] = {}
     values: dict[tuple[str, str], Value] = {}
@@ -392,7 +394,9 @@ def _split(key: object, where: str) -> tuple[str, str]:
 def _edge_ends(edge: EdgeTemplate) -> tuple[str, tuple[str, ...]]:
     """Find the output that leaves an edge and the inputs that nothing on the edge feeds."""
     operators = edge.to_node().operators
-    inputs = [(op, var) for op, each in operators.items() for var, entry in each.variables.items() if entry.kind == "input"]
+    inputs = [
+        (op, var) for op, each in operators.items() for var, entry in each.variables.items() if entry.kind == "input"
+    ]
 
     def feeds(source: str, op: str, var: str) -> bool:
         return source != op and operators[source].output == var

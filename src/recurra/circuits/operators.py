@@ -142,10 +142,11 @@ def read_equations(equations: object, where: str) -> tuple[Equation, ...]:
         )
     if isinstance(equations, str) or not isinstance(equations, Iterable):
         equations = [equations]
-    texts = list(equations)
-    for text in texts:
+    texts: list[str] = []
+    for text in equations:
         if not isinstance(text, str):
-            raise errors.TemplateError(f"{where}: an equation must be a text such as \"x' = -x\", got {short(text)}.")
+            raise errors.TemplateError(f'{where}: an equation must be a text such as "x\' = -x", got {short(text)}.')
+        texts.append(text)
     return parse_equations(texts, where)
 
 
@@ -236,8 +237,8 @@ def _check_equation(equation: Equation, declared: Mapping[str, Declaration], whe
     if entry is not None and entry.role in ("constant", "input"):
         what = "a constant" if entry.role == "constant" else "an input"
         raise errors.TemplateError(
-            f"{where}: {target!r} is declared as {what} ({entry}) but has the equation {equation.text!r}. Declare it as "
-            f"variable({show(entry.value)}) or output({show(entry.value)})."
+            f"{where}: {target!r} is declared as {what} ({entry}) but has the equation {equation.text!r}. "
+            f"Declare it as variable({show(entry.value)}) or output({show(entry.value)})."
         )
 
 
@@ -245,7 +246,7 @@ def _without_equation(name: str, entry: Declaration, targets: Iterable[str], whe
     close = errors.near(name, targets)
     hint = f" Is {close[0]!r} meant?" if close else ""
     return (
-        f"{where}: {name!r} is declared as {entry} but has no equation.{hint} Add \"{name}' = ...\", or declare it as "
+        f'{where}: {name!r} is declared as {entry} but has no equation.{hint} Add "{name}\' = ...", or declare it as '
         f"a number or input({show(entry.value)})."
     )
 

@@ -40,5 +40,7 @@ def read_populations(populations: object, where: str) -> dict[str, PopulationTem
 def node_list(value: object, where: str, what: str) -> list[str]:
     """Return a list of paths of nodes."""
     if isinstance(value, str):
-        raise errors.TemplateError(f"{where}: {what} must be a list of nodes, got the text {value!r}; write [{value!r}].")
+        raise errors.TemplateError(
+            f"{where}: {what} must be a list of nodes, got the text {value!r}; write [{value!r}]."
+        )
     return [str(node) for node in listed(value, where, what)]

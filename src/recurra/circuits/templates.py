@@ -143,11 +143,21 @@ class Template:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What was computed from the content (the lowered program above all) is not worth sending to a process.
-        return _rebuild, (type(self), self.name, self.path, self._settings())
+        return _rebuild, (type(self), self.name, self.path, _thawed(self._settings()))
 
 
 def _rebuild(kind: type[Template], name: str, path: str | None, settings: dict[str, Any]) -> Template:
     return kind(name=name, path=path, **settings)
+
+
+def _thawed(value: Any) -> Any:
+    """Replace views of mappings, which cannot be sent to another process, by dicts."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):
+        parts = [_thawed(entry) for entry in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
 
 
 def check_name(name: object, what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -124,9 +124,9 @@ def as_count(raw: object, where: str, most: int) -> int:
     return int(number)
 
 
-def _scalar(raw: object, where: str) -> float | complex:
+def _scalar(raw: Any, where: str) -> float | complex:
     try:
-        value = complex(raw) if np.iscomplexobj(raw) else float(raw)  # pyright: ignore[reportArgumentType]
+        value = complex(raw) if np.iscomplexobj(raw) else float(raw)
     except OverflowError as error:
         raise errors.TemplateError(f"{where}: the number {short(raw)} is too large.") from error
     if value != value:

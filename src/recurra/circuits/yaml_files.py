@@ -1,4 +1,4 @@
-"""Load templates from YAML files: find the file, follow the bases, build the template. Nothing is kept between calls."""
+"""Load templates from YAML: find the file, follow the bases, build the template. Nothing is kept between calls."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from recurra.circuits.yaml_text import YamlFile
 
 LIBRARY = Path(__file__).resolve().parent.parent / "library"
 _KINDS: dict[str, type[Template]] = {
-    kind.__name__: kind
-    for kind in (OperatorTemplate, NodeTemplate, EdgeTemplate, CircuitTemplate, PopulationTemplate)
+    kind.__name__: kind for kind in (OperatorTemplate, NodeTemplate, EdgeTemplate, CircuitTemplate, PopulationTemplate)
 }
 _ENDINGS = (".yaml", ".yml")
 _MAX_CHAIN = 50
@@ -120,8 +119,6 @@ class _Loader:
             raise errors.TemplateError(f"{where}: base must be a kind of template or a path, got {short(base)}.")
         parent = _Draft(_KINDS[base], {}) if base in _KINDS else self.base(base, key)
         label = fields.pop("label", key.name)
-        for ignored in ("name", "path"):
-            fields.pop(ignored, None)
         parent.kind._check_keys(fields, where)
         own = {name: self.resolve(name, value, key) for name, value in fields.items() if value is not None}
         arguments = parent.kind._merge({k: v for k, v in parent.arguments.items() if k != "label"}, own, where)
@@ -211,6 +208,12 @@ class _Loader:
         else:
             stem, _, name = reference.rpartition(".")
             candidates = _files_by_dots(stem, origin) if stem else []
+        whole = (origin.parent if origin else Path.cwd()) / reference
+        if reference.endswith(_ENDINGS) and _is_there(whole):
+            known = self.open(whole).names()
+            raise errors.PathError(
+                f"{reference!r} is a file; say which template of it: '{reference}/NAME' with one of {', '.join(known)}."
+            )
         if not stem and origin is not None:
             raise errors.PathError(errors.unknown("template", reference, self.open(origin).names(), origin.name))
         file = next((each for each in candidates if _is_there(each)), None)

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recurra import errors
 from recurra.circuits.templates import short
 
-if TYPE_CHECKING:
-    from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
-
+Node = Any  # a node of the parser; its classes do not declare what they hold
 MAX_BYTES = 5_000_000
 MAX_VALUES = 500_000
 MAX_DEPTH = 64
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = ("str", "int", "float", "bool", "null", "timestamp")
-_COMPLEX = re.compile(r"[-+0-9.eE_]*[0-9.][jJ]")
 
 
 class YamlFile:
@@ -83,7 +80,7 @@ class YamlFile:
             return [self._value(entry, inside) for entry in node.value]
         return self._mapping(node, inside)
 
-    def _mapping(self, node: MappingNode, inside: tuple[int, ...]) -> dict[Any, Any]:
+    def _mapping(self, node: Node, inside: tuple[int, ...]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
         merged: dict[Any, Any] = {}
         for key_node, value_node in node.value:
@@ -107,7 +104,7 @@ class YamlFile:
             for key, entry in part.items():
                 merged.setdefault(key, entry)
 
-    def _scalar(self, node: ScalarNode) -> Any:
+    def _scalar(self, node: Node) -> Any:
         kind = self._check_tag(node, _SCALARS)
         text = str(node.value)
         try:
@@ -169,7 +166,7 @@ def _read(path: Path) -> str:
         raise errors.TemplateError(f"{path}: not a text in UTF-8 (byte {error.start}).") from None
 
 
-def _compose(text: str, path: Path) -> Node | None:
+def _compose(text: str, path: Path) -> Node:
     from ruamel.yaml import YAML, YAMLError
 
     yaml = YAML(typ="safe", pure=True)
