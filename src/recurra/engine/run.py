@@ -159,7 +159,7 @@ def prepare(
     recording = make_recording(program, record)
     feeds = make_feeds(program, inputs, steps)
     numbers = _batch_numbers(program, batch)
-    start = _start(program, state, dt, history, numbers)
+    start = starting_point(program, state, dt, history, numbers)
     plan = None
     if solver not in ADAPTIVE:
         delays = plan_delays(program.system, {**program.params, **numbers}, dt)
@@ -197,13 +197,14 @@ def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict
     return found
 
 
-def _start(
+def starting_point(
     program: Program,
     state: Snapshot | None,
     dt: float,
     history: Mapping[str, object] | None,
     numbers: Mapping[str, np.ndarray],
 ) -> Snapshot:
+    """Return where a run starts: the initial values, or a state that is checked to be the program's."""
     if state is None:
         longest = program
         delays = {k: v for k, v in numbers.items() if k in program.params}
