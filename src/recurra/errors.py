@@ -80,6 +80,19 @@ class DivergenceError(RecurraError):
         self.variable, self.step, self.time, self.result = variable, step, time, result
 
 
+class TrainingError(RecurraError):
+    """Say at which update a training stopped being finite.
+
+    Attributes:
+        update: number of the update, counted from 0, whose loss or gradient was not finite.
+        result: the training up to there, with the last good parameters.
+    """
+
+    def __init__(self, message: str, update: int, result: object = None):
+        super().__init__(message)
+        self.update, self.result = update, result
+
+
 def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
     """Return up to `count` of the `known` names that look most like `name`.
 

@@ -5,6 +5,7 @@ from recurra.engine.gradients import as_function
 from recurra.engine.graph import Edge, Graph, Node, Operator, Sparse, Spike, Variable
 from recurra.engine.loop import trace_count
 from recurra.engine.lowering import lower
+from recurra.engine.online import Moment, as_online
 from recurra.engine.program import Clock, Port, Program
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.run import simulate
@@ -18,6 +19,7 @@ __all__ = [
     "Clock",
     "Edge",
     "Graph",
+    "Moment",
     "Node",
     "Operator",
     "Port",
@@ -29,6 +31,7 @@ __all__ = [
     "Variable",
     "VectorField",
     "as_function",
+    "as_online",
     "load",
     "lower",
     "simulate",

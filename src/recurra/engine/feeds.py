@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from recurra.engine.program import Program
@@ -32,7 +35,8 @@ class Feed:
         if len(part) == length:
             return part
         tail = self.rows[-1:] if len(part) == 0 else part[-1:]
-        return np.concatenate([part, np.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
+        xp = _numpy_of(part)
+        return xp.concatenate([part, xp.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
 
 
 def make_feeds(program: Program, inputs: Mapping[str, object] | None, steps: int) -> tuple[Feed, ...]:
@@ -66,26 +70,37 @@ def make_feeds(program: Program, inputs: Mapping[str, object] | None, steps: int
                     raise PathError(f"inputs: {path!r} and {taken[target.key][int(unit)]!r} drive the same unit.")
                 taken[target.key][int(unit)] = path
             part = rows if rows.shape[1] == 1 else rows[:, start : start + target.size]
-            part = np.broadcast_to(part, (len(part), target.size))
+            part = _numpy_of(part).broadcast_to(part, (len(part), target.size))
             found.setdefault((target.key, series), []).append((units, part))
             start += target.size
     feeds = []
     for (key, series), parts in found.items():
         length = min(len(rows) for _, rows in parts)
         # A single series is only looked at, never copied.
-        merged = parts[0][1] if len(parts) == 1 else np.concatenate([rows[:length] for _, rows in parts], axis=1)
+        merged = parts[0][1]
+        if len(parts) > 1:
+            xp = _numpy_of(*[rows for _, rows in parts])
+            merged = xp.concatenate([rows[:length] for _, rows in parts], axis=1)
         feeds.append(Feed(key, np.concatenate([u for u, _ in parts]).astype(np.int32), merged, series))
     return tuple(feeds)
 
 
+def _numpy_of(*arrays: object) -> ModuleType:
+    """Return the module that computes with these arrays: JAX's where one of them is traced."""
+    return jnp if any(isinstance(array, jax.core.Tracer) for array in arrays) else np
+
+
 def _rows(path: str, value: object, units: int, steps: int) -> tuple[np.ndarray, bool]:
-    array = np.asarray(value)
+    array = _numpy_of(value).asarray(value)
     if array.dtype.kind not in "bifc":
         raise ShapeError(f"inputs: {path!r} must be numbers, got {type(value).__name__} of type {array.dtype}.")
-    if not np.all(np.isfinite(array)):
+    if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
         raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
                          f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
-    array = array.astype(complex if array.dtype.kind == "c" else float, copy=False)
+    if isinstance(array, np.ndarray):
+        array = array.astype(complex if array.dtype.kind == "c" else float, copy=False)
+    elif array.dtype.kind in "bi":
+        array = array.astype(float)
     if array.ndim == 0:
         return array.reshape(1, 1), False
     if array.ndim == 1:

@@ -7,8 +7,9 @@ compiles anything anew. `run_scan` has a fixed length and can be differentiated.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -132,14 +133,45 @@ def _chunk(
     return state, buffers
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def run_scan(
-    plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: int
+    plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: int, segment: int = 0
 ) -> tuple[dict[str, Array], tuple[Array, ...]]:
     """Do what `run_chunk` does, with a fixed number of rows, in a form that reverse mode can go back through."""
     _count_trace()
-    row = _row_function(plan, data, first)
-    return lax.scan(row, dict(state), jnp.arange(rows, dtype=jnp.int32))
+    return scan_rows(_row_function(plan, data, first), dict(state), rows, segment)
+
+
+def scan_rows(body: Callable, carry: Any, rows: int, segment: int = 0) -> tuple[Any, Any]:
+    """Scan `body(carry, j)` over rows 0 ... `rows - 1`, in segments that reverse mode computes again.
+
+    Reverse mode keeps the carry at the beginning of every segment, and the intermediate results of one segment at a
+    time: with segments of sqrt(rows) memory grows with sqrt(rows), at the cost of one more forward pass (Griewank
+    1992; Chen et al. 2016).
+
+    Arguments:
+        body: carry and row number -> carry and outputs.
+        carry: what goes from row to row.
+        rows: number of rows, static.
+        segment: rows of a segment, static; 0 for no segments.
+
+    Returns:
+        The last carry, and the outputs of all rows along a new first axis.
+    """
+    if not 0 < segment < rows:
+        return lax.scan(body, carry, jnp.arange(rows, dtype=jnp.int32))
+
+    def part(carry: Any, start: Array) -> tuple[Any, Any]:
+        return lax.scan(body, carry, start + jnp.arange(segment, dtype=jnp.int32))
+
+    whole = rows // segment
+    starts = jnp.arange(whole, dtype=jnp.int32) * segment
+    carry, found = lax.scan(jax.checkpoint(part, prevent_cse=False), carry, starts)
+    found = jax.tree.map(lambda f: f.reshape(whole * segment, *f.shape[2:]), found)
+    if rows % segment == 0:
+        return carry, found
+    carry, rest = lax.scan(body, carry, jnp.arange(whole * segment, rows, dtype=jnp.int32))
+    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), found, rest)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -163,7 +195,7 @@ def _count_trace() -> None:
     _traces += 1
 
 
-def _context(plan: LoopPlan, data: LoopData, first: Array):
+def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
     """Prepare what is needed at step j of the chunk: the clock, the drive and the noise."""
     stepper = plan.stepper
     streams = stepper.streams(seed_key(data.seed), data.tables) if stepper.system.noises else {}
@@ -196,7 +228,7 @@ def _sample(rows: Array, j: Array, offset: float) -> Array:
 
 
 def _step_function(plan: LoopPlan, data: LoopData, first: Array):
-    at = _context(plan, data, first)
+    at = loop_context(plan, data, first)
 
     def one(state: dict, j: Array) -> dict:
         clock, drive, noise = at(j)
@@ -207,7 +239,7 @@ def _step_function(plan: LoopPlan, data: LoopData, first: Array):
 
 def _row_function(plan: LoopPlan, data: LoopData, first: Array):
     """Make the function that records a row and advances to the next."""
-    at, one = _context(plan, data, first), _step_function(plan, data, first)
+    at, one = loop_context(plan, data, first), _step_function(plan, data, first)
 
     def row(state: dict, j: Array) -> tuple[dict, tuple[Array, ...]]:
         begin = j * plan.every

@@ -235,16 +235,19 @@ def _loop_plan(
     every: int,
     numbers: Mapping[str, np.ndarray],
 ) -> LoopPlan:
-    shape_of = program.system.shape_of
-    infos = tuple(
-        FeedInfo(f.key, f.series, np.array_equal(f.index, np.arange(shape_of[f.key][0]))) for f in feeds
-    )
+    infos = feed_infos(program, feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
     row = 8 * runs * max(1, sum(len(units) for units in recording.units))
     row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
     return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
+
+
+def feed_infos(program: Program, feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
+    """Return the static part of feeds."""
+    shape_of = program.system.shape_of
+    return tuple(FeedInfo(f.key, f.series, np.array_equal(f.index, np.arange(shape_of[f.key][0]))) for f in feeds)
 
 
 def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:

@@ -58,7 +58,7 @@ class Stepper:
     ) -> Values:
         """Compute every variable before the step."""
         spikes = find_spikes(self.system, state, params, clock.dt)
-        delayed = {**self._delayed(clock, 0.0, state, params, tables), **noise, **spikes}
+        delayed = {**self.delayed(clock, 0.0, state, params, tables), **noise, **spikes}
         return evaluate_system(
             self.system, clock.t, self.split(state)[0], params, tables, drive(0.0), delayed, self.delays
         )[0]
@@ -79,7 +79,7 @@ class Stepper:
 
         def rate_at(offset: float) -> Callable[[dict], dict]:
             # Delays are read outside of what is computed again in reverse mode: else every step would keep its rings.
-            delayed = {**self._delayed(clock, offset, known, params, tables), **held}
+            delayed = {**self.delayed(clock, offset, known, params, tables), **held}
             inputs, t = drive(offset), clock.t + offset * clock.dt
 
             def rate(moving: dict, params: Mapping, delayed: Mapping, inputs: Mapping) -> dict:
@@ -103,7 +103,7 @@ class Stepper:
         self, clock: Clock, own: dict, known: Mapping, params: Mapping, tables: Mapping, drive: Drive, held: Mapping
     ) -> dict:
         system, inputs = self.system, drive(0.0)
-        delayed = {**self._delayed(clock, 0.0, known, params, tables), **held}
+        delayed = {**self.delayed(clock, 0.0, known, params, tables), **held}
         values, brought = evaluate_system(
             system, clock.t, own, params, tables, inputs, delayed, self.delays
         )
@@ -124,9 +124,10 @@ class Stepper:
 
         return exponential_euler(lambda _: slopes, diagonal, own, clock.dt)
 
-    def _delayed(
+    def delayed(
         self, clock: Clock, offset: float, state: Mapping, params: Mapping, tables: Mapping
     ) -> dict[str, Array]:
+        """Read everything that is delayed, as seen `offset` steps after the beginning of the step."""
         if not self.system.rings:
             return {}
         return read_delays(self.system, self.delays, state, params, tables, clock.k, offset, clock.dt)  # type: ignore

@@ -337,7 +337,8 @@ class Network:
         return len(self._parts.nodes)
 
     def __repr__(self) -> str:
-        return f"Network({self.name!r}, dt={self.dt:g}, {len(self._parts.nodes)} node(s), {len(self._parts.edges)} edge(s))"
+        parts = f"{len(self._parts.nodes)} node(s), {len(self._parts.edges)} edge(s)"
+        return f"Network({self.name!r}, dt={self.dt:g}, {parts})"
 
     def explain(self) -> str:
         """Say in words what the network is and what one step of it does."""

@@ -1,0 +1,29 @@
+"""Training of any Program: by gradients through time, by least squares, online, and by e-prop.
+
+This package stands above the engine and below the front-ends; it imports the engine, the equations and the errors only.
+"""
+
+from recurra.training.bptt import fit_bptt
+from recurra.training.constraints import Bounds, Compose, Constraint, Dale, Fixed, LowRank, Mask, Shared
+from recurra.training.evaluation import Evaluation, evaluate
+from recurra.training.history import History, Training
+from recurra.training.losses import LOSSES
+from recurra.training.optimizers import OPTIMIZERS
+
+__all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "Bounds",
+    "Compose",
+    "Constraint",
+    "Dale",
+    "Evaluation",
+    "Fixed",
+    "History",
+    "LowRank",
+    "Mask",
+    "Shared",
+    "Training",
+    "evaluate",
+    "fit_bptt",
+]

@@ -1,0 +1,94 @@
+"""What a training went through, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recurra.engine import Program
+from recurra.errors import PathError, unknown
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = ("epoch", "updates", "loss", "penalty", "validation_loss", "gradient_norm", "lr", "seconds")
+
+
+@dataclass
+class History:
+    """Hold one row for each epoch, and the loss of every update.
+
+    Arguments:
+        columns: name -> `(epochs,)`: number of the epoch, updates up to its end, loss, penalties, loss on the
+            validation trials (NaN without), norm of the gradient before clipping, learning rate, seconds.
+        losses: loss of every update, before it.
+
+    >>> History().add({"loss": 1.0})["loss"]
+    array([1.])
+    """
+
+    columns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    losses: list[float] = field(default_factory=list)
+
+    def add(self, row: Mapping[str, float], losses: np.ndarray | None = None) -> History:
+        """Add the row of an epoch, and the losses of its updates; what is not given is NaN."""
+        for name, column in self.columns.items():
+            column.append(float(row.get(name, np.nan)))
+        self.losses.extend([] if losses is None else map(float, losses))
+        return self
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return one column."""
+        if name not in self.columns:
+            raise PathError(unknown("column", name, self.columns))
+        return np.array(self.columns[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns["epoch"])
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return a table with the epoch as index."""
+        import pandas
+
+        table = pandas.DataFrame(self.columns).astype({"epoch": int})
+        return table.set_index("epoch")
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Hold the outcome of a training.
+
+    Arguments:
+        program: the trained program.
+        params: path -> trained value.
+        history: a row for each epoch.
+        best_epoch: the epoch with the smallest (validation) loss; -1 if there was none.
+        updates: number of updates.
+        stopped: why the training ended early; empty if it did not.
+    """
+
+    program: Program
+    params: Mapping[str, np.ndarray]
+    history: History
+    best_epoch: int
+    updates: int
+    stopped: str = ""
+
+    @property
+    def loss(self) -> float:
+        """The loss of the last epoch; with validation the smallest loss on the validation trials."""
+        held = self.history["validation_loss"]
+        if len(held) and np.isfinite(held).any():
+            return float(np.nanmin(held))
+        return float(self.history["loss"][-1]) if len(held) else float("nan")
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{path} {value.shape}" for path, value in self.params.items())
+        end = f", stopped: {self.stopped}" if self.stopped else ""
+        return f"Training({self.updates} updates, loss {self.loss:.4g}{end}; {shapes})"

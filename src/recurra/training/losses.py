@@ -1,0 +1,89 @@
+"""Losses by name: the error of every row and unit, and its mean under a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from recurra.errors import OptionError, ShapeError, unknown
+
+Loss = Callable[[Array, Array], Array]
+
+
+def _of_class(log_p: Array, targets: Array) -> Array:
+    """Minus the log-probability of each row's class, or of a distribution over classes; `(rows, 1)`."""
+    if jnp.issubdtype(targets.dtype, jnp.integer):
+        return -jnp.take_along_axis(log_p, targets[:, None], axis=-1)
+    return -jnp.sum(targets * log_p, axis=-1, keepdims=True)
+
+
+def _divergence(log_p: Array, targets: Array) -> Array:
+    # Kullback & Leibler 1951; 0 log 0 is 0.
+    return jnp.sum(jax.scipy.special.xlogy(targets, targets) - targets * log_p, axis=-1, keepdims=True)
+
+
+# Each is a function of outputs (rows, units) and targets that returns (rows, units), or (rows, 1) where the units
+# belong together.
+LOSSES: Mapping[str, Loss] = {
+    "mse": lambda outputs, targets: (outputs - targets) ** 2,
+    "l1": lambda outputs, targets: jnp.abs(outputs - targets),
+    # Outputs are log-probabilities, targets class numbers or probabilities.
+    "nll": _of_class,
+    # Outputs are logits.
+    "ce": lambda outputs, targets: _of_class(jax.nn.log_softmax(outputs, axis=-1), targets),
+    # Outputs are log-probabilities, targets probabilities.
+    "kld": _divergence,
+    # Targets are -1 or 1 (Cortes & Vapnik 1995).
+    "hinge": lambda outputs, targets: jax.nn.relu(1.0 - targets * outputs),
+}
+CLASSES = ("nll", "ce")
+
+
+def find_loss(loss: object) -> tuple[str, Loss]:
+    """Return name and function of a loss; a callable is taken as it is.
+
+    Raises:
+        OptionError: there is no loss of this name.
+    """
+    if callable(loss):
+        return getattr(loss, "__name__", type(loss).__name__), loss  # type: ignore[return-value]
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise OptionError(unknown("loss", loss, LOSSES) + " A function of outputs and targets is taken too.")
+    return loss, LOSSES[loss]
+
+
+def trial_loss(loss: Loss, outputs: Array, targets: Array, mask: Array) -> tuple[Array, Array]:
+    """Return the loss of one trial: the mean of the errors where the mask is not 0, and the mask's weight.
+
+    Arguments:
+        loss: errors of outputs and targets, `(rows, units)`, `(rows, 1)`, `(rows,)` or one number.
+        outputs: `(rows, units)`.
+        targets: `(rows, units)`, or `(rows,)` class numbers.
+        mask: `(rows, units)` or `(rows, 1)`.
+
+    Returns:
+        The mean, 0 where nothing is counted, and the sum of the mask over the rows.
+    """
+    errors = jnp.asarray(loss(outputs, targets))
+    if errors.ndim == 0:
+        return errors, jnp.sum(mask)
+    errors = errors[:, None] if errors.ndim == 1 else errors
+    if errors.ndim != 2 or errors.shape[0] != mask.shape[0] or (mask.shape[1] != 1 and mask.shape != errors.shape):
+        raise ShapeError(
+            f"loss: it returned shape {errors.shape} for outputs {outputs.shape} and a mask {mask.shape}; expected one"
+            " number per row, or per row and unit like the mask."
+        )
+    weights = jnp.broadcast_to(mask, errors.shape)
+    # What is masked may be infinite; it must not reach the sum, nor its derivative.
+    total = jnp.sum(jnp.where(weights > 0, errors, 0) * weights)
+    weight = jnp.sum(weights)
+    return total / jnp.where(weight > 0, weight, 1), weight
+
+
+def mean_loss(losses: Array, weights: Array) -> Array:
+    """Return the mean over those trials that count at all."""
+    counted = (weights > 0).astype(losses.dtype)
+    return jnp.sum(jnp.where(weights > 0, losses, 0)) / jnp.maximum(jnp.sum(counted), 1)
