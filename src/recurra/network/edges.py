@@ -83,10 +83,17 @@ class NetworkEdge:
         return [f"{edge.label}/weight" for edge in self._weight_edges()]
 
     @property
+    def signal(self) -> Bundle:
+        """Give what the weights read: the source, or what its filter makes of it."""
+        if self.filter is None:
+            return self.source
+        return Bundle((f"{self._filter}/filter/y",), (self.source.size,))
+
+    @property
     def is_plain(self) -> bool:
         """Say whether the engine keeps all weights under one path, in the shape in which they are given."""
         mixed = np.ndim(self.delay) > 0 and bool(np.any(np.asarray(self.delay) == 0))  # pyright: ignore
-        return len(self.source.paths) == len(self.target.paths) == 1 and not mixed
+        return len(self.signal.paths) == len(self.target.paths) == 1 and not mixed
 
     def graph_nodes(self) -> dict[str, Node]:
         """Return the nodes that the edge needs on its way: its filter."""
@@ -115,9 +122,7 @@ class NetworkEdge:
 
     def _weight_edges(self) -> list[Edge]:
         """Make one edge for each pair of variables."""
-        source = self.source
-        if self.filter is not None:
-            source = Bundle((f"{self._filter}/filter/y",), (source.size,))
+        source = self.signal
         single = len(source.paths) == len(self.target.paths) == 1
         found: list[Edge] = []
         for (to, *rows), (from_, *columns) in itertools.product(self.target.spans(), source.spans()):

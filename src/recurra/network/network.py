@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from recurra.engine.randomness import stream_seed
 from recurra.errors import OptionError, PathError, TemplateError, TimeError, unknown
 from recurra.network import running
 from recurra.network.edges import (
+    Bundle,
     NetworkEdge,
+    Weights,
     check_train,
     read_delays,
     read_filter,
@@ -25,6 +27,11 @@ from recurra.network.edges import (
 from recurra.network.equation_nodes import Spiking, initial_values, recurrent_node, spiking_node, spread
 from recurra.network.nodes import NetworkNode, function_node, read_node
 from recurra.network.structure import WEIGHTS, NodeView, Structure
+
+if TYPE_CHECKING:
+    from recurra.training import Training
+    from recurra.training.readout import Readout
+    from recurra.training.rls import OnlineReadout
 
 
 class Network:
@@ -251,7 +258,7 @@ class Network:
         kept = None
         if mask is not None:
             kept, read = read_mask(mask, read, shape, where)
-        edge = NetworkEdge(
+        return self._join(
             name,
             from_,
             to,
@@ -262,9 +269,6 @@ class Network:
             train=check_train(train, where),
             feedback=bool(feedback),
         )
-        self._parts.edges[name] = edge
-        self._changed()
-        return edge
 
     def pop_node(self, label: str) -> NetworkNode:
         """Remove a node and the edges that touch it, and return it."""
@@ -492,6 +496,117 @@ class Network:
             device=self.device,
         )
 
+    # Training
+
+    def fit_bptt(
+        self, inputs: Any, targets: Any, *, train: Any = None, output: Any = None, **options: Any
+    ) -> Training:
+        """Train the network by gradients through time; it has the trained numbers afterwards.
+
+        Arguments:
+            inputs: `(steps, units)` or `(trials, steps, units)`, or a dict of node or path -> such arrays.
+            targets: `(steps, units)` or `(trials, steps, units)` of the output; class numbers for `nll` and `ce`.
+            train: what is trained, as `"node/weights"`, `"node/operator/variable"` or `"source->target/weights"`: a
+                list, or a dict name -> constraint; if `None`, the `train_params` of nodes and the edges with
+                `train="gd"`. Masks of edges hold in any case.
+            output: a node or variable (or several) that is compared with the targets; the network's if `None`.
+            **options: `loss`, `optimizer`, `lr`, `epochs`, `batch_size`, `truncate`, `mask`, `penalties`, `clip`,
+                `validation`, `patience`, `checkpoint` and others, see :func:`recurra.training.fit_bptt`.
+
+        Returns:
+            The trained program, its parameters and the history of the training.
+
+        Raises:
+            RecurraError: something does not fit.
+            TrainingError: the loss stopped being finite; the network has the last good parameters.
+        """
+        from recurra.network.fitting import by_gradients
+        from recurra.training import fit_bptt
+
+        return by_gradients(self, fit_bptt, inputs, targets, train, output, options)
+
+    def fit_eprop(
+        self, inputs: Any, targets: Any, *, train: Any = None, output: Any = None, **options: Any
+    ) -> Training:
+        """Train the network by e-prop (Bellec et al. 2020), forwards in time.
+
+        Arguments:
+            inputs, targets, train, output: as for :meth:`fit_bptt`.
+            **options: see :func:`recurra.training.fit_eprop`.
+
+        Returns:
+            As :meth:`fit_bptt`.
+        """
+        from recurra.network.fitting import by_gradients
+        from recurra.training import fit_eprop
+
+        return by_gradients(self, fit_eprop, inputs, targets, train, output, options)
+
+    def fit_ridge(
+        self,
+        inputs: Any,
+        targets: Any,
+        sampling_steps: int = 1,
+        alpha: float | Sequence[float] = 1e-4,
+        add_readout_node: bool = True,
+        *,
+        label: str = "readout",
+        output: Any = None,
+        **options: Any,
+    ) -> Readout:
+        """Fit a linear readout of the output by ridge regression (Hoerl and Kennard 1970).
+
+        Arguments:
+            inputs: as for :meth:`fit_bptt`.
+            targets: `(rows, k)` or `(trials, rows, k)`.
+            sampling_steps: steps between the rows that are read out.
+            alpha: strength of the penalty, or several to choose from by cross-validation.
+            add_readout_node: whether the readout becomes a node of the network, which is its output then.
+            label: the name of that node.
+            output: a node or variable (or several) that is read out; the network's output if `None`.
+            **options: `intercept`, `folds`, `mask` and others, see :func:`recurra.training.fit_ridge`.
+
+        Returns:
+            The readout: weights `(k, units)`, score, and errors of the cross-validation.
+        """
+        from recurra.network.fitting import by_ridge
+
+        name = label if add_readout_node else None
+        return by_ridge(self, inputs, targets, output, name, sampling_steps, {"alpha": alpha, **options})
+
+    def fit_rls(self, inputs: Any, targets: Any, *, edge: str | None = None, **options: Any) -> OnlineReadout:
+        """Learn the weights of an edge by recursive least squares while the network runs.
+
+        What the edge carries is brought to the targets. If its target feeds back into the network this is FORCE
+        learning (Sussillo and Abbott 2009). The network has the learned weights afterwards.
+
+        Arguments:
+            inputs: as for :meth:`fit_bptt`; trials are learned one after the other.
+            targets: `(steps, units)` or `(trials, steps, units)` of what the edge feeds.
+            edge: the label of the edge; the only one with `train="rls"` if `None`.
+            **options: `alpha`, `forgetting`, `every`, `mask` and others, see :func:`recurra.training.fit_rls`.
+
+        Returns:
+            The weights, the inverse correlation, and the output at every step.
+        """
+        from recurra.network.fitting import by_rls
+
+        return by_rls(self, inputs, targets, edge, options)
+
+    def test(self, inputs: Any, targets: Any, *, output: Any = None, **options: Any) -> tuple[Result, float]:
+        """Compare the output with targets, without learning.
+
+        Arguments:
+            inputs, targets, output: as for :meth:`fit_bptt`.
+            **options: `loss`, `mask`, `batch_size` and others, see :func:`recurra.training.evaluate`.
+
+        Returns:
+            The output as `"out"`, and the mean loss. The `final` of the result is where the trials start.
+        """
+        from recurra.network.fitting import test
+
+        return test(self, inputs, targets, output, options)
+
     def save(self, path: str | Path) -> None:
         """Write the network, its numbers and its state to one `.npz` file, without pickle."""
         from recurra.network.archive import save
@@ -515,6 +630,11 @@ class Network:
         self._parts.nodes[node.label] = node
         self._changed()
         return NodeView(self, node.label)
+
+    def _join(self, label: str, source: Bundle, target: Bundle, weights: Weights, **options: Any) -> NetworkEdge:
+        edge = self._parts.edges[label] = NetworkEdge(label, source, target, weights, **options)
+        self._changed()
+        return edge
 
     def _changed(self) -> None:
         """Forget what belongs to the former structure."""

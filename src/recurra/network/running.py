@@ -63,6 +63,20 @@ def read_inputs(parts: Structure, inputs: Any, steps: int | None) -> tuple[dict[
         PathError: it is not clear which variable is fed.
         ShapeError: an array has the wrong shape, or no array tells the number of steps.
     """
+    found, lengths = _by_path(parts, inputs, (0, 2))
+    return found, _count(lengths, steps)
+
+
+def read_trials(parts: Structure, inputs: Any, steps: int) -> dict[str, np.ndarray]:
+    """Do what :func:`read_inputs` does, for arrays that may have a first axis of trials; numbers become series."""
+    found, _ = _by_path(parts, inputs, (0, 2, 3))
+    return {path: np.full((steps, 1), rows) if rows.ndim == 0 else rows for path, rows in found.items()}
+
+
+def _by_path(
+    parts: Structure, inputs: Any, axes: tuple[int, ...]
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Return path -> values, and how many steps each of the user's arrays has."""
     given = inputs if isinstance(inputs, Mapping) else {}
     if inputs is not None and not isinstance(inputs, Mapping):
         sources = parts.loose("input_var")
@@ -77,25 +91,29 @@ def read_inputs(parts: Structure, inputs: Any, steps: int | None) -> tuple[dict[
     lengths: dict[str, int] = {}
     for name, value in given.items():
         bundle = parts.end(name, "input_var")
-        rows = _rows(name, value, bundle.size)
-        if rows.ndim == 2:
-            lengths[str(name)] = len(rows)
+        rows = _rows(name, value, bundle.size, axes)
+        if rows.ndim:
+            lengths[str(name)] = rows.shape[-2]
         for path, start, stop in bundle.spans():
             if path in found:
                 raise PathError(f"inputs: {path!r} is fed twice.")
-            found[path] = rows if rows.ndim == 0 or rows.shape[1] == 1 else rows[:, start:stop]
-    return found, _count(lengths, steps)
+            found[path] = rows if rows.ndim == 0 or rows.shape[-1] == 1 else rows[..., start:stop]
+    return found, lengths
 
 
-def _rows(name: object, value: Any, size: int) -> np.ndarray:
-    array = np.asarray(value)
+def _rows(name: object, value: Any, size: int, axes: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ShapeError(f"inputs of {name!r} are arrays of different lengths; all trials need the same.") from None
     if array.dtype.kind not in "biufc":
         raise ShapeError(f"inputs of {name!r} must be numbers, got {type(value).__name__}.")
     array = array[:, None] if array.ndim == 1 else array
-    if array.ndim not in (0, 2) or (array.ndim == 2 and array.shape[1] not in (1, size)):
+    if array.ndim not in axes or (array.ndim and array.shape[-1] not in (1, size)):
+        trials = f", (trials, steps, {size})" if 3 in axes else ""
         raise ShapeError(
-            f"inputs of {name!r} have shape {np.shape(value)}, expected (steps, {size}), or (steps, 1) for all units"
-            " alike."
+            f"inputs of {name!r} have shape {np.shape(value)}, expected (steps, {size}){trials}, or 1 in place of"
+            f" {size} for all units alike."
         )
     return array
 
