@@ -24,7 +24,7 @@ READ = operator(["y = x"], y=Variable("algebraic"), x=Variable("input"))
 
 
 def rate_net(n: int, seed: int = 0, delay: object = None, outputs: int = 0, gain: float = 1.0) -> Program:
-    """Leaky tanh units `p/op` with the recurrent edge `w`; with `outputs` also a linear readout `o/op/y`, edge `out`."""
+    """Leaky tanh units `p/op` with recurrent edge `w`; with `outputs` a linear readout `o/op/y`, edge `out`, too."""
     rng = np.random.default_rng(seed)
     weights = gain * rng.standard_normal((n, n)) / np.sqrt(n)
     nodes, edges = {"p": Node({"op": RATE}, n)}, [Edge("p/op/r", "p/op/r_in", weights, delay=delay, label="w")]

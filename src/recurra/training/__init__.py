@@ -5,10 +5,13 @@ This package stands above the engine and below the front-ends; it imports the en
 
 from recurra.training.bptt import fit_bptt
 from recurra.training.constraints import Bounds, Compose, Constraint, Dale, Fixed, LowRank, Mask, Shared
+from recurra.training.eprop import fit_eprop
 from recurra.training.evaluation import Evaluation, evaluate
 from recurra.training.history import History, Training
 from recurra.training.losses import LOSSES
 from recurra.training.optimizers import OPTIMIZERS
+from recurra.training.readout import Readout, fit_ridge, ridge
+from recurra.training.rls import OnlineReadout, fit_rls, rls
 
 __all__ = [
     "LOSSES",
@@ -22,8 +25,15 @@ __all__ = [
     "History",
     "LowRank",
     "Mask",
+    "OnlineReadout",
+    "Readout",
     "Shared",
     "Training",
     "evaluate",
     "fit_bptt",
+    "fit_eprop",
+    "fit_ridge",
+    "fit_rls",
+    "ridge",
+    "rls",
 ]

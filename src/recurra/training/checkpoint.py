@@ -22,7 +22,7 @@ from recurra.training.trials import Trials
 
 KIND = "recurra.Training"
 TREES = ("free", "momenta", "good", "best")
-NUMBERS = ("epoch", "update", "best_epoch", "stopped")
+NUMBERS = ("epoch", "updates", "best_epoch", "stopped")
 
 
 def describe(

@@ -156,7 +156,7 @@ class Bounds(Constraint):
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
-            raise OptionError(f"Bounds: the lower bound must be below the upper one, got {self.lower} and {self.upper}.")
+            raise OptionError(f"Bounds: the lower must be below the upper one, got {self.lower} and {self.upper}.")
 
     @property
     def low(self) -> float:

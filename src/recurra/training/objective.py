@@ -1,4 +1,4 @@
-"""The loss of a batch of trials as a pure function of free numbers; what BPTT differentiates and `evaluate` computes."""
+"""The loss of a batch of trials as a pure function of free numbers: what BPTT differentiates."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def make_parameters(program: Program, train: object, dt: float) -> Parameters:
                     raise PathError(f"train: {path!r} and {other!r} address the same number; name it once.")
         value = program.get(path)
         if np.iscomplexobj(value):
-            raise CapabilityError(f"train: {path!r} is complex; split it into real and imaginary part in the equations.")
+            raise CapabilityError(f"train: {path!r} is complex; split it into two real ones in the equations.")
         origin[path] = np.asarray(value, float)
         if any(t.kind == "state" for t in targets):
             states.add(path)
