@@ -285,7 +285,7 @@ def block(
     tables = []
     for name, given in (("p", p), ("weights", weights)):
         if np.shape(given) not in ((), shape):
-            raise ShapeError(f"{name} has shape {np.shape(given)}, expected a number or {shape} [target group, source group].")
+            raise ShapeError(f"{name} has shape {np.shape(given)}, expected a number or {shape}, [target, source].")
         tables.append(np.broadcast_to(np.asarray(given, float), shape))
     starts = np.cumsum([0, *counts])
     rng = _generator(seed)

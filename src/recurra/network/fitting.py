@@ -21,16 +21,17 @@ from recurra.training.rls import OnlineReadout, fit_rls
 
 if TYPE_CHECKING:
     from recurra.network.network import Network
+    from recurra.training import Training
 
 
-def by_gradients(
-    network: Network, fit: Any, inputs: Any, targets: Any, train: Any, output: Any, options: Mapping[str, Any]
-) -> training.Training:
-    """Train what the network says by a function of `recurra.training` that takes paths; see `Network.fit_bptt`."""
+def by_bptt(
+    network: Network, inputs: Any, targets: Any, train: Any, output: Any, options: Mapping[str, Any]
+) -> Training:
+    """Train by gradients through time; see `Network.fit_bptt`."""
     constraints = _trained(network, train)
     with _on(network):
         try:
-            found = fit(
+            found = training.fit_bptt(
                 network.program,
                 _inputs(network, inputs, targets),
                 np.asarray(targets),
@@ -40,10 +41,63 @@ def by_gradients(
                 **_defaults(network, options),
             )
         except TrainingError as error:
-            _take(network, error.result)
+            # Only a training that has begun has anything to give back.
+            _take(network, getattr(error.result, "params", {}))
             raise
-    _take(network, found)
+    _take(network, found.params)
     return found
+
+
+def by_eprop(
+    network: Network, inputs: Any, targets: Any, train: Any, edge: str | None, options: Mapping[str, Any]
+) -> Training:
+    """Train weights and a readout by e-prop; see `Network.fit_eprop`."""
+    readout = _readout_edge(network, edge)
+    constraints = _trained(network, train, but=readout.label)
+    if network._snapshot is not None:
+        raise CapabilityError("fit_eprop starts every trial from the initial values; call reset() before it.")
+    with _on(network):
+        found = training.fit_eprop(
+            network.program,
+            _inputs(network, inputs, targets),
+            np.asarray(targets),
+            output=list(readout.signal.paths),
+            train=constraints,
+            dt=network.dt,
+            readout=readout.weights,
+            **{"seed": network.seed, **options},
+        )
+    _take(network, {path: found.params[path] for path in constraints})
+    network.set_var(readout.label, "weights", found.params["readout"])
+    return found
+
+
+def _readout_edge(network: Network, label: str | None) -> NetworkEdge:
+    sinks = network.sinks
+    into = [e for e in network.edges.values() if e.target.paths[0].split("/")[0] in sinks]
+    if label is not None:
+        into = [network.get_edge(label)]
+    if len(into) != 1:
+        names = ", ".join(e.label for e in into) or "none"
+        raise OptionError(f"fit_eprop: needs one edge that reads out; there are {len(into)} ({names}). Name it: edge=.")
+    edge = into[0]
+    _check_learnable(edge, "fit_eprop")
+    node = network._parts.owner(edge.target.paths[0])
+    texts = [e.text for part in node.parts.values() for o in part.operators.values() for e in o.equations]
+    if texts not in (["y = identity(x)"], ["y = no_op(x)"]):
+        raise CapabilityError(
+            f"fit_eprop: the readout is linear, so the edge {edge.label} must lead to a node that passes on what it"
+            f" gets: add_func_node({node.label!r}, {edge.shape[0]}, 'identity')."
+        )
+    return edge
+
+
+def _check_learnable(edge: NetworkEdge, where: str) -> None:
+    where = f"{where}: edge {edge.label}"
+    if edge.delay is not None or edge.mask is not None or not isinstance(edge.weights, np.ndarray):
+        raise CapabilityError(f"{where} must have a whole matrix of weights, and neither mask nor delay (or feedback).")
+    if len(edge.target.paths) > 1:
+        raise CapabilityError(f"{where} must end at one variable; it ends at {', '.join(edge.target.paths)}.")
 
 
 def by_ridge(
@@ -101,7 +155,7 @@ def by_rls(
             output=list(signal.paths),
             dt=network.dt,
             feedback=chosen.target.paths[0],
-            **({"weights": chosen.weights} if np.ndim(chosen.weights) else {}),
+            weights=chosen.weights,
             **_defaults(network, options),
         )
     network.set_var(chosen.label, "weights", found.weights)
@@ -120,11 +174,7 @@ def _rls_edge(network: Network, label: str | None) -> NetworkEdge:
             else "fit_rls: no edge is there to be learned; add one with add_edge(..., train='rls')."
         )
     edge = edges[0]
-    where = f"fit_rls: edge {edge.label}"
-    if edge.delay is not None or edge.mask is not None or not isinstance(edge.weights, np.ndarray):
-        raise CapabilityError(f"{where} must have a whole matrix of weights, and neither mask nor delay (or feedback).")
-    if len(edge.target.paths) > 1:
-        raise CapabilityError(f"{where} must end at one variable; it ends at {', '.join(edge.target.paths)}.")
+    _check_learnable(edge, "fit_rls")
     return edge
 
 
@@ -179,10 +229,10 @@ def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict
     return read_trials(network._parts, inputs, steps * every)
 
 
-def _trained(network: Network, train: Any) -> dict[str, Any]:
+def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
     """Return path -> constraint of what is to be trained; masks of edges are constraints."""
     parts = network._parts
-    names: Mapping[str, Any] = train if isinstance(train, Mapping) else dict.fromkeys(_listed(network, train))
+    names: Mapping[str, Any] = train if isinstance(train, Mapping) else dict.fromkeys(_listed(network, train, but))
     found: dict[str, Any] = {}
     for name, constraint in names.items():
         edge, bundle = parts.place(str(name), None)
@@ -201,10 +251,10 @@ def _trained(network: Network, train: Any) -> dict[str, Any]:
     return found
 
 
-def _listed(network: Network, train: Any) -> Iterable[str]:
+def _listed(network: Network, train: Any, but: str) -> Iterable[str]:
     if train is not None:
         return [train] if isinstance(train, str) else list(train)
-    found = network._parts.trained("gd")
+    found = [path for path in network._parts.trained("gd") if path != f"{but}/weight"]
     if not found:
         raise OptionError(
             "nothing is there to be trained: say train_params=['weights'] where a node is added, train='gd' where an"
@@ -213,7 +263,6 @@ def _listed(network: Network, train: Any) -> Iterable[str]:
     return found
 
 
-def _take(network: Network, outcome: Any) -> None:
-    for path, value in outcome.params.items() if outcome is not None else ():
+def _take(network: Network, params: Mapping[str, Any]) -> None:
+    for path, value in params.items():
         network.set_var(path, None, value)
-

@@ -82,10 +82,11 @@ class NetworkNode:
             found = self._bare(inside, where)
         if not found:
             raise PathError(unknown("name", name, self.variables(kinds or _KINDS), where))
-        for path in found if kinds else ():
-            if (kind := self._variable(path).kind) not in kinds:  # pyright: ignore[reportOperatorIssue]
-                fit = ", ".join(self.variables(kinds)) or "there is none"
-                raise PathError(f"{where}: {name!r} is of kind {kind}, expected {' or '.join(kinds)}: {fit}.")
+        allowed = kinds or _KINDS
+        for path in found:
+            if (kind := self._variable(path).kind) not in allowed:
+                fit = ", ".join(self.variables(allowed)) or "there is none"
+                raise PathError(f"{where}: {name!r} is of kind {kind}, expected {' or '.join(allowed)}: {fit}.")
         return self.bundle(found)
 
     def bundle(self, paths: Iterable[str]) -> Bundle:
@@ -209,16 +210,13 @@ def read_node(label: str, node: Any, size: int | None, variables: Mapping[str, A
         node = NodeTemplate(label, OperatorTemplate(op or "op", node, variables or {}))
     elif variables is not None:
         raise TemplateError(f"{where}: variables= is for equations; use node_vars= to change a template's values.")
-    if isinstance(node, str):
-        node = from_yaml(node)
+    node = from_yaml(node) if isinstance(node, str) else node
     if isinstance(node, EdgeTemplate):
         raise TemplateError(f"{where}: {node.name!r} is an EdgeTemplate; it belongs into edge_template=.")
     if isinstance(node, OperatorTemplate):
         node = NodeTemplate(node.name, node)
-    if hasattr(node, "to_node"):
-        node = node.to_node()
-    elif hasattr(node, "to_graph"):
-        node = node.to_graph()
+    for method in ("to_node", "to_graph"):
+        node = getattr(node, method)() if hasattr(node, method) else node
     if isinstance(node, Node):
         return NetworkNode(label, {label: _sized(node, size, where)}, op=op)
     if isinstance(node, Graph):

@@ -14,7 +14,7 @@ from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.nodes import READABLE, NetworkNode
 
 if TYPE_CHECKING:
-    from recurra.network.network import Network
+    from recurra.network.builder import Builder
 
 WEIGHTS = ("weights", "weight")
 
@@ -209,7 +209,7 @@ class NodeView:
         label: the name of the node.
     """
 
-    network: Network
+    network: Builder
     label: str
 
     def __getitem__(self, var: str) -> np.ndarray:
