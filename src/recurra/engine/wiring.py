@@ -385,17 +385,18 @@ class Wiring:
         start = 0
         for block in bucket.blocks:
             stop = start + (1 if np.ndim(block.rows) == 0 else len(block.rows))  # type: ignore[arg-type]
-            at = _entry(axes, start, stop, block.shape)
+            at = _entry(axes, start, stop, block)
             delay_at = at
             if bucket.order:
-                delay_at = 0 if shared_delay else _entry((np.arange(stop),), start, stop, block.shape)
+                delay_at = 0 if shared_delay else _entry((np.arange(stop),), start, stop, block)
             self.edges[block.label] = EdgePlace(projection.weights, at, delay_key, delay_at)
             start = stop
 
 
-def _entry(axes: tuple[np.ndarray, ...], start: int, stop: int, shape: tuple[int, ...]) -> object:
+def _entry(axes: tuple[np.ndarray, ...], start: int, stop: int, block: _Block) -> object:
     """Return the index of an edge's own numbers: plain for one, in the shape of its weight for a matrix."""
-    if stop == start + 1 and not shape:
+    shape = block.shape
+    if stop == start + 1 and not shape and not block.sparse:
         found = tuple(int(axis[start]) for axis in axes)
     else:
         found = tuple(a[start:stop].reshape(shape) if len(shape) == 2 else a[start:stop] for a in axes)

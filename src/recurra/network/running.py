@@ -141,7 +141,8 @@ def recordings(
         names["out"] = list(parts.required("output_var").paths)
         sinks = parts.loose("output_var")
         if len(sinks) > 1:
-            names |= {label: list(parts.end(label, "output_var").paths) for label in sinks}
+            each = {label: list(parts.end(label, "output_var").paths) for label in sinks}
+            names = each | names
     for label, node in parts.nodes.items():
         names |= {f"{label}/{name}": list(node.find(name).paths) for name in node.record}
     for name, what in _wanted(record_vars):
