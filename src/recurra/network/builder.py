@@ -128,6 +128,7 @@ class Builder:
         )
         built = read_node(self._parts.free(label), node, N, variables, op or "")
         built = spiking_node(built, spiking)
+        built = replace(built, input=None if input_var is None else built.end("input_var", input_var))
         built = recurrent_node(built, weights, source_var, target_var, edge_attr, edge_template)
         built = initial_values(built, node_vars)
         built = replace(built, input=built.end("input_var", input_var), output=built.end("output_var", output_var))

@@ -68,7 +68,9 @@ def recurrent_node(
     if len(shape) == 2 and shape[0] != shape[1]:
         raise ShapeError(f"{where}: weights have shape {shape}, expected a square matrix W[target unit, source unit].")
     node = with_size(node, shape[0]) if len(shape) == 2 else node
-    source, target = node.end("source_var", source_var), node.end("target_var", target_var)
+    # What the user feeds is another variable, if there is another.
+    taken = node.input.paths if node.input else ()
+    source, target = node.end("source_var", source_var), node.end("target_var", target_var, taken)
     for role, end in (("source_var", source), ("target_var", target)):
         if end is None:
             raise node.unclear(role)

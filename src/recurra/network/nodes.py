@@ -81,7 +81,9 @@ class NetworkNode:
         if not found and "/" not in inside:
             found = self._bare(inside, where)
         if not found:
-            raise PathError(unknown("name", name, self.variables(kinds or _KINDS), where))
+            known = self.variables(kinds or _KINDS)
+            # Near names are looked for in the form that was given.
+            raise PathError(unknown("name", name, known if "/" in inside else [n.split("/")[1] for n in known], where))
         allowed = kinds or _KINDS
         for path in found:
             if (kind := self._variable(path).kind) not in allowed:
@@ -106,7 +108,8 @@ class NetworkNode:
         if given is not None:
             return self.find(given, ("input",) if kind == "input" else READABLE, role)
         taken = set(but)
-        free = [n for n in self.candidates(kind) if not taken & set(self.find(n).paths)]
+        known = self.candidates(kind)
+        free = [n for n in known if not taken & set(self.find(n).paths)] or known
         return self.find(free[0]) if len(free) == 1 else None
 
     def unclear(self, role: str) -> PathError:
