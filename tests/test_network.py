@@ -30,7 +30,8 @@ def series(steps, n, seed=0):
 def rates(n=5, **options) -> Network:
     net = Network(dt=DT)
     J = np.random.default_rng(1).standard_normal((n, n))
-    net.add_diffeq_node("r", TANH, weights=J, target_var="r_in", input_var="I_ext", output_var="v", op="li_op", **options)
+    options = {"target_var": "r_in", "input_var": "I_ext", "output_var": "v", "op": "li_op", **options}
+    net.add_diffeq_node("r", TANH, weights=J, **options)
     return net
 
 
@@ -584,7 +585,7 @@ def test_damaged_files_of_networks(tmp_path):
     net = rates(2)
     net.save(tmp_path / "net.npz")
     net.program.save(tmp_path / "program.npz")
-    with pytest.raises(StoreError, match="expected a recurra.Network, found 'recurra.Program'"):
+    with pytest.raises(StoreError, match=r"expected a recurra\.Network, found 'recurra\.Program'"):
         Network.load(tmp_path / "program.npz")
     with pytest.raises(StoreError, match="no such file"):
         Network.load(tmp_path / "nothing.npz")

@@ -187,9 +187,9 @@ ERRORS = {
     ),
     "distribution": (lambda: line_connectivity(5, 0.2, 3), "expected an object with pmf, or a function, got 3"),
     "negative": (lambda: line_connectivity(5, 0.2, lambda d: -1.0 * d), "must give a finite number >= 0 for every"),
-    "variance": (lambda: input_connections(5, 2, 0.5, variance=-1.0), "variance must be a finite number >= 0, got -1.0"),
+    "variance": (lambda: input_connections(5, 2, 0.5, variance=-1.0), "variance must be a finite number >= 0, got -1."),
     "odd": (lambda: small_world(10, 3, 0.1), "k must be even and less than n=10, got 3"),
-    "kernel": (lambda: distance_dependent([0.0], 1.0, kernel="gauss"), "unknown kernel 'gauss'. Did you mean 'gaussian'"),
+    "kernel": (lambda: distance_dependent([0.0], 1.0, kernel="gauss"), "unknown kernel 'gauss'. Did you mean 'gaussia"),
     "length": (lambda: distance_dependent([0.0], 0.0), "length must be a number > 0, got 0.0"),
     "positions": (lambda: distance_dependent([np.nan], 1.0), "positions: expected finite numbers of shape (units,)"),
     "axes": (lambda: distance_dependent([0.0], 1.0, sources=[[0.0, 1.0]]), "positions have 1 axes, sources 2"),
@@ -197,7 +197,7 @@ ERRORS = {
     "overlap": (lambda: low_rank(3, 1, overlap=2), "overlap must be between -1 and 1, got 2"),
     "blocks": (lambda: block([3, 3], [0.1, 0.2]), "p has shape (2,), expected a number or (2, 2)"),
     "mode": (lambda: normalize([1.0], "max"), "unknown mode 'max'"),
-    "shapes": (lambda: wta_score([[1.0]], [[1.0, 2.0]]), "expected two arrays (time, unit), got shapes (1, 1) and (1, 2)"),
+    "shapes": (lambda: wta_score([[1.0]], [[1.0, 2.0]]), "expected two arrays (time, unit), got shapes (1, 1) and (1,"),
 }
 
 

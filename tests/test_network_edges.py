@@ -94,7 +94,7 @@ def test_filter(weights, delays):
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "rk4"])
 def test_filter_is_the_same_for_every_solver(solver):
-    net, W = passing(2, 2, filter_weights=0.5)
+    net, _ = passing(2, 2, filter_weights=0.5)
     x = series(10, 2)
     close(net.run(x, solver=solver)["out"], passing(2, 2, filter_weights=0.5)[0].run(x)["out"])
 
