@@ -39,6 +39,8 @@ def run_page(page: Page, number: int) -> Part:
     seconds = time.perf_counter() - begun
     for position, figure in enumerate(plt.get_fignums(), start=1):
         name = f"{number:02d}_{page.script.stem}_{position}.png"
+        if page.dress is not None:
+            page.dress(plt.figure(figure))
         plt.figure(figure).savefig(OUTPUT / name, dpi=150, facecolor="white", bbox_inches="tight")
         images.append(name)
     return Part(page.title, page.text, page.script.read_text("utf-8"), images, page.captions, numbers,

@@ -25,7 +25,7 @@ MODELS = [
     ("Van der Pol", WAVES + "vanderpol.vdp", "vdp_op/x", 40, 0.01, None),
     ("Stuart-Landau", WAVES + "stuartlandau.sl", "sl_op/x", 20, 0.01, None),
     ("Lorenz", WAVES + "lorenz.lorenz", "lorenz_op/x", 40, 0.005, None),
-    ("Jansen-Rit alpha rhythm (V, s)", MASSES + "jansenrit.JRC2", "jrc_op/V_pc", 2, 1e-3, None),
+    ("Jansen-Rit alpha rhythm (1/s, s)", MASSES + "jansenrit.JRC2", "jrc_op/m_pc", 2, 1e-3, None),
     ("QIF mean field, pulse of input", MASSES + "qif.qif", "qif_op/r", 60, 0.01, ("qif_op/I_ext", "pulse")),
     (
         "QIF with adaptation, same",
@@ -67,6 +67,7 @@ for ax, (title, path, variable, duration, dt, drive) in zip(axes.flat, MODELS, s
     ax.set_title(title, fontsize=10.5)
     ax.set_ylabel(variable.split("/")[1])
     ax.margins(x=0)
+figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
 for ax in axes[-1]:
     ax.set_xlabel("time")
 

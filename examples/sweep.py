@@ -9,7 +9,7 @@ from recurra import CircuitTemplate, grid_search
 
 SIDE = 20
 model = CircuitTemplate.from_yaml("model_templates.neural_mass_models.wilsoncowan.WC")
-grid = {"coupling": np.linspace(10, 20, SIDE), "drive": np.linspace(0, 3, SIDE)}
+grid = {"coupling": np.linspace(14, 28, SIDE), "drive": np.linspace(0, 2, SIDE)}
 where = {
     "coupling": {"vars": ["weight"], "edges": [("e/rate_op/r", "e/se_op/r_in")]},
     "drive": {"vars": ["se_op/r_ext"], "nodes": ["e"]},
@@ -49,13 +49,15 @@ rows = np.searchsorted(grid["coupling"], coupling - 1e-9)
 columns = np.searchsorted(grid["drive"], drive - 1e-9)
 picture[rows, columns] = swing
 figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4), layout="constrained")
-edges = (grid["drive"][0], grid["drive"][-1], grid["coupling"][0], grid["coupling"][-1])
+across, up = (np.diff(grid[name][:2])[0] / 2 for name in ("drive", "coupling"))
+edges = (-across, 2 + across, 14 - up, 28 + up)
 shown = left.imshow(picture, origin="lower", aspect="auto", extent=edges, cmap="viridis")
 figure.colorbar(shown, ax=left, label="swing of E after t = 300")
 left.plot(drive[chosen], coupling[chosen], "o", markerfacecolor="none", color="#D55E00", markersize=12)
 left.set(xlabel="constant input to E", ylabel="weight from E to E")
 for name, colour in (("E", "#0072B2"), ("I", "#D55E00")):
     right.plot(results.index, results[name].iloc[:, chosen], color=colour, label=name)
-right.set(xlabel="time", ylabel="firing rate", xlim=(0, 500))
-right.legend(frameon=False, loc="upper right")
+right.set(xlabel="time", ylabel="firing rate", xlim=(0, 500), title="the set at the circle")
+right.set_ylim(top=1.2 * right.get_ylim()[1])
+right.legend(frameon=False, loc="upper right", ncols=2)
 plt.show()

@@ -1,7 +1,7 @@
-"""Vector fields of published models, written by hand in plain Python, and a plain Euler loop: the oracles of tests.
+"""Vector fields of published models, written by hand in plain Python, and a plain Euler loop.
 
-Every field is a function ``field(y, u)`` of a list of states and a drive that returns the list of derivatives. None of
-them shares a line with the library or with its templates.
+Every field is a function ``field(y, u)`` of a list of states and a drive; it returns the list of derivatives.
+None of them shares a line with the library or with its templates.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ def accurate(field: Field, start: Sequence, times: Sequence[float], drive: float
     from scipy.integrate import solve_ivp
 
     solution = solve_ivp(
-        lambda t, y: field(y, drive), (0.0, float(times[-1])), start, "DOP853", list(times), rtol=1e-11, atol=1e-12
+        lambda t, y: field(y, drive),
+        (0.0, float(times[-1])),
+        start,
+        "DOP853",
+        list(times),
+        rtol=1e-11,
+        atol=1e-12,
     )
     return solution.y.T
 
@@ -99,7 +105,12 @@ def qif(y, u, eta=-5.0, J=15.0):
 
 def qif_sfa(y, u):
     r, v, a, x = y
-    return [1 / pi + 2 * r * v, v * v - 5 + u + 15 * r - a - (pi * r) ** 2, x / 10, 0.5 * r - 2 * x / 10 - a / 10]
+    return [
+        1 / pi + 2 * r * v,
+        v * v - 5 + u + 15 * r - a - (pi * r) ** 2,
+        x / 10,
+        0.5 * r - 2 * x / 10 - a / 10,
+    ]
 
 
 def qif_conduct(y, u, g=5.0):
@@ -149,7 +160,7 @@ def van_der_pol(y, u, mu=1.0):
 
 
 def gamma_pair(y, u):
-    """Two tanh units joined by gamma kernels of order 6 with means 2 and 1: two states, then the two chains."""
+    """Two tanh units joined by gamma kernels of order 6, means 2 and 1: two states, then the two chains."""
     a, b, *chain = y
     fast, slow = chain[:6], chain[6:]
     d_fast = [3 * (p - q) for p, q in zip([tanh(a), *fast[:5]], fast, strict=True)]
@@ -182,7 +193,7 @@ def hindmarsh_rose(y, u, current=2.0):
 
 
 def wong_wang_rate(current):
-    """Firing rate in Hz for a current in nA, by the formula of the paper (not defined where 270 current = 108)."""
+    """Firing rate in Hz for a current in nA, by the formula of the paper (0/0 where 270 current = 108)."""
     drive = 270 * current - 108
     return drive / (1 - exp(-0.154 * drive))
 

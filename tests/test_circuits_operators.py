@@ -151,9 +151,7 @@ def test_child_inherits_description_and_reference():
 
 def test_operators_are_told_apart_by_content_not_by_name():
     # In the original the first operator of a name was used for all of that name.
-    slow, fast = (
-        OperatorTemplate("op", "x' = k*x", {"x": "output(1.0)", "k": k}) for k in (1.0, 3.0)
-    )
+    slow, fast = (OperatorTemplate("op", "x' = k*x", {"x": "output(1.0)", "k": k}) for k in (1.0, 3.0))
     grow = OperatorTemplate("op", "x' = -x", {"x": "output(1.0)"})
     circuit = CircuitTemplate(
         "net", nodes={label: NodeTemplate("n", op) for label, op in {"a": slow, "b": fast, "c": grow}.items()}
@@ -201,7 +199,7 @@ def test_templates_cannot_be_changed(template):
 
 @pytest.mark.parametrize("template", templates(), ids=lambda t: type(t).__name__)
 def test_templates_can_be_sent_to_a_process(template):
-    again = pickle.loads(pickle.dumps(template))
+    again = pickle.loads(pickle.dumps(template))  # noqa: S301
     assert again == template
     assert again is not template
     assert again.describe() == template.describe()

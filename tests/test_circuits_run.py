@@ -269,7 +269,7 @@ def test_bad_options_of_functions(options, error, message):
 
 
 def test_functions_refuse_wrong_states_and_delays():
-    func, args, *_ = one().get_run_func("f", 0.1)
+    func, *_ = one().get_run_func("f", 0.1)
     with pytest.raises(ShapeError, match=r"y must have shape \(1,\), got \(2,\)"):
         func(0.0, [1.0, 2.0])
     with pytest.raises(ShapeError, match="got 5 parameters"):

@@ -128,6 +128,7 @@ def run_decay(*words, model="./models.yaml/decay"):
 def test_save_in_each_format(ending):
     if ending == "nc":
         pytest.importorskip("h5netcdf")
+        pytest.importorskip("h5py")
     assert run_decay("--record", "y=node/decay_op/x", "--save", f"out.{ending}") == 0
     if ending == "npz":
         with np.load("out.npz") as found:

@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import circuit_oracles as oracles
 import numpy as np
 import pytest
 
+import circuit_oracles as oracles
+from circuit_checks import close
 from recurra.circuits import CircuitTemplate, NodeTemplate, OperatorTemplate
 
 HERE = Path(__file__).parent
@@ -87,7 +88,7 @@ def load(name: str) -> Golden:
 
 
 def circuit_of(golden: Golden) -> CircuitTemplate:
-    """Return the library's circuit for a golden file: nodes wrapped, test-only templates from beside this file."""
+    """Return the circuit of a golden file: nodes wrapped, test-only templates from beside this file."""
     path = golden.template
     if path.endswith("_node"):
         return CircuitTemplate("wrapped", nodes={"p": NodeTemplate.from_yaml(path)})
@@ -111,21 +112,13 @@ def run(circuit: CircuitTemplate, golden: Golden):
     )
 
 
-def max_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest difference, element by element; nan where there is any."""
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape:
-        pytest.fail(f"shapes differ: {a.shape} and {b.shape}")
-    return float(np.max(np.abs(a - b)))
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_a_circuit_follows_its_golden_trajectory(name):
     golden = load(LIBRARY + name)
     frame = run(circuit_of(golden), golden)
     assert list(frame.columns) == golden.outputs
-    assert max_error(frame.index.to_numpy(), golden.time) < 1e-12
-    assert max_error(frame.to_numpy(), golden.values) < 1e-9
+    close(frame.index.to_numpy(), golden.time, 1e-12)
+    close(frame.to_numpy(), golden.values, 1e-9)
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -134,7 +127,7 @@ def test_a_golden_trajectory_follows_a_plain_loop(name):
     golden = load(LIBRARY + name)
     drive = next(iter(golden.inputs.values()), None)
     rows = oracles.euler(field, start, golden.dt, golden.steps, golden.every, drive)
-    assert max_error(rows[:, list(columns)], golden.values) < 1e-11
+    close(rows[:, list(columns)], golden.values, 1e-11)
 
 
 def test_the_golden_delays_follow_a_plain_loop():
@@ -144,7 +137,7 @@ def test_the_golden_delays_follow_a_plain_loop():
         late = a[k - 500, 1] if k >= 500 else 0.0
         later = a[k - 1000, 0] if k >= 1000 else 0.0
         a[k + 1] = a[k] + golden.dt * np.array([0.5 * late + 2, 2 * later + 2])
-    assert max_error(a[:-1:10], golden.values) < 1e-11
+    close(a[:-1:10], golden.values, 1e-11)
 
 
 def test_lorenz_from_its_equations_follows_the_golden_trajectory():
@@ -162,16 +155,16 @@ def test_lorenz_from_its_equations_follows_the_golden_trajectory():
         },
     )
     circuit = CircuitTemplate("lorenz", nodes={"p": NodeTemplate("lorenz_pop", operators=[operator])})
-    assert max_error(run(circuit, golden).to_numpy(), golden.values) < 1e-9
+    close(run(circuit, golden).to_numpy(), golden.values, 1e-9)
 
 
 def test_lorenz_of_the_library_follows_the_golden_trajectory():
     golden = load("custom.lorenz")
     golden.outputs = [f"p/lorenz_op/{v}" for v in "xyz"]
     circuit = CircuitTemplate.from_yaml("model_templates.oscillators.lorenz.lorenz")
-    assert max_error(run(circuit, golden).to_numpy(), golden.values) < 1e-9
+    close(run(circuit, golden).to_numpy(), golden.values, 1e-9)
     rows = oracles.euler(oracles.lorenz, [1.0, 1.0, 1.0], golden.dt, golden.steps, golden.every)
-    assert max_error(rows, golden.values) < 1e-9
+    close(rows, golden.values, 1e-9)
 
 
 def test_the_document_on_the_wilson_cowan_model_gives_the_golden_trajectory():
@@ -194,11 +187,11 @@ def test_the_document_on_the_wilson_cowan_model_gives_the_golden_trajectory():
     )
     with np.load(HERE / "golden" / "seed_wilsoncowan_euler_float64.npz", allow_pickle=False) as data:
         expected = np.stack([data["E"], data["I"]], axis=1)
-        assert max_error(results.index.to_numpy(), data["time"]) < 1e-9
+        close(results.index.to_numpy(), data["time"], 1e-9)
     assert list(results.columns) == ["E", "I"]
-    assert max_error(results.to_numpy(), expected) < 1e-9
+    close(results.to_numpy(), expected, 1e-9)
     rows = oracles.euler(oracles.wilson_cowan, [0.0, 0.0], dt, steps, 20, inp)
-    assert max_error(rows, expected) < 1e-11
+    close(rows, expected, 1e-11)
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if "stuartlandau" not in n])
@@ -216,7 +209,7 @@ def test_a_circuit_has_the_declarations_of_its_golden_file(name):
 
 
 def kind_and_value(declaration) -> tuple[str, complex]:
-    """Split `kind(value)`; a number is a constant; a bare kind has the value 0; the output counts as a variable."""
+    """Split `kind(value)`; a number is a constant; a bare kind is 0; the output counts as a variable."""
     text = str(declaration)
     kind, _, rest = text.partition("(") if text[0].isalpha() else ("constant", "", text)
     return {"output": "variable"}.get(kind, kind), complex(rest.rstrip(")").replace(" ", "") or 0)

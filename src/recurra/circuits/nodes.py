@@ -314,7 +314,7 @@ def _read_operators(operators: object, where: str) -> tuple[dict[str, OperatorTe
     values: dict[tuple[str, str], Value] = {}
     if isinstance(operators, str | OperatorTemplate):
         operators = [operators]
-    if not isinstance(operators, Iterable):
+    if not isinstance(operators, Iterable) or isinstance(operators, Template):
         raise errors.TemplateError(f"{where}: expected an operator, a list or a mapping of them, got {operators!r}.")
     given: Mapping[Any, Any] = operators if isinstance(operators, Mapping) else {}
     for raw in operators:

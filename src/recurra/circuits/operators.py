@@ -10,7 +10,7 @@ from recurra import errors
 from recurra.circuits.templates import Template, expect_mapping, frozen, short
 from recurra.circuits.values import Declaration, parse_declaration, show
 from recurra.engine.graph import Kind, Operator, Variable
-from recurra.equations import Equation, check_name, is_noise, names, noises, parse_equations, pasts
+from recurra.equations import Equation, check_name, names, noises, parse_equations, pasts
 
 _EDITS = ("replace", "remove", "append", "prepend", "add")
 _MAX_TEXT = 10_000
@@ -220,12 +220,6 @@ def _is_time(name: str, entry: Declaration, where: str) -> bool:
 def _check_equation(equation: Equation, declared: Mapping[str, Declaration], where: str) -> None:
     target = equation.target
     entry = declared.get(target)
-    if target == "t" or (entry is None and (target == "pi" or is_noise(target))):
-        raise errors.EquationError(
-            f"{target!r} has a meaning of its own and cannot have an equation; choose another name",
-            equation.text,
-            where=where,
-        )
     needed = {*names(equation.expression, declared), *(past.name for past in pasts(equation.expression)), target}
     for name in sorted(needed - declared.keys()):
         raise errors.EquationError(

@@ -86,6 +86,8 @@ def as_value(raw: object, where: str) -> Value:
         array = np.asarray(raw)
     except (ValueError, TypeError) as error:
         raise errors.ShapeError(f"{where}: expected a number or an array, got {short(raw)}.") from error
+    if array.dtype.kind == "O" and array.ndim == 0:
+        raise errors.TemplateError(f"{where}: expected a number, got {short(raw)}.")
     if array.dtype.kind in "UO":
         entries = [as_value(entry, where) for entry in array.ravel().tolist()]
         if any(isinstance(entry, np.ndarray) for entry in entries):

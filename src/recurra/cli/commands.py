@@ -181,9 +181,10 @@ def writable(name: str | None, suffixes: tuple[str, ...], option: str) -> Path |
         raise PathError(f"{option}: the folder {str(path.parent)!r} cannot be written to.")
     if path.suffix == ".nc":
         try:
-            import h5netcdf  # noqa: F401
-        except ImportError:
-            raise OptionError(f"{option}: .nc needs h5netcdf: pip install 'recurra[netcdf]'") from None
+            import h5netcdf  # noqa: F401 # pyright: ignore[reportMissingImports]
+            import h5py  # noqa: F401 # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise OptionError(f"{option}: .nc needs {error.name}: pip install 'recurra[netcdf]'") from None
     return path
 
 

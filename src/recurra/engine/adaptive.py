@@ -6,7 +6,9 @@ so the run is cut at the kinks of its inputs; where there are too many, no step 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,11 +40,11 @@ class Flattened:
         self.shapes = [np.shape(state[k]) for k in self.keys]
         self.ends = np.cumsum([0, *(int(np.prod(s)) for s in self.shapes)])
 
-    def pack(self, state: Mapping[str, Array]) -> Array:
+    def pack(self, state: Mapping[str, Any]) -> Array:
         """Join the states."""
         return jnp.concatenate([jnp.ravel(state[k]) for k in self.keys])
 
-    def unpack(self, y: Array, like: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    def unpack(self, y: Any, like: Mapping[str, np.ndarray]) -> dict[str, Array]:
         """Split the vector; states that are real stay real in a complex vector."""
         found = {}
         for key, shape, low, high in zip(self.keys, self.shapes, self.ends, self.ends[1:], strict=False):
@@ -51,7 +53,7 @@ class Flattened:
         return found
 
 
-def run_adaptive(run: Run, options: Mapping[str, object], device: jax.Device | None) -> Result:
+def run_adaptive(run: Run, options: Mapping[str, object], device: Any) -> Result:
     """Run with a solver that chooses its own steps; see :func:`recurra.engine.simulate`."""
     check_batchable(run)
     family = "scipy" if run.solver == "scipy" else "diffrax"
@@ -153,7 +155,7 @@ def _scipy(
 
     cuts = np.unique([0.0, *kinks[(kinks > 0) & (kinks < times[-1])], times[-1]])
     path, y = [y0[None]], y0
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         inside = times[(times > begin + 1e-12 * times[-1]) & (times <= end * (1 + 1e-12))]
         # The end of the piece is always asked for: the next piece starts there.
         asked = np.unique([*np.minimum(inside, end), end])
@@ -178,7 +180,7 @@ def _diffrax(
             f"solver {run.solver!r} needs diffrax: pip install 'recurra[adaptive]', or use solver='scipy'."
         ) from None
     solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}[run.solver]()
-    control: Callable = diffrax.PIDController(rtol=settings["rtol"], atol=settings["atol"])
+    control: Any = diffrax.PIDController(rtol=settings["rtol"], atol=settings["atol"])
     if len(kinks) > MANY_KINKS:
         control = diffrax.PIDController(rtol=settings["rtol"], atol=settings["atol"], dtmax=run.start.dt)
     elif len(kinks):
@@ -201,11 +203,11 @@ def _diffrax(
             f"{run.solver} gave up: {diffrax.RESULTS[solution.result]} Try max_steps=, looser tolerances, or"
             " 'kvaerno5' for a stiff model."
         )
-    path = np.asarray(solution.ys)
+    path: Any = np.asarray(solution.ys)
     return path if not np.iscomplexobj(y0) else path[:, : len(y0)] + 1j * path[:, len(y0) :]
 
 
-def _as_real(model: _Model, y0: np.ndarray) -> tuple[Callable, np.ndarray]:
+def _as_real(model: _Model, y0: Any) -> tuple[Callable, np.ndarray]:
     """Split a complex state into real and imaginary parts, which is what diffrax integrates."""
     if not np.iscomplexobj(y0):
         return (lambda t, y, args: model.rate(t, y, model.params)), y0

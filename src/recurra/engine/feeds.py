@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,7 @@ class Feed:
         return xp.concatenate([part, xp.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
 
 
-def make_feeds(program: Program, inputs: Mapping[str, object] | None, steps: int) -> tuple[Feed, ...]:
+def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:
     """Check the user's inputs and sort them by the array they drive.
 
     Arguments:
@@ -90,7 +91,7 @@ def _numpy_of(*arrays: object) -> ModuleType:
     return jnp if any(isinstance(array, jax.core.Tracer) for array in arrays) else np
 
 
-def _rows(path: str, value: object, units: int, steps: int) -> tuple[np.ndarray, bool]:
+def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:
     array = _numpy_of(value).asarray(value)
     if array.dtype.kind not in "bifc":
         raise ShapeError(f"inputs: {path!r} must be numbers, got {type(value).__name__} of type {array.dtype}.")

@@ -17,7 +17,7 @@ from recurra.engine.loop import run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
 from recurra.engine.run import Run, _cast, feed_infos, loop_data, prepare
-from recurra.engine.solvers import ADAPTIVE, FIXED_STEP
+from recurra.engine.solvers import FIXED_STEP
 from recurra.engine.stepping import Stepper
 from recurra.errors import CapabilityError, OptionError, unknown
 
@@ -76,7 +76,8 @@ def as_function(
     run = prepare(
         program, duration, dt, solver, inputs, record, every, None, None, state, seed, history, precision
     )
-    if run.solver in ADAPTIVE or run.plan is None:
+    plan = run.plan
+    if plan is None:
         raise CapabilityError(
             f"solver {run.solver!r} cannot be differentiated here; use a fixed step ({', '.join(FIXED_STEP)})."
         )

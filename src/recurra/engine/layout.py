@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,9 @@ class EdgePlace:
     """Say where an edge's weight and delay sit; an empty key means that the edge has none."""
 
     weight_key: str
-    weight_index: object
+    weight_index: Any
     delay_key: str
-    delay_index: object
+    delay_index: Any
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Target:
     path: str
     key: str
     kind: str
-    index: object
+    index: Any
     size: int
     unit: str = ""
 
@@ -182,7 +183,7 @@ class Layout:
         return f"{path!r}: " + unknown("variable", variable, variables)
 
 
-def _count(index: object) -> int:
+def _count(index: Any) -> int:
     if isinstance(index, tuple):
         return max(_count(i) for i in index)
     return 1 if np.isscalar(index) else int(np.size(np.asarray(index)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Clock(NamedTuple):
     """Say what time it is: step number `k`, time `t = t0 + k*dt`, step `dt`, and the key of all randomness."""
 
-    k: Array | int
-    t: Array | float
-    dt: Array | float
-    key: Array | int = 0
+    k: Any
+    t: Any
+    dt: Any
+    key: Any = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Program:
     graph: Graph
     params: Mapping[str, np.ndarray]
     state: Mapping[str, np.ndarray]
-    tables: Mapping[str, np.ndarray]
+    tables: Mapping[str, Any]
     solver: str | None = None
 
     @property
@@ -75,6 +75,14 @@ class Program:
         store = self.state if target.kind == "state" else self.params
         default = store[target.key][target.index] if target.key in store else None
         return Port(target.size, default, target.unit, target.kind)
+
+    @property
+    def paths(self) -> list[str]:
+        """List every path that `get` and `update` take: parameters, inputs, states, weights and delays."""
+        found = self.layout.names(("parameter", "input", "state"))
+        for label, place in self.layout.edges.items():
+            found += [f"{label}/weight"] + ([f"{label}/delay"] if place.delay_key else [])
+        return found
 
     def get(self, path: str) -> np.ndarray:
         """Return a parameter, an input's default, a weight, a delay or an initial state by its path.

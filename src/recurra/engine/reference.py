@@ -159,8 +159,8 @@ class _Oracle:
         for label in self.run_.recording.labels[name]:
             path, _, unit = label.partition("[")
             node, operator, variable = path.rsplit("/", 2)
-            value = now.get((node, operator, variable))
-            parts.append(np.broadcast_to(value, (self.nodes[node].size,))[int(unit[:-1])] if unit else np.ravel(value)[0])
+            value = np.ravel(now.get((node, operator, variable)))
+            parts.append(value[int(unit[:-1]) if unit and len(value) > 1 else 0])
         return np.array(parts)
 
     def _draw(self, k: int) -> dict[tuple[str, str, str], np.ndarray]:
@@ -171,7 +171,8 @@ class _Oracle:
                     for noise in noises(equation.expression, operator.variables):
                         stream = f"{noise}@{equation.target}" if noise == "xi" else noise
                         with jax.enable_x64(True):
-                            key = jax.random.fold_in(jax.random.key(self.run_.seed), stream_seed(f"{label}/{name}/{stream}"))
+                            seed = stream_seed(f"{label}/{name}/{stream}")
+                            key = jax.random.fold_in(jax.random.key(self.run_.seed), seed)
                             draw = jax.random.normal(jax.random.fold_in(key, k), (node.size,), float)
                         found[label, name, stream] = np.asarray(draw) / math.sqrt(self.dt)
         return found
@@ -282,7 +283,7 @@ class _Moment:
                 if feed.key == target.key and target.index.start <= unit < target.index.stop:  # type: ignore
                     rows = feed.rows[:, column]
                     at = min(self.k + self.offset, len(rows) - 1) if feed.series else 0
-                    low, high = int(math.floor(at)), int(math.ceil(at))
+                    low, high = math.floor(at), math.ceil(at)
                     value = value.astype(np.result_type(value, rows))
                     value[unit - target.index.start] = rows[low] + (at - low) * (rows[high] - rows[low])  # type: ignore
         return value
@@ -298,8 +299,7 @@ class _Moment:
             row = []
             for j in range(n_source):
                 unit = i * n_source + j if edge.node is not None else j
-                delay = np.broadcast_to(np.asarray(edge.delay or 0.0 if np.ndim(edge.delay) == 0 else edge.delay),
-                                        weights.shape)[i, j]
+                delay = np.broadcast_to(0.0 if edge.delay is None else edge.delay, weights.shape)[i, j]
                 if edge.spread:
                     order = sum(k[0] == label and k[1] == "chain" for k in self.state)
                     signal = self.state[label, "chain", str(order - 1)]

@@ -38,7 +38,7 @@ class Snapshot:
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
-        arrays = {f"state:{key}": value for key, value in self.state.items()}
+        arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
         meta = json.dumps({"kind": "recurra.Snapshot", "step": self.step, "t0": self.t0, "dt": self.dt})
         write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), **arrays))
 

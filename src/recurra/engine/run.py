@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -107,7 +108,7 @@ def simulate(
     run = prepare(
         program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
     )
-    if run.solver in ADAPTIVE:
+    if run.plan is None:
         from recurra.engine.adaptive import run_adaptive
 
         result = run_adaptive(run, solver_options, find_device(device))
@@ -116,12 +117,12 @@ def simulate(
             f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
         )
     else:
-        result = _run_fixed(run, find_device(device), progress)
+        result = _run_fixed(run, run.plan, find_device(device), progress)
     return _cut(result, cutoff)
 
 
 def _keywords() -> list[str]:
-    return list(simulate.__kwdefaults__)
+    return list(simulate.__kwdefaults__ or ())
 
 
 def prepare(
@@ -270,9 +271,8 @@ def _cast(value: np.ndarray, precision: str) -> np.ndarray:
     return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
 
 
-def _run_fixed(run: Run, device: jax.Device | None, progress: bool) -> Result:
+def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
-    plan = run.plan
     params = {k: _cast(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
     state = _initial(run)
     pieces: list[tuple[np.ndarray, ...]] = []
@@ -296,7 +296,7 @@ def _run_fixed(run: Run, device: jax.Device | None, progress: bool) -> Result:
             pieces.append(tuple(_rows(b, rows, run) for b in buffers))
             if not run.batch and not _finite(state):
                 bar.close()
-                raise _diverged(run, before, data, pieces, done, rows)
+                raise _diverged(run, plan, before, data, pieces, done, rows)
             done += rows
             bar.update(rows * run.every)
             # The first chunk is short, and its time may be that of the compiler; it only ever grows from there.
@@ -353,11 +353,13 @@ def provenance(run: Run) -> dict[str, object]:
     }
 
 
-def _diverged(run: Run, before: Mapping, data: LoopData, pieces: list, done: int, rows: int) -> DivergenceError:
+def _diverged(
+    run: Run, plan: LoopPlan, before: Mapping, data: LoopData, pieces: list, done: int, rows: int
+) -> DivergenceError:
     """Step through the chunk again to name the variable, the unit and the step."""
     first = done * run.every
     went, state = find_divergence(
-        run.plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
+        plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
     )
     fine = done + (int(went) - 1) // run.every + 1
     partial = make_result(run, before, pieces, fine, {"diverged": True})
@@ -399,7 +401,7 @@ def _cut(result: Result, cutoff: float) -> Result:
     )
 
 
-def find_device(device: object) -> jax.Device | None:
+def find_device(device: Any) -> Any:
     """Return the device that a user names, `None` for JAX's own choice.
 
     Raises:

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict, dict[str, np.ndarray
 
 def save(program: Program, path: str | Path) -> None:
     """Write a program: its graph as text, its numbers as arrays; see :meth:`Program.save`."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     meta = {
         "kind": "recurra.Program",
         "format": FORMAT,
@@ -156,7 +156,7 @@ def _node_to_dict(node: Node, arrays: dict[str, np.ndarray]) -> dict:
     }
 
 
-def value_to_dict(value: object, arrays: dict[str, np.ndarray]) -> object:
+def value_to_dict(value: Any, arrays: dict[str, np.ndarray]) -> object:
     """Keep numbers as text that reads back bit for bit, and arrays in the archive."""
     if value is None:
         return None
@@ -164,7 +164,7 @@ def value_to_dict(value: object, arrays: dict[str, np.ndarray]) -> object:
         keys = [f"array:{len(arrays) + i}" for i in range(3)]
         arrays.update(zip(keys, (value.rows, value.columns, value.values), strict=True))
         return {"sparse": keys, "shape": list(value.shape)}
-    if np.ndim(value):  # type: ignore[arg-type]
+    if np.ndim(value):
         key = f"array:{len(arrays)}"
         arrays[key] = np.asarray(value)
         return {"array": key}

@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.layout import EdgePlace, Layout, Target
-from recurra.engine.system import Chain, Projection, Ring
+from recurra.engine.system import Chain, Delivery, Projection, Ring
 from recurra.errors import PathError, ShapeError, TemplateError, TimeError, unknown
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Wiring:
             chosen = np.asarray(delays) > 0
             if order or np.ndim(rows) == 0 or chosen.all() or not chosen.any():
                 # The usual case: the whole edge is delayed, or none of it.
-                part: object = ... if bool(np.any(chosen)) == delayed else None
+                part: Any = ... if bool(np.any(chosen)) == delayed else None
             else:
                 part = chosen == delayed
             if part is None:
@@ -237,7 +237,7 @@ class Wiring:
                 bucket.blocks.append(_Block(name, *pick, (), sparse))  # type: ignore[arg-type]
 
     def _all_to_all(
-        self, label: str, edge: Edge, source: Target, target: Target, weight: float, delay: object, order: int
+        self, label: str, edge: Edge, source: Target, target: Target, weight: float, delay: Any, order: int
     ) -> None:
         """Sum the whole source and hand it to every target unit: memory grows with N, not N^2."""
         name = self._name(f"{source.key}->{target.key}")
@@ -405,7 +405,7 @@ def _entry(axes: tuple[np.ndarray, ...], start: int, stop: int, block: _Block) -
 
 def choose_delivery(
     rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], delayed: bool, sparse: bool = False
-) -> str:
+) -> Delivery:
     """Choose how weights are stored: whole matrix, index list, or one number per unit.
 
     Arguments:
@@ -455,7 +455,7 @@ def _order(wire: Wire, delay: float, spread: float) -> int:
     return gamma_order(delay, spread)
 
 
-def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[object, object, int]:
+def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[Any, Any, int]:
     """Check an edge's weight, delay and spread against the sizes at its ends."""
     edge = wire.edge
     if edge is None:
