@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +14,11 @@ from jaxtyping import Array
 
 from recurra.engine.feeds import make_feeds
 from recurra.engine.layout import Target
-from recurra.engine.loop import run_scan
+from recurra.engine.loop import LoopPlan, run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
 from recurra.engine.run import Run, _cast, feed_infos, loop_data, prepare
-from recurra.engine.solvers import FIXED_STEP
+from recurra.engine.solvers import ADAPTIVE, FIXED_STEP
 from recurra.engine.stepping import Stepper
 from recurra.errors import CapabilityError, OptionError, unknown
 
@@ -39,7 +40,7 @@ def as_function(
     precision: str = "float64",
     final: bool = False,
     segment: int | None = None,
-) -> Callable[..., dict[str, Array] | tuple[dict[str, Array], dict[str, Array]]]:
+) -> Callable[..., Any]:
     """Return a run as a pure function of parameters, weights, delays, inputs' defaults and initial states.
 
     The function can be differentiated, vmapped and jitted. The run is cut into segments that reverse mode computes
@@ -54,9 +55,9 @@ def as_function(
 
     Returns:
         A function `run(numbers, inputs=None, *, state=None, step=None, seed=None)` of a dict path -> value. It returns
-        a dict name -> `(rows, units)`, or with `final` that dict and the last state. `inputs` (path -> `(steps, units)`;
-        it may have one more row, for the end point) joins and replaces what was given above; `state` and `step` go on
-        from a last state after that many steps; `seed` is an integer or a key. All of them may be traced.
+        a dict name -> `(rows, units)`, or with `final` that dict and the last state. `inputs` (path -> `(steps,
+        units)`; it may have one more row, for the end point) joins and replaces what was given above; `state` and
+        `step` go on from a last state after that many steps; `seed` is an integer or a key. All may be traced.
 
     Raises:
         CapabilityError: the solver chooses its own steps, or JAX is not in float64 mode around a float64 gradient.
@@ -76,11 +77,7 @@ def as_function(
     run = prepare(
         program, duration, dt, solver, inputs, record, every, None, None, state, seed, history, precision
     )
-    plan = run.plan
-    if plan is None:
-        raise CapabilityError(
-            f"solver {run.solver!r} cannot be differentiated here; use a fixed step ({', '.join(FIXED_STEP)})."
-        )
+    fixed_plan(run)
     length = _segment(run) if segment is None else int(segment)
     continues, outer = state is not None, inputs or {}
 
@@ -95,7 +92,7 @@ def as_function(
         _check_mode((numbers, inputs, state), precision)
         with jax.enable_x64(precision == "float64"):
             params, start, stepper = write_numbers(run, numbers, continues or state is not None)
-            now = replace(run, seed=run.seed if seed is None else seed, plan=replace(run.plan, stepper=stepper))
+            now = replace(run, seed=run.seed if seed is None else seed, plan=replace(fixed_plan(run), stepper=stepper))
             if inputs:
                 now = feed_run(now, {**outer, **inputs})
             data = loop_data(now, params, 0, run.steps + 1)
@@ -105,6 +102,20 @@ def as_function(
             return (named, last) if final else named
 
     return function
+
+
+def fixed_plan(run: Run) -> LoopPlan:
+    """Return the plan of a run with fixed steps.
+
+    Raises:
+        CapabilityError: the solver chooses its own steps.
+    """
+    if run.solver in ADAPTIVE or run.plan is None:
+        raise CapabilityError(
+            f"solver {run.solver!r} chooses its own steps, so that a run is no function to differentiate or to watch;"
+            f" use a fixed step ({', '.join(FIXED_STEP)})."
+        )
+    return run.plan
 
 
 def _check_mode(values: object, precision: str) -> None:
@@ -120,18 +131,21 @@ def _segment(run: Run) -> int:
     """Balance what is kept once a segment (states and rings) against what is kept once a row (states)."""
     whole = sum(np.size(v) for v in run.start.state.values())
     own = sum(np.size(run.start.state[k]) for k in run.program.state)
-    return max(1, round(math.sqrt(run.rows * whole / max(own, 1))))
+    best = max(1, round(math.sqrt(run.rows * whole / max(own, 1))))
+    # Equal segments leave no rest, which would be compiled a second time; near the best length any will do.
+    even = [n for n in range((best + 1) // 2, 2 * best + 1) if run.rows % n == 0]
+    return min(even, key=lambda n: abs(math.log(n / best)), default=best)
 
 
 def feed_run(run: Run, inputs: Mapping[str, object]) -> Run:
     """Return a run that is driven by these inputs, which may be traced."""
     feeds = make_feeds(run.program, inputs, run.steps)
-    return replace(run, feeds=feeds, plan=replace(run.plan, feeds=feed_infos(run.program, feeds)))
+    return replace(run, feeds=feeds, plan=replace(fixed_plan(run), feeds=feed_infos(run.program, feeds)))
 
 
 def write_numbers(run: Run, numbers: Numbers, continues: bool) -> tuple[dict, dict, Stepper]:
     """Return parameters, initial state and stepper of a run with numbers written over its own."""
-    program, plan = run.program, run.plan
+    program, plan = run.program, fixed_plan(run)
     params = {k: jnp.asarray(_cast(v, run.precision)) for k, v in program.params.items()}
     start = {k: jnp.asarray(_cast(np.asarray(v), run.precision)) for k, v in run.start.state.items()}
     delays = False

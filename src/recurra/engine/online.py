@@ -11,17 +11,17 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from recurra.engine.evaluation import derivatives, evaluate_system
-from recurra.engine.gradients import feed_run, write_numbers
+from recurra.engine.gradients import feed_run, fixed_plan, write_numbers
 from recurra.engine.layout import Target
 from recurra.engine.loop import LoopData, loop_context, scan_rows
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
 from recurra.engine.run import Run, loop_data, prepare
-from recurra.engine.solvers import ADAPTIVE, FIXED_STEP, TABLEAUS, runge_kutta
+from recurra.engine.solvers import TABLEAUS, runge_kutta
 from recurra.engine.spiking import find_spikes, reset_spikes
 from recurra.engine.stepping import Drive, Stepper, base_drive
 from recurra.engine.system import Assign, System
-from recurra.errors import CapabilityError, OptionError, PathError, ShapeError, unknown
+from recurra.errors import OptionError, PathError, ShapeError, unknown
 
 Recorded = dict[str, Array]
 
@@ -85,10 +85,7 @@ def as_online(
         OptionError: what is recorded depends on a driven input at the same moment.
     """
     run = prepare(program, duration, dt, solver, inputs, record, 1, None, None, state, seed, history, precision)
-    if run.solver in ADAPTIVE or run.plan is None:
-        raise CapabilityError(
-            f"solver {run.solver!r} cannot be watched from step to step; use a fixed step ({', '.join(FIXED_STEP)})."
-        )
+    fixed_plan(run)
     places = _driven(run, driven)
     continues, outer = state is not None, inputs or {}
 
@@ -104,7 +101,7 @@ def as_online(
         with jax.enable_x64(precision == "float64"):
             params, start, stepper = write_numbers(run, numbers or {}, continues or state is not None)
             stepper = replace(stepper, rematerialise=False)
-            now = replace(run, seed=run.seed if seed is None else seed, plan=replace(run.plan, stepper=stepper))
+            now = replace(run, seed=run.seed if seed is None else seed, plan=replace(fixed_plan(run), stepper=stepper))
             if inputs:
                 now = feed_run(now, {**outer, **inputs})
             data = loop_data(now, params, 0, run.steps + 1)
@@ -156,7 +153,7 @@ def _depends(system: System, keys: list[str], wanted: str) -> str:
 
 
 def _row(run: Run, data: LoopData, first: Array, observe: Observer, places: Mapping[str, Target]) -> Callable:
-    plan, system = run.plan, run.program.system
+    plan, system = fixed_plan(run), run.program.system
     stepper: Stepper = plan.stepper
     at = loop_context(plan, data, first)
     params, tables = data.params, data.tables

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot
 from recurra.errors import OptionError
@@ -31,7 +32,7 @@ from recurra.training.trials import count_units, make_trials
 def fit_bptt(
     program: Program,
     inputs: Mapping[str, object] | None,
-    targets: object,
+    targets: ArrayLike,
     *,
     output: object,
     train: object,
@@ -42,7 +43,7 @@ def fit_bptt(
     epochs: int = 100,
     batch_size: int | None = None,
     truncate: int | None = None,
-    mask: object = None,
+    mask: ArrayLike | None = None,
     penalties: Mapping[str, Mapping[str, float]] | None = None,
     clip: float | None = None,
     validation: tuple | None = None,

@@ -70,7 +70,7 @@ class Checkpoint:
             arrays |= {f"{name}:{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
         arrays |= {f"column:{name}": fit.history[name] for name in fit.history}
         meta = {"kind": KIND, "told": dict(self.told)} | {name: getattr(fit, name) for name in NUMBERS}
-        write_atomically(self.path, lambda file: np.savez(file, meta=np.array(json.dumps(meta)), **arrays))
+        write_atomically(self.path, lambda file: np.savez(file, meta=np.array(json.dumps(meta)), **arrays))  # type: ignore
 
     def read(self, fit: Any) -> None:
         """Put the state of the file into a fresh training, if it is to be resumed and there is one.

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import ArrayLike
 
 from recurra.errors import OptionError, ShapeError
 
@@ -38,7 +39,7 @@ class Constraint:
         """Return the value of free numbers; `origin` is what the training started from."""
         raise NotImplementedError
 
-    def project(self, value: object) -> np.ndarray:
+    def project(self, value: ArrayLike) -> np.ndarray:
         """Return a value near to `value` that obeys the constraint."""
         return np.array(value, float)
 
@@ -63,7 +64,7 @@ class Constraint:
             )
 
 
-def _like(array: object, value: np.ndarray, what: str, where: str) -> np.ndarray:
+def _like(array: ArrayLike, value: np.ndarray, what: str, where: str) -> np.ndarray:
     """Return an array broadcast to the value's shape, with a message of our own if it cannot be."""
     found = np.asarray(array)
     try:
@@ -105,7 +106,7 @@ class Dale(Constraint):
         # abs makes +0 of the -0 of a silent inhibitory synapse.
         return jnp.where(signs > 0, jax.nn.relu(free), 0 - jax.nn.relu(free))
 
-    def project(self, value: object) -> np.ndarray:
+    def project(self, value: ArrayLike) -> np.ndarray:
         value = np.asarray(value, float)
         return np.where(value * self._signs(value, "Dale") > 0, value, 0.0)
 
@@ -132,7 +133,7 @@ class Mask(Constraint):
     def value(self, free: Array, origin: Array) -> Array:
         return jnp.where(np.broadcast_to(np.asarray(self.present, bool), free.shape), free, 0)
 
-    def project(self, value: object) -> np.ndarray:
+    def project(self, value: ArrayLike) -> np.ndarray:
         value = np.asarray(value, float)
         return np.where(_like(np.asarray(self.present, bool), value, "the mask", "Mask"), value, 0.0)
 
@@ -188,7 +189,7 @@ class Bounds(Constraint):
             return self.low + jax.nn.softplus(free)
         return self.high - jax.nn.softplus(-free) if np.isfinite(self.high) else free
 
-    def project(self, value: object) -> np.ndarray:
+    def project(self, value: ArrayLike) -> np.ndarray:
         span = self.high - self.low
         margin = 1e-6 * (span if np.isfinite(span) else 1.0)
         return np.clip(np.asarray(value, float), self.low + margin, self.high - margin)
@@ -245,7 +246,7 @@ class LowRank(Constraint):
     def value(self, free: tuple[Array, Array], origin: Array) -> Array:
         return free[0] @ free[1]
 
-    def project(self, value: object) -> np.ndarray:
+    def project(self, value: ArrayLike) -> np.ndarray:
         left, sizes, right = self._factors(np.asarray(value, float), "LowRank")
         return (left[:, : self.rank] * sizes[: self.rank]) @ right[: self.rank]
 
@@ -273,7 +274,7 @@ class Shared(Constraint):
     def value(self, free: Array, origin: Array) -> Array:
         return jnp.broadcast_to(free, origin.shape)
 
-    def project(self, value: object) -> np.ndarray:
+    def project(self, value: ArrayLike) -> np.ndarray:
         value = np.asarray(value, float)
         # The mean of equal numbers may differ from them by rounding.
         same = np.all(value == np.ravel(value)[0])
@@ -316,7 +317,7 @@ class Compose(Constraint):
             free = part.value(free, origin)
         return free
 
-    def project(self, value: object) -> np.ndarray:
+    def project(self, value: ArrayLike) -> np.ndarray:
         for part in self.parts:
             value = part.project(value)
         return np.asarray(value)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import ArrayLike
 
 from recurra.engine import Moment, Program, as_online
 from recurra.engine.system import Projection
@@ -79,11 +80,11 @@ class Synapses:
         at = self.units if self.rows is None else self.pairs[1]
         return jnp.zeros(self.shape, met.dtype).at[at].add(met)
 
-    def zeros(self, dtype: object) -> tuple[Array, Array, Array]:
+    def zeros(self, dtype: str) -> tuple[Array, Array, Array]:
         """Return traces, filtered traces of outputs, and gradient, all 0."""
         count = (len(self.units), self.shape[1]) if self.rows is None else (len(self.pairs[0]),)
         traces = jnp.zeros((len(self.states), *self.shape), dtype)
-        return traces, jnp.zeros(count, dtype), jnp.zeros(count, dtype)  # type: ignore[arg-type]
+        return traces, jnp.zeros(count, dtype), jnp.zeros(count, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ class Eprop:
 
     Arguments:
         parameters: what is trained in the program.
-        synapses: path of a trained weight -> its synapses.
+        synapses: number of a projection with trained weights -> its synapses.
+        place: path of a trained weight -> the number of its projection.
         output: paths that are read out.
         loss: errors of readouts and targets.
         dt: the step.
@@ -101,7 +103,8 @@ class Eprop:
     """
 
     parameters: Parameters
-    synapses: Mapping[str, Synapses]
+    synapses: Mapping[int, Synapses]
+    place: Mapping[str, int]
     output: list[str]
     loss: Loss
     dt: float
@@ -111,8 +114,8 @@ class Eprop:
 
     def trial(
         self, values: Mapping[str, Array], readout: Array, feedback: Array, batch: Batch
-    ) -> tuple[Array, dict[str, Array], Array]:
-        """Run one trial; return its loss, the gradient of each trained weight, and that of the readout."""
+    ) -> tuple[Array, dict[int, Array], Array]:
+        """Run one trial; return its loss, the gradient of each projection, and that of the readout."""
         goal, mask = batch.targets, batch.mask
         steps = len(goal)
         empty = jnp.zeros((steps, readout.shape[0]), self.precision)
@@ -129,8 +132,8 @@ class Eprop:
             seen = self.decay * seen + features
             slope = jax.grad(error)(y, moment.row)
             traces = {
-                path: self._advance(self.synapses[path], moment, trace, feedback @ slope)
-                for path, trace in traces.items()
+                index: self._advance(self.synapses[index], moment, trace, feedback @ slope)
+                for index, trace in traces.items()
             }
             return (traces, y, seen, gradient + jnp.outer(slope, seen)), {}, y
 
@@ -143,10 +146,10 @@ class Eprop:
             record={"output": self.output},
             precision=self.precision,
         )
-        traces = {path: synapses.zeros(self.precision) for path, synapses in self.synapses.items()}
+        traces = {index: synapses.zeros(self.precision) for index, synapses in self.synapses.items()}
         start = (traces, jnp.zeros_like(empty[0]), jnp.zeros_like(readout[0]), jnp.zeros_like(readout))
         (traces, _, _, gradient), _, y = run(start, values, batch.inputs, seed=batch.keys)
-        found = {path: self.synapses[path].back(trace[2]) for path, trace in traces.items()}
+        found = {index: self.synapses[index].back(trace[2]) for index, trace in traces.items()}
         return trial_loss(self.loss, y, goal, mask)[0], found, gradient
 
     def _advance(self, synapses: Synapses, moment: Moment, trace: tuple, signal: Array) -> tuple:
@@ -179,18 +182,31 @@ class Eprop:
     ) -> tuple[Array, dict[str, Array], Array]:
         """Return loss and gradients of a batch: means over its trials."""
         losses, found, outer = jax.vmap(lambda one: self.trial(values, readout, feedback, one))(batch)
+        means = {index: jnp.mean(gradient, axis=0) for index, gradient in found.items()}
         chosen = {}
-        for path, gradient in found.items():
+        for path, index in self.place.items():
             target = self.parameters.program.layout.one(path)
-            chosen[path] = jnp.mean(gradient, axis=0)[target.index].reshape(values[path].shape)  # type: ignore[index]
+            chosen[path] = means[index][target.index].reshape(values[path].shape)  # type: ignore[index]
         return jnp.mean(losses), chosen, jnp.mean(outer, axis=0)
 
 
-def find_synapses(program: Program, path: str, output: list[str]) -> Synapses:
-    """Find what a trained weight joins.
+def make_rule(
+    parameters: Parameters, output: list[str], loss: Loss, dt: float, decay: float, solver: str | None, precision: str
+) -> Eprop:
+    """Return the rule for what is trained; each projection is traced once, however many of its weights are."""
+    place = {path: find_projection(parameters.program, path) for path in parameters.origin}
+    synapses: dict[int, Synapses] = {}
+    for path, index in place.items():
+        if index not in synapses:
+            synapses[index] = find_synapses(parameters.program, index, path, output)
+    return Eprop(parameters, synapses, place, output, loss, dt, decay, solver, precision)
+
+
+def find_projection(program: Program, path: str) -> int:
+    """Return the number of the projection whose weight a path is.
 
     Raises:
-        CapabilityError: the path is no weight, or its edge is delayed or summed, or no output belongs to its targets.
+        CapabilityError: the path is no weight, or its edge is delayed.
     """
     target = program.layout.one(path)
     found = [i for i, p in enumerate(program.system.projections) if p.weights == target.key]
@@ -200,6 +216,16 @@ def find_synapses(program: Program, path: str, output: list[str]) -> Synapses:
     chains = {chain.output for chain in program.system.chains}
     if projection.ring >= 0 or projection.source in chains:
         raise CapabilityError(f"train: e-prop has no traces for the delayed edge {path!r}; use fit_bptt.")
+    return found[0]
+
+
+def find_synapses(program: Program, index: int, path: str, output: list[str]) -> Synapses:
+    """Find what a projection with trained weights joins.
+
+    Raises:
+        CapabilityError: it has no weight for each pair of units, or no output belongs to its targets.
+    """
+    projection = program.system.projections[index]
     shape = np.shape(program.params[projection.weights])
     rows, columns = _entries(program, projection, path)
     group = projection.target.rsplit("/", 2)[0]
@@ -219,7 +245,7 @@ def find_synapses(program: Program, path: str, output: list[str]) -> Synapses:
     unit = np.concatenate(units)
     pairs = (np.zeros(0, int), np.zeros(0, int)) if rows is None else np.nonzero(unit[:, None] == rows[None, :])
     return Synapses(
-        found[0], projection.source, states, rows, columns, np.concatenate(features), unit, pairs, shape  # type: ignore
+        index, projection.source, states, rows, columns, np.concatenate(features), unit, pairs, shape  # type: ignore
     )
 
 
@@ -242,12 +268,12 @@ def _entries(program: Program, projection: Projection, path: str) -> tuple[np.nd
 def fit_eprop(
     program: Program,
     inputs: Mapping[str, object] | None,
-    targets: object,
+    targets: ArrayLike,
     *,
     output: object,
     train: object,
     dt: float,
-    readout: object = None,
+    readout: ArrayLike | None = None,
     feedback: object = "symmetric",
     decay: float = 0.0,
     weight_decay: float = 1e-2,
@@ -256,7 +282,7 @@ def fit_eprop(
     lr: object = DEFAULT_RATE,
     epochs: int = 100,
     batch_size: int | None = None,
-    mask: object = None,
+    mask: ArrayLike | None = None,
     clip: float | None = None,
     patience: int | None = None,
     seed: int = 0,
@@ -297,8 +323,7 @@ def fit_eprop(
     if (solver or program.solver or "euler") not in ("euler", "euler_maruyama"):
         raise CapabilityError(f"e-prop's traces are those of Euler steps; got solver {solver or program.solver!r}.")
     parameters = make_parameters(program, train, dt)
-    synapses = {path: find_synapses(program, path, paths) for path in parameters.origin}
-    rule = Eprop(parameters, synapses, paths, function, dt, decay, solver, precision)
+    rule = make_rule(parameters, paths, function, dt, decay, solver, precision)
     _, transform, rate = find_optimizer(optimizer, lr, clip)
     data = make_trials(program, inputs, targets, None if readout is None else len(np.asarray(readout)), name, mask)
     if readout is None and data.targets.ndim == 2:

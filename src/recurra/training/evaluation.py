@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot, as_function
 from recurra.training.losses import find_loss, trial_loss
@@ -33,12 +34,12 @@ class Evaluation:
 def evaluate(
     program: Program,
     inputs: Mapping[str, object] | None,
-    targets: object,
+    targets: ArrayLike,
     *,
     output: object,
     dt: float,
     loss: object = "mse",
-    mask: object = None,
+    mask: ArrayLike | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     precision: str = "float32",

@@ -35,8 +35,8 @@ class Settings:
         for name in ("epochs", "batch_size", "truncate", "patience", "checkpoint_every"):
             value = getattr(self, name)
             optional = name in ("batch_size", "truncate", "patience")
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not (value is None and optional) and not (whole and value >= 1):
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+            if not whole and not (value is None and optional):
                 raise OptionError(f"{name} must be a whole number >= 1{' or None' if optional else ''}, got {value!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
             raise OptionError(f"seed must be a whole number >= 0, got {self.seed!r}.")

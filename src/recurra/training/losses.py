@@ -59,7 +59,8 @@ def trial_loss(loss: Loss, outputs: Array, targets: Array, mask: Array) -> tuple
     """Return the loss of one trial: the mean of the errors where the mask is not 0, and the mask's weight.
 
     Arguments:
-        loss: errors of outputs and targets, `(rows, units)`, `(rows, 1)`, `(rows,)` or one number.
+        loss: errors of outputs and targets, `(rows, units)`, `(rows, 1)`, `(rows,)` or one number; it is shown zeros in
+            place of outputs that do not count.
         outputs: `(rows, units)`.
         targets: `(rows, units)`, or `(rows,)` class numbers.
         mask: `(rows, units)` or `(rows, 1)`.
@@ -67,7 +68,8 @@ def trial_loss(loss: Loss, outputs: Array, targets: Array, mask: Array) -> tuple
     Returns:
         The mean, 0 where nothing is counted, and the sum of the mask over the rows.
     """
-    errors = jnp.asarray(loss(outputs, targets))
+    # What is masked may be infinite; it must reach neither the sum nor its derivative.
+    errors = jnp.asarray(loss(jnp.where(mask > 0, outputs, 0), targets))
     if errors.ndim == 0:
         return errors, jnp.sum(mask)
     errors = errors[:, None] if errors.ndim == 1 else errors
@@ -77,7 +79,6 @@ def trial_loss(loss: Loss, outputs: Array, targets: Array, mask: Array) -> tuple
             " number per row, or per row and unit like the mask."
         )
     weights = jnp.broadcast_to(mask, errors.shape)
-    # What is masked may be infinite; it must not reach the sum, nor its derivative.
     total = jnp.sum(jnp.where(weights > 0, errors, 0) * weights)
     weight = jnp.sum(weights)
     return total / jnp.where(weight > 0, weight, 1), weight

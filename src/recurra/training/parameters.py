@@ -39,8 +39,8 @@ class Parameters:
     def free(self) -> dict[str, Any]:
         """Return the free numbers to start from, in float64."""
         return {
-            path: value if self.constraints[path] is None else self.constraints[path].free(value, path)
-            for path, value in self.origin.items()
+            path: self.origin[path] if constraint is None else constraint.free(self.origin[path], path)
+            for path, constraint in self.constraints.items()
         }
 
     def values(self, free: Mapping[str, Any]) -> dict[str, Array]:

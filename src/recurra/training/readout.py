@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot
 from recurra.errors import OptionError, ShapeError
@@ -30,19 +31,19 @@ class Readout:
     score: np.ndarray
     errors: Mapping[float, float]
 
-    def predict(self, features: object) -> np.ndarray:
+    def predict(self, features: ArrayLike) -> np.ndarray:
         """Return the readout of features `(..., features)`."""
         return np.asarray(features, float) @ self.weights.T + self.intercept
 
 
 def ridge(
-    features: object,
-    targets: object,
+    features: ArrayLike,
+    targets: ArrayLike,
     alpha: float | Sequence[float] = 1e-4,
     *,
     intercept: bool = False,
     folds: int = 5,
-    mask: object = None,
+    mask: ArrayLike | None = None,
 ) -> Readout:
     """Fit weights W that minimise sum of |W x - y|^2 + alpha |W|^2.
 
@@ -84,7 +85,7 @@ def ridge(
     return Readout(weights, constant, best, score, errors)
 
 
-def _rows(features: object, targets: object, mask: object) -> tuple[np.ndarray, np.ndarray]:
+def _rows(features: ArrayLike, targets: ArrayLike, mask: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(features), np.asarray(targets)
     y = y[:, None] if y.ndim == 1 else y
     if x.dtype.kind not in "bif" or y.dtype.kind not in "bif" or x.ndim not in (2, 3) or x.shape[:-1] != y.shape[:-1]:
@@ -135,14 +136,14 @@ def _cross_validate(
 def fit_ridge(
     program: Program,
     inputs: Mapping[str, object] | None,
-    targets: object,
+    targets: ArrayLike,
     *,
     output: object,
     dt: float,
     alpha: float | Sequence[float] = 1e-4,
     intercept: bool = False,
     folds: int = 5,
-    mask: object = None,
+    mask: ArrayLike | None = None,
     every: int = 1,
     batch_size: int | None = None,
     seed: int = 0,

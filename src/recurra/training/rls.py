@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import ArrayLike
 
 from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.loop import scan_rows
@@ -62,14 +63,14 @@ def _learn(carry: tuple, features: Array, target: Array, learns: Array, forgetti
 
 
 def rls(
-    features: object,
-    targets: object,
+    features: ArrayLike,
+    targets: ArrayLike,
     *,
     alpha: float = 1.0,
     forgetting: float = 1.0,
-    weights: object = None,
-    inverse: object = None,
-    mask: object = None,
+    weights: ArrayLike | None = None,
+    inverse: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
 ) -> OnlineReadout:
     """Fit a linear readout row by row; after the last row it is that of :func:`ridge` with the same alpha.
 
@@ -114,7 +115,13 @@ def _rls(start: tuple, x: Array, y: Array, learns: Array, forgetting: float) -> 
 
 
 def _start(
-    k: int, n: int, alpha: float, forgetting: float, weights: object, inverse: object, precision: str
+    k: int,
+    n: int,
+    alpha: float,
+    forgetting: float,
+    weights: ArrayLike | None,
+    inverse: ArrayLike | None,
+    precision: str,
 ) -> tuple[Array, Array]:
     """Check and lay out where recursive least squares starts."""
     if not (isinstance(alpha, (int, float)) and alpha > 0):
@@ -132,18 +139,18 @@ def _start(
 def fit_rls(
     program: Program,
     inputs: Mapping[str, object] | None,
-    targets: object,
+    targets: ArrayLike,
     *,
     output: object,
     dt: float,
     feedback: str | None = None,
-    feedback_weights: object = None,
+    feedback_weights: ArrayLike | None = None,
     alpha: float = 1.0,
     forgetting: float = 1.0,
     every: int = 1,
-    mask: object = None,
-    weights: object = None,
-    inverse: object = None,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    inverse: ArrayLike | None = None,
     seed: int = 0,
     precision: str = "float64",
     solver: str | None = None,
@@ -223,7 +230,7 @@ def fit_rls(
     return OnlineReadout(np.asarray(carry[0], float), np.asarray(carry[1], float), found, final)
 
 
-def _feedback_weights(feedback: str | None, shape: tuple[int, int], given: object) -> np.ndarray:
+def _feedback_weights(feedback: str | None, shape: tuple[int, int], given: ArrayLike | None) -> np.ndarray:
     if given is None:
         if feedback is not None and shape[0] != shape[1]:
             raise ShapeError(

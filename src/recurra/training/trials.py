@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recurra.engine import Program
 from recurra.errors import OptionError, PathError, ShapeError, unknown
@@ -68,10 +69,10 @@ def count_units(program: Program, output: object) -> tuple[list[str], int]:
 def make_trials(
     program: Program,
     inputs: Mapping[str, object] | None,
-    targets: object,
+    targets: ArrayLike,
     units: int | None,
     loss: str = "mse",
-    mask: object = None,
+    mask: ArrayLike | None = None,
 ) -> Trials:
     """Check inputs and targets against the program and each other.
 
@@ -107,7 +108,7 @@ def make_trials(
     return Trials(spread, goal, weights, batched or count is not None)
 
 
-def _targets(targets: object, units: int | None, loss: str) -> tuple[np.ndarray, bool]:
+def _targets(targets: ArrayLike, units: int | None, loss: str) -> tuple[np.ndarray, bool]:
     goal = np.asarray(targets)
     if goal.dtype.kind not in "bif" or goal.size == 0:
         raise ShapeError(f"targets: expected real numbers, got {type(targets).__name__} of type {goal.dtype}.")
@@ -162,10 +163,11 @@ def make_inputs(
             raise PathError(f"inputs: {path!r} is of kind {targets[0].kind}. {known}")
         size = sum(t.size for t in targets)
         array = np.asarray(value)
+        got = array.shape
         array = array[:, None] if array.ndim == 1 else array
         if array.dtype.kind not in "bif" or array.ndim not in (2, 3) or array.shape[-1] not in (1, size):
             raise ShapeError(
-                f"inputs: {path!r} has shape {np.shape(value)} and type {array.dtype}, expected numbers (steps, {size})"
+                f"inputs: {path!r} has shape {got} and type {array.dtype}, expected numbers (steps, {size})"
                 f" or (trials, steps, {size})."
             )
         if array.shape[-2] != steps:
@@ -185,7 +187,7 @@ def make_inputs(
     return found, next(iter(counts.values()), None)
 
 
-def _mask(mask: object, goal: np.ndarray, units: int | None) -> np.ndarray:
+def _mask(mask: ArrayLike | None, goal: np.ndarray, units: int | None) -> np.ndarray:
     trials, steps = goal.shape[:2]
     width = goal.shape[2] if goal.ndim == 3 else 1
     if mask is None:
