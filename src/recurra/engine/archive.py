@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def save_result(result: Result, path: str | Path) -> None:
     """Write a result; see :meth:`Result.save`."""
     ending = Path(path).suffix
     if ending == ".npz":
-        arrays = {"time": result.time, **_arrays(result)}
+        arrays: dict[str, Any] = {"time": result.time, **_arrays(result)}
         text = json.dumps(_meta(result), default=str)
         write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
     elif ending == ".csv":
@@ -79,13 +79,13 @@ def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Resu
         raise StoreError(f"{path}: not a complete result ({error}).") from None
 
 
-def _engine() -> str:
+def _engine() -> Literal["h5netcdf", "scipy"]:
     """Choose the writer: HDF5 where it is installed, else the older netCDF 3, which SciPy brings along."""
     try:
-        import h5netcdf
+        import h5netcdf  # noqa: F401
     except ImportError:
         return "scipy"
-    return h5netcdf.__name__
+    return "h5netcdf"
 
 
 def _dataset(result: Result) -> xarray.Dataset:
@@ -106,7 +106,7 @@ def _dataset(result: Result) -> xarray.Dataset:
             value, dims = value[..., 0], dims[:-1]
             attributes["recurra_single"] = "yes"
         if np.iscomplexobj(value):
-            value, dims = np.stack([value.real, value.imag], axis=-1), [*dims, "real_imag"]
+            value, dims = np.stack([np.real(value), np.imag(value)], axis=-1), [*dims, "real_imag"]
             attributes["recurra_complex"] = "yes"
         variables[label] = (dims, value, attributes)
     attributes = {"recurra": json.dumps(_meta(result), default=str)}

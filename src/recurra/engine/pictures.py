@@ -19,7 +19,7 @@ MAX_LEGEND = 12
 def draw_lines(result: Result, name: Name | None, x: Name | None, ax: Axes | None) -> Axes:
     """Draw recordings against time, or one against another; see :meth:`Result.plot`."""
     ax = _axes(ax)
-    across = result.time if x is None else result[x].real
+    across = result.time if x is None else np.real(result[x])
     for key in result.data if name is None else [result.find(name)]:
         values = result[key]
         if across.ndim > 1 and across.shape[-1] not in (1, values.shape[-1]):
@@ -27,7 +27,7 @@ def draw_lines(result: Result, name: Name | None, x: Name | None, ax: Axes | Non
                 f"plot: {x!r} has {across.shape[-1]} units, {key!r} has {values.shape[-1]}; x needs one unit or as"
                 " many."
             )
-        lines = ax.plot(across, values.real)
+        lines = ax.plot(across, np.real(values))
         labels = [key] if values.shape[-1] == 1 else result.labels[key]
         if len(lines) <= MAX_LEGEND:
             for line, label in zip(lines, labels, strict=True):
@@ -47,7 +47,8 @@ def draw_matrix(result: Result, name: Name, ax: Axes | None, options: dict) -> A
     time = result.time
     step = (time[-1] - time[0]) / (len(time) - 1) if len(time) > 1 else 1.0
     extent = (time[0] - step / 2, time[-1] + step / 2, values.shape[1] - 0.5, -0.5)
-    picture = ax.imshow(values.real.T, **{"aspect": "auto", "interpolation": "nearest", "extent": extent, **options})
+    settings = {"aspect": "auto", "interpolation": "nearest", "extent": extent, **options}
+    picture = ax.imshow(np.real(values).T, **settings)
     ax.figure.colorbar(picture, ax=ax, label=result.find(name))
     ax.set(xlabel="time", ylabel="unit")
     return ax
@@ -57,7 +58,7 @@ def draw_raster(result: Result, name: Name, above: float, ax: Axes | None, optio
     """Draw a dot wherever a recording is above a value; see :meth:`Result.raster`."""
     values = _flat(result, name)
     ax = _axes(ax)
-    rows, units = np.nonzero(values.real > above)
+    rows, units = np.nonzero(np.real(values) > above)
     ax.plot(result.time[rows], units, **{"linestyle": "", "marker": ".", "color": "black", "markersize": 2, **options})
     ax.set(xlabel="time", ylabel="unit", ylim=(-0.5, values.shape[1] - 0.5))
     return ax

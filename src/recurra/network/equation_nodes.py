@@ -97,7 +97,7 @@ def _times(delay: Any, weights: Any, where: str) -> Any:
         raise ShapeError(f"{where}: delay has shape {times.shape}, expected a number or {np.shape(weights)}.")
     if not np.isfinite(times).all() or (times < 0).any():
         raise TimeError(f"{where}: a delay must be a finite time >= 0.")
-    return float(times) if times.ndim == 0 else times
+    return times.item() if times.ndim == 0 else times
 
 
 def _through(node: NetworkNode, edge: NetworkEdge, template: EdgeTemplate | str, attributes: Mapping[str, Any]) -> Edge:
@@ -107,7 +107,8 @@ def _through(node: NetworkNode, edge: NetworkEdge, template: EdgeTemplate | str,
         template = EdgeTemplate.from_yaml(template)
     if not isinstance(template, EdgeTemplate):
         raise TemplateError(f"{where}: expected an EdgeTemplate or the path of one, got {template!r}.")
-    if len(edge.source.paths) > 1 or len(edge.target.paths) > 1:
+    ends = (*edge.source.paths, *edge.target.paths)
+    if len(ends) > 2:
         raise TemplateError(f"{where}: joins one node of equations to itself; {node.label!r} is a circuit.")
     wiring, values = {}, {}
     for key, value in attributes.items():
@@ -117,7 +118,8 @@ def _through(node: NetworkNode, edge: NetworkEdge, template: EdgeTemplate | str,
             operator, _, variable = key.removeprefix(f"{template.name}/").partition("/")
             values[operator, variable] = value
     template = template.with_values(values) if values else template
-    return Connectivity(edge.source.paths[0], edge.target.paths[0], 1.0, template, wiring).to_graph_edge()
+    source, target = ends
+    return Connectivity(source, target, 1.0, template, wiring).to_graph_edge()
 
 
 def spiking_node(node: NetworkNode, spiking: Spiking) -> NetworkNode:

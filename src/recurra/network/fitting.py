@@ -64,7 +64,7 @@ def by_eprop(
             output=list(readout.signal.paths),
             train=constraints,
             dt=network.dt,
-            readout=readout.weights,
+            readout=np.asarray(readout.weights),
             **{"seed": network.seed, **options},
         )
     _take(network, {path: found.params[path] for path in constraints})
@@ -155,7 +155,7 @@ def by_rls(
             output=list(signal.paths),
             dt=network.dt,
             feedback=chosen.target.paths[0],
-            weights=chosen.weights,
+            weights=np.asarray(chosen.weights),
             **_defaults(network, options),
         )
     network.set_var(chosen.label, "weights", found.weights)
@@ -224,9 +224,9 @@ def _output(network: Network, output: Any) -> Bundle:
 
 
 def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
-    goal = np.shape(targets)
-    steps = goal[0] if len(goal) < 3 else goal[1]
-    return read_trials(network._parts, inputs, steps * every)
+    goal = np.asarray(targets)
+    rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
+    return read_trials(network._parts, inputs, rows * every)
 
 
 def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:

@@ -68,8 +68,14 @@ def read_inputs(parts: Structure, inputs: Any, steps: int | None) -> tuple[dict[
 
 
 def read_trials(parts: Structure, inputs: Any, steps: int) -> dict[str, np.ndarray]:
-    """Do what :func:`read_inputs` does, for arrays that may have a first axis of trials; numbers become series."""
-    found, _ = _by_path(parts, inputs, (0, 2, 3))
+    """Do what :func:`read_inputs` does, for arrays that may have a first axis of trials; numbers become series.
+
+    Arguments:
+        parts, inputs: as for :func:`read_inputs`.
+        steps: length of the series that numbers become, where no array tells it.
+    """
+    found, lengths = _by_path(parts, inputs, (0, 2, 3))
+    steps = max(lengths.values(), default=steps)
     return {path: np.full((steps, 1), rows) if rows.ndim == 0 else rows for path, rows in found.items()}
 
 
