@@ -504,6 +504,30 @@ def test_a_network_in_a_network():
     close(outer.run(x)["out"], alone.run(x)["out"])
 
 
+def test_a_network_in_a_network_in_a_network(tmp_path):
+    alone = inner()
+    alone.add_diffeq_node("rec", TANH, weights=series(3, 3, 6), target_var="r_in", input_var="I_ext", output_var="v",
+                          op="li_op", train_params=["weights", "tau"], record_vars=["v"])  # fmt: skip
+    alone.add_edge("leak", "rec", series(3, 3, 7), train="gd")
+    middle, outer = Network(dt=DT), Network(dt=DT)
+    middle.add_node("sub", alone)
+    outer.add_node("mid", middle)
+    x = series(15, 2)
+    expected = alone.run(x)
+    close(outer.run(x)["out"], expected["out"])
+    close(outer.run(x)["mid/sub/rec/li_op/v"], expected["rec", "v"])
+    assert list(outer.parameters()) == ["mid/sub/rec->rec/weight", "mid/sub/leak->rec/weight", "mid/sub/rec/li_op/tau"]
+    close(outer.get_var("mid/sub/rec->rec", "weights"), series(3, 3, 6))
+    for net, prefix in ((alone, ""), (outer, "mid/sub/")):
+        net.set_var(f"{prefix}rec->rec", "weights", np.eye(3))
+        net.set_var(f"{prefix}leak->rec/weights", None, np.ones((3, 3)))
+    close(outer.run(x)["out"], alone.run(x)["out"])
+    assert not np.allclose(outer.run(x)["out"], expected["out"])
+    outer.save(tmp_path / "outer.npz")
+    assert np.array_equal(Network.load(tmp_path / "outer.npz").run(x)["out"], outer.run(x)["out"])
+    close(middle.run(x)["out"], expected["out"])
+
+
 def test_graphs_templates_and_nodes_of_the_engine_as_nodes():
     template = NodeTemplate("cell", OperatorTemplate("leak", CELL["node"], CELL["variables"]))
     circuit = CircuitTemplate("one", nodes={"p": template})

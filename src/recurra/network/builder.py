@@ -179,16 +179,18 @@ class Builder:
         Raises:
             TemplateError: if it cannot be made into a graph, or is a Network with another step.
         """
-        built = read_node(self._parts.free(label), node, None, None, "")
-        ends = (built.end("input_var", input_var), built.end("output_var", output_var))
+        name = self._parts.free(label)
         if isinstance(node, Builder):
             if node.dt != self.dt:
-                raise TemplateError(f"node {label!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
-            inner = (node._parts.port("input_var"), node._parts.port("output_var"))
-            given = (input_var, output_var)
-            own = [built.bundle(f"{label}/{p}" for p in b.paths) if b else None for b in inner]
-            ends = tuple(end if g else o for end, g, o in zip(ends, given, own, strict=True))  # pyright: ignore
-        return self._add(replace(built, input=ends[0], output=ends[1]))
+                raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
+            built = node._parts.as_node(name)
+        else:
+            built = read_node(name, node, None, None, "")
+        if input_var is not None or built.input is None:
+            built = replace(built, input=built.end("input_var", input_var))
+        if output_var is not None or built.output is None:
+            built = replace(built, output=built.end("output_var", output_var))
+        return self._add(built)
 
     def add_edge(
         self,

@@ -133,6 +133,18 @@ class NetworkEdge:
             found.append(replace(edge, weight=weight, delay=delay, spread=self.spread, label=label))
         return found
 
+    def within(self, label: str) -> NetworkEdge:
+        """Return the edge as part of a node with this label."""
+        ends = {
+            name: Bundle(tuple(f"{label}/{path}" for path in end.paths), end.sizes)
+            for name, end in (("source", self.source), ("target", self.target))
+        }
+        through = self.through
+        if through is not None:
+            inputs = {k: path if path == "source" else f"{label}/{path}" for k, path in through.inputs.items()}
+            through = replace(through, inputs=inputs)
+        return replace(self, label=f"{label}/{self.label}", through=through, **ends)
+
     def with_weights(self, weights: object, where: str) -> NetworkEdge:
         """Return the edge with other weights of the same shape; absent ones stay absent.
 

@@ -107,7 +107,7 @@ def _through(node: NetworkNode, edge: NetworkEdge, template: EdgeTemplate | str,
         template = EdgeTemplate.from_yaml(template)
     if not isinstance(template, EdgeTemplate):
         raise TemplateError(f"{where}: expected an EdgeTemplate or the path of one, got {template!r}.")
-    ends = (*edge.source.paths, *edge.target.paths)
+    ends = [*edge.source.paths, *edge.target.paths]
     if len(ends) > 2:
         raise TemplateError(f"{where}: joins one node of equations to itself; {node.label!r} is a circuit.")
     wiring, values = {}, {}
@@ -118,8 +118,7 @@ def _through(node: NetworkNode, edge: NetworkEdge, template: EdgeTemplate | str,
             operator, _, variable = key.removeprefix(f"{template.name}/").partition("/")
             values[operator, variable] = value
     template = template.with_values(values) if values else template
-    source, target = ends
-    return Connectivity(source, target, 1.0, template, wiring).to_graph_edge()
+    return Connectivity(ends[0], ends[1], 1.0, template, wiring).to_graph_edge()
 
 
 def spiking_node(node: NetworkNode, spiking: Spiking) -> NetworkNode:

@@ -36,6 +36,7 @@ class NetworkNode:
         edges: edges between the parts.
         op: the operator that a variable without one is looked for in first.
         recurrent: the edge of the node to itself.
+        inner: edges of a network that is the node.
         input: what the user feeds and edges lead to; `None` if that is not clear.
         output: what edges start from and what is recorded as the output; `None` if that is not clear.
         train: names of what gradients change: `"weights"` or variables.
@@ -47,6 +48,7 @@ class NetworkNode:
     edges: tuple[Edge, ...] = ()
     op: str = ""
     recurrent: NetworkEdge | None = None
+    inner: tuple[NetworkEdge, ...] = ()
     input: Bundle | None = None
     output: Bundle | None = None
     train: tuple[str, ...] = ()
@@ -130,7 +132,8 @@ class NetworkNode:
                 declared outputs, every state).
         """
         if kind == "input":
-            fed = {edge.target for edge in self.edges} | set(self.recurrent.target.paths if self.recurrent else ())
+            own = [self.recurrent] if self.recurrent else []
+            fed = {edge.target for edge in self.edges} | {p for e in (*own, *self.inner) for p in e.target.paths}
             free = [name for name, path in self._each(("input",)) if path not in fed and not self._fed(path)]
             return list(dict.fromkeys(free))
         names: dict[str, None] = {}
@@ -253,17 +256,18 @@ def _sized(node: Node, size: int | None, where: str) -> Node:
 def _from_graph(label: str, graph: Graph, op: str) -> NetworkNode:
     """Put a graph into a node: its labels are preceded by the node's."""
     parts = {f"{label}/{name}": part for name, part in graph.nodes.items()}
-    edges = tuple(
-        replace(
-            edge,
-            source=f"{label}/{edge.source}",
-            target=f"{label}/{edge.target}",
-            inputs={k: path if path == "source" else f"{label}/{path}" for k, path in edge.inputs.items()},
-            label=edge.label and f"{label}/{edge.label}",
-        )
-        for edge in graph.edges
+    return NetworkNode(label, parts, tuple(prefixed(edge, label) for edge in graph.edges), op)
+
+
+def prefixed(edge: Edge, label: str) -> Edge:
+    """Return an edge whose paths are preceded by a label."""
+    return replace(
+        edge,
+        source=f"{label}/{edge.source}",
+        target=f"{label}/{edge.target}",
+        inputs={k: path if path == "source" else f"{label}/{path}" for k, path in edge.inputs.items()},
+        label=edge.label and f"{label}/{edge.label}",
     )
-    return NetworkNode(label, parts, edges, op)
 
 
 def function_node(label: str, size: object, function: object) -> NetworkNode:

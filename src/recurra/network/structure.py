@@ -11,7 +11,7 @@ from recurra.circuits.templates import check_name
 from recurra.engine import Graph
 from recurra.errors import PathError, TemplateError, unknown
 from recurra.network.edges import Bundle, NetworkEdge
-from recurra.network.nodes import READABLE, NetworkNode
+from recurra.network.nodes import READABLE, NetworkNode, prefixed
 
 if TYPE_CHECKING:
     from recurra.network.builder import Builder
@@ -57,7 +57,7 @@ class Structure:
 
     def all_edges(self) -> dict[str, NetworkEdge]:
         """Map labels to all edges, those of nodes to themselves included."""
-        own = [node.recurrent for node in self.nodes.values() if node.recurrent is not None]
+        own = [e for node in self.nodes.values() for e in (node.recurrent, *node.inner) if e is not None]
         return {edge.label: edge for edge in (*own, *self.edges.values())}
 
     def node(self, label: object) -> NetworkNode:
@@ -147,7 +147,7 @@ class Structure:
 
     def trained(self, way: str | None) -> list[str]:
         """List the paths of what is trained in one way."""
-        found = [f"{edge.label}/weight" for edge in self.edges.values() if edge.train == way]
+        found = [f"{edge.label}/weight" for edge in self.all_edges().values() if edge.train == way]
         for node in self.nodes.values() if way == "gd" else ():
             for name in node.train:
                 if name in WEIGHTS and node.recurrent is not None:
@@ -171,9 +171,31 @@ class Structure:
             self.edges[edge.label] = edge
             return
         owner = self.node(_home(edge.source))
-        self.nodes[owner.label] = replace(owner, recurrent=edge)
+        if owner.recurrent is not None and owner.recurrent.label == edge.label:
+            owner = replace(owner, recurrent=edge)
+        else:
+            owner = replace(owner, inner=tuple(edge if e.label == edge.label else e for e in owner.inner))
+        self.nodes[owner.label] = owner
 
     # Lowering
+
+    def as_node(self, label: str) -> NetworkNode:
+        """Return all of it as one node: labels are preceded by the node's, what is trained and recorded stays so."""
+        parts, edges, inner, train, record = {}, [], [], [], []
+        for node in self.nodes.values():
+            parts |= {f"{label}/{name}": part for name, part in node.parts.items()}
+            edges += [prefixed(edge, label) for edge in node.edges]
+            inner += [edge.within(label) for edge in node.inner]
+            if node.recurrent is not None:
+                way = "gd" if set(WEIGHTS) & set(node.train) else node.recurrent.train
+                inner.append(replace(node.recurrent, train=way).within(label))
+            train += [path for name in node.train if name not in WEIGHTS for path in node.find(name).paths]
+            record += [path for name in node.record for path in node.find(name).paths]
+        inner += [edge.within(label) for edge in self.edges.values()]
+        found = NetworkNode(label, parts, tuple(edges), inner=tuple(inner), train=tuple(train), record=tuple(record))
+        ends = [self.port("input_var"), self.port("output_var")]
+        bundles = [end and Bundle(tuple(f"{label}/{path}" for path in end.paths), end.sizes) for end in ends]
+        return replace(found, input=bundles[0], output=bundles[1])
 
     def to_graph(self, dt: float, name: str) -> Graph:
         """Return the graph that the engine understands."""
@@ -189,8 +211,8 @@ class Structure:
         lines = ["Nodes:"]
         for node in self.nodes.values():
             lines.append(f"  {node.describe()}")
-            if node.recurrent:
-                lines.append(f"    weights {node.recurrent.describe()}")
+            own = (node.recurrent, *node.inner)
+            lines += [f"    weights {edge.describe()}" for edge in own if edge is not None]
         if self.edges:
             lines += ["", "Edges:", *(f"  {edge.describe()}" for edge in self.edges.values())]
         return lines
