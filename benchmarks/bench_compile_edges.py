@@ -49,6 +49,8 @@ def ours():
     """Make the tasks of our side."""
     import time
 
+    import pandas  # noqa: F401  (PyRates imports it with itself)
+
     import recurra
 
     _ = recurra.CircuitTemplate

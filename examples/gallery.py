@@ -25,7 +25,7 @@ MODELS = [
     ("Van der Pol", WAVES + "vanderpol.vdp", "vdp_op/x", 40, 0.01, None),
     ("Stuart-Landau", WAVES + "stuartlandau.sl", "sl_op/x", 20, 0.01, None),
     ("Lorenz", WAVES + "lorenz.lorenz", "lorenz_op/x", 40, 0.005, None),
-    ("Jansen-Rit alpha rhythm (1/s, s)", MASSES + "jansenrit.JRC2", "jrc_op/m_pc", 2, 1e-3, None),
+    ("Jansen-Rit alpha rhythm (1/s, s)", MASSES + "jansenrit.JRC2", "jrc_op/m", 2, 1e-3, None),
     ("QIF mean field, pulse of input", MASSES + "qif.qif", "qif_op/r", 60, 0.01, ("qif_op/I_ext", "pulse")),
     (
         "QIF with adaptation, same",

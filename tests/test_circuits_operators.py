@@ -199,7 +199,7 @@ def test_templates_cannot_be_changed(template):
 
 @pytest.mark.parametrize("template", templates(), ids=lambda t: type(t).__name__)
 def test_templates_can_be_sent_to_a_process(template):
-    again = pickle.loads(pickle.dumps(template))  # noqa: S301
+    again = pickle.loads(pickle.dumps(template))
     assert again == template
     assert again is not template
     assert again.describe() == template.describe()

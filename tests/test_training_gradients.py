@@ -61,7 +61,6 @@ CASES = {
     "weights and tau": (rate_net(3, outputs=2), ["w/weight", "out/weight", "p/op/tau"], None),
     "initial state": (rate_net(3, outputs=2), ["p/op/v", "w/weight"], None),
     "heun": (rate_net(3, outputs=2), ["w/weight", "p/op/tau"], "heun"),
-    "rk4": (rate_net(2, outputs=2), ["w/weight", "p/op/tau"], "rk4"),
     "exponential euler": (rate_net(2, outputs=2), ["w/weight", "p/op/tau"], "exponential_euler"),
     "ring": (rate_net(3, delay=0.4, outputs=2), ["w/weight", "p/op/tau"], None),
     "delays": (

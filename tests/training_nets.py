@@ -6,6 +6,7 @@ import numpy as np
 
 from recurra.engine import Edge, Graph, Node, Operator, Program, Spike, Variable, lower
 from recurra.equations import parse_equation
+from recurra.training import fit_bptt
 
 
 def operator(equations: list[str], output: str | None = None, **variables: Variable) -> Operator:
@@ -57,3 +58,14 @@ def lif_net(n: int, inputs: int, seed: int = 0, recurrent: float = 0.0, slope: f
         np.fill_diagonal(weights, 0.0)
         edges.append(Edge("p/op/s", "p/op/s_in", weights, label="w"))
     return lower(Graph(nodes, tuple(edges)))
+
+
+DT = 0.1
+_rng = np.random.default_rng(0)
+DRIVE, GOAL = {"p/op/I": _rng.standard_normal((6, 15, 3))}, _rng.standard_normal((6, 15, 3))
+OPTIONS = {"output": "p/op/r", "train": ["w/weight"], "dt": DT, "epochs": 4, "lr": 0.05}
+
+
+def fit(program=None, drive=DRIVE, goal=GOAL, **options):
+    """Train three rate units on noise, for a few epochs."""
+    return fit_bptt(rate_net(3) if program is None else program, drive, goal, **(OPTIONS | options))

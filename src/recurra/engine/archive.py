@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,9 +30,10 @@ def save_result(result: Result, path: str | Path) -> None:
     elif ending == ".csv":
         write_atomically(path, lambda file: file.write(result.to_dataframe().to_csv().encode()))
     elif ending == ".nc":
-        dataset, engine = _dataset(result), _engine()
+        _need_netcdf(path)
+        dataset = _dataset(result)
         # The writer closes what it is given, and the file must still be moved to its place.
-        write_atomically(path, lambda file: file.write(bytes(dataset.to_netcdf(engine=engine))))
+        write_atomically(path, lambda file: file.write(bytes(dataset.to_netcdf(engine="h5netcdf"))))
     else:
         raise StoreError(f"{path}: cannot tell the format from the ending {ending!r}; use .npz, .csv or .nc.")
 
@@ -79,13 +80,15 @@ def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Resu
         raise StoreError(f"{path}: not a complete result ({error}).") from None
 
 
-def _engine() -> Literal["h5netcdf", "scipy"]:
-    """Choose the writer: HDF5 where it is installed, else the older netCDF 3, which SciPy brings along."""
+def _need_netcdf(path: str | Path) -> None:
+    """Say how to get what reads and writes netCDF, before anything is computed for it."""
     try:
         import h5netcdf  # noqa: F401
-    except ImportError:
-        return "scipy"
-    return "h5netcdf"
+        import h5py  # noqa: F401
+    except ImportError as error:
+        raise StoreError(
+            f"{path}: netCDF needs {error.name}: pip install 'recurra[netcdf]', or use .npz."
+        ) from None
 
 
 def _dataset(result: Result) -> xarray.Dataset:
@@ -118,8 +121,9 @@ def _read_dataset(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
 
     if not Path(path).is_file():
         raise StoreError(f"{path}: no such file.")
+    _need_netcdf(path)
     try:
-        with xarray.open_dataset(path, decode_times=False) as dataset:
+        with xarray.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
             meta = json.loads(dataset.attrs["recurra"])
             arrays = {"time": np.asarray(dataset["time"])}
             for variable in dataset.data_vars.values():

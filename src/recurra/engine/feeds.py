@@ -11,33 +11,73 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core as jax_core
 
 from recurra.engine.program import Program
 from recurra.errors import PathError, ShapeError, unknown
 
+WIDE = 8  # columns per driven unit up to which samples are widened
+
 
 @dataclass(frozen=True)
 class Feed:
-    """Drive units `index` of the input `key` with `rows`: one row for a constant, one per step for a series."""
+    """Drive units of an input.
+
+    Arguments:
+        key: storage key of the input.
+        index: the units that are driven.
+        size: number of units of the input.
+        rows: one row for a constant, one per step for a series; one column for each driven unit.
+        series: whether it changes with time.
+    """
 
     key: str
     index: np.ndarray
+    size: int
     rows: np.ndarray
     series: bool
+
+    @property
+    def whole(self) -> bool:
+        """Say whether all units are driven, in order."""
+        return np.array_equal(self.index, np.arange(self.size))
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Return for each unit the column that drives it, -1 for none."""
+        found = np.full(self.size, -1, np.int32)
+        found[self.index] = np.arange(len(self.index))
+        return found
+
+    @property
+    def wide(self) -> bool:
+        """Say whether the samples are handed to the loop with a column for every unit.
+
+        A choice between two arrays is quicker than a gather; where few units are driven, it would cost much memory.
+        """
+        return not self.whole and self.size <= WIDE * len(self.index)
 
     def chunk(self, start: int, length: int) -> np.ndarray:
         """Return `length` rows from step `start` on, the last row repeated where the series ends."""
         if not self.series:
-            return self.rows
-        part = self.rows[start : start + length]
+            return self._widened(self.rows)
+        part = self._widened(self.rows[start : start + length])
         if len(part) == length:
             return part
-        tail = self.rows[-1:] if len(part) == 0 else part[-1:]
+        tail = self._widened(self.rows[-1:]) if len(part) == 0 else part[-1:]
         xp = _numpy_of(part)
         return xp.concatenate([part, xp.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
+
+    def _widened(self, rows: np.ndarray) -> np.ndarray:
+        if not self.wide:
+            return rows
+        if isinstance(rows, np.ndarray):
+            found = np.zeros((len(rows), self.size), rows.dtype)
+            found[:, self.index] = rows
+            return found
+        return jnp.zeros((len(rows), self.size), rows.dtype).at[:, self.index].set(rows)
 
 
 def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:
@@ -82,13 +122,14 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
         if len(parts) > 1:
             xp = _numpy_of(*[rows for _, rows in parts])
             merged = xp.concatenate([rows[:length] for _, rows in parts], axis=1)
-        feeds.append(Feed(key, np.concatenate([u for u, _ in parts]).astype(np.int32), merged, series))
+        index = np.concatenate([u for u, _ in parts]).astype(np.int32)
+        feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
     return tuple(feeds)
 
 
-def _numpy_of(*arrays: object) -> ModuleType:
+def _numpy_of(*arrays: Any) -> ModuleType:
     """Return the module that computes with these arrays: JAX's where one of them is traced."""
-    return jnp if any(isinstance(array, jax.core.Tracer) for array in arrays) else np
+    return jnp if any(isinstance(array, jax_core.Tracer) for array in arrays) else np
 
 
 def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:

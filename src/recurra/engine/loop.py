@@ -37,11 +37,15 @@ def trace_count() -> int:
 
 @dataclass(frozen=True)
 class FeedInfo:
-    """The static part of a feed: the input it drives, whether it changes with time, whether it drives all units."""
+    """The static part of a feed: the input it drives, whether it changes with time, whether it drives all units.
+
+    `wide` says that the samples have a column for every unit, also for those that are not driven.
+    """
 
     key: str
     series: bool
     whole: bool
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class LoopData:
     Arguments:
         params, tables: the numbers of the program.
         rows: for each feed its samples, from the chunk's first step on.
-        indices: for each feed the units it drives.
+        columns: for each feed and each unit of its input the column of the samples that drives it, -1 for none.
         units: for each track the units it records.
         t0, dt: start and step.
         seed: seed of all noise, an integer or a key.
@@ -82,7 +86,7 @@ class LoopData:
     params: Mapping[str, Array]
     tables: Mapping[str, Array]
     rows: tuple[Array, ...]
-    indices: tuple[Array, ...]
+    columns: tuple[Array, ...]
     units: tuple[Array, ...]
     t0: Array
     dt: Array
@@ -207,11 +211,13 @@ def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
 
         def drive(offset: float) -> dict[str, Array]:
             found: dict[str, Array] = {}
-            for feed, rows, index in zip(plan.feeds, data.rows, data.indices, strict=True):
+            for feed, rows, columns in zip(plan.feeds, data.rows, data.columns, strict=True):
                 row = _sample(rows, j, offset) if feed.series else rows[0]
-                base = found.get(feed.key, bases[feed.key])
-                dtype = jnp.result_type(row, base)
-                found[feed.key] = row if feed.whole else base.astype(dtype).at[index].set(row.astype(dtype))
+                if not feed.whole:
+                    # A gather and a choice, not a scatter: those stay inside one compiled loop, a scatter does not.
+                    row = row if feed.wide else row[columns]
+                    row = jnp.where(columns >= 0, row, found.get(feed.key, bases[feed.key]))
+                found[feed.key] = row
             return found
 
         return clock, drive, stepper.noise(streams, clock)

@@ -236,19 +236,18 @@ def _loop_plan(
     every: int,
     numbers: Mapping[str, np.ndarray],
 ) -> LoopPlan:
-    infos = feed_infos(program, feeds)
+    infos = feed_infos(feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
     row = 8 * runs * max(1, sum(len(units) for units in recording.units))
-    row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
+    row += 8 * every * sum(f.size if f.wide else f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
     return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
 
 
-def feed_infos(program: Program, feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
+def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
     """Return the static part of feeds."""
-    shape_of = program.system.shape_of
-    return tuple(FeedInfo(f.key, f.series, np.array_equal(f.index, np.arange(shape_of[f.key][0]))) for f in feeds)
+    return tuple(FeedInfo(f.key, f.series, f.whole, f.wide) for f in feeds)
 
 
 def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
@@ -257,7 +256,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
         params=params,
         tables=run.program.tables,  # type: ignore[arg-type]
         rows=tuple(_cast(f.chunk(first, length), run.precision) for f in run.feeds),  # type: ignore[arg-type]
-        indices=tuple(f.index for f in run.feeds),  # type: ignore[arg-type]
+        columns=tuple(f.columns for f in run.feeds),  # type: ignore[arg-type]
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]

@@ -125,7 +125,7 @@ class _Bucket:
 
     def column(self, name: str, dtype: type) -> np.ndarray:
         parts = [getattr(block, name) for block in self.blocks]
-        if all(np.ndim(p) == 0 for p in parts):
+        if not any(isinstance(p, np.ndarray) for p in parts):
             return np.array(parts, dtype)
         return np.concatenate([np.ravel(p) for p in parts]).astype(dtype)
 
@@ -187,7 +187,7 @@ class Wiring:
             block = _Block("", wire.rows + start_t, wire.columns + start_s, 1.0, 0.0, ())  # type: ignore
             buckets.setdefault(key, _Bucket(source, target, 0, False, False)).blocks.append(block)
             return
-        if wire.rows is None and source.size == target.size == 1 and np.ndim(edge.weight) == 0:  # type: ignore
+        if wire.rows is None and source.size == target.size == 1 and not isinstance(edge.weight, np.ndarray):
             # The most usual edge by far, so it takes the shortest way.
             weight, delay, order = _plain_numbers(wire, edge)
             key = (source.key, target.key, order, delay > 0 and not order, True)
@@ -384,7 +384,7 @@ class Wiring:
         axes = place if isinstance(place, tuple) else (place,)
         start = 0
         for block in bucket.blocks:
-            stop = start + (1 if np.ndim(block.rows) == 0 else len(block.rows))  # type: ignore[arg-type]
+            stop = start + (len(block.rows) if isinstance(block.rows, np.ndarray) else 1)
             at = _entry(axes, start, stop, block)
             delay_at = at
             if bucket.order:
@@ -438,7 +438,7 @@ def choose_delivery(
 def _plain_numbers(wire: Wire, edge: Edge) -> tuple[float, float, int]:
     """Check weight, delay and spread of an edge between two single units."""
     delay = 0.0 if edge.delay is None else edge.delay
-    if np.ndim(delay):
+    if isinstance(delay, np.ndarray):
         raise ShapeError(f"edge {wire.label}: the delay has shape {np.shape(delay)}, expected a number.")
     if not 0.0 <= delay < math.inf:  # type: ignore[operator]
         raise TimeError(f"edge {wire.label}: a delay must be a finite time >= 0, got {edge.delay}.")
