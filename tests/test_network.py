@@ -615,7 +615,8 @@ def test_damaged_files_of_networks(tmp_path):
         Network.load(tmp_path / "nothing.npz")
     whole = dict(np.load(tmp_path / "net.npz"))
     text = str(whole["meta"])
-    for old, new in (("v' = -v/tau", "v' = import os"), ('"dt": 0.1', '"dt": -1'), ('"nodes"', '"nods"')):
+    for old, new in (("v' = -v/tau", "v' = import os"), ('"dt": 0.1', '"dt": -1'), ('"nodes"', '"nods"'),
+                     ('"size": 2', '"size": 1000000000000')):  # fmt: skip
         assert old in text
         np.savez(tmp_path / "bad.npz", **{**whole, "meta": np.array(text.replace(old, new))})
         with pytest.raises(StoreError, match="cannot be rebuilt"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ def save_result(result: Result, path: str | Path) -> None:
         write_atomically(path, lambda file: file.write(result.to_dataframe().to_csv().encode()))
     elif ending == ".nc":
         _need_netcdf(path)
-        dataset = _dataset(result)
+        dataset = _dataset(result, path)
         # The writer closes what it is given, and the file must still be moved to its place.
         write_atomically(path, lambda file: file.write(bytes(dataset.to_netcdf(engine="h5netcdf"))))
     else:
@@ -91,29 +90,25 @@ def _need_netcdf(path: str | Path) -> None:
         ) from None
 
 
-def _dataset(result: Result) -> xarray.Dataset:
+def _dataset(result: Result, path: str | Path) -> xarray.Dataset:
     """Lay out a result so that any reader of netCDF shows it, and nothing of it is lost."""
-    import xarray
-
-    variables: dict[str, tuple] = {}
-    for key, value in _arrays(result).items():
-        kind, _, name = key.partition(":")
-        stem = re.sub(r"\W+", "_", name if kind == "data" else key).strip("_") or "recording"
-        label = stem if stem not in (*variables, "time") else f"{stem}_{len(variables)}"
-        dims = [f"{label}_axis{i}" for i in range(value.ndim)]
-        if kind == "data":
-            dims = [*(["batch"] if value.ndim == 3 else []), "time", f"{label}_unit"]
-        attributes = {"recurra_key": key}
-        if kind == "data" and value.shape[-1] == 1:
-            # One unit needs no axis of its own, for the sake of other readers.
-            value, dims = value[..., 0], dims[:-1]
-            attributes["recurra_single"] = "yes"
+    for name, value in result.data.items():
         if np.iscomplexobj(value):
-            value, dims = np.stack([np.real(value), np.imag(value)], axis=-1), [*dims, "real_imag"]
-            attributes["recurra_complex"] = "yes"
-        variables[label] = (dims, value, attributes)
-    attributes = {"recurra": json.dumps(_meta(result), default=str)}
-    return xarray.Dataset(variables, coords={"time": result.time}, attrs=attributes)  # type: ignore[arg-type]
+            raise StoreError(f"{path}: {name!r} is complex and netCDF has real numbers only; save .npz.")
+    dataset = result.to_xarray()
+    named = [*map(str, dataset.variables), *map(str, dataset.dims)]
+    dataset = dataset.rename({name: _name(name) for name in named if name != _name(name)})
+    for i, (key, value) in enumerate(result.final.state.items()):
+        parts = np.stack([np.real(value), np.imag(value)]) if np.iscomplexobj(value) else np.asarray(value)
+        dims = [f"final_{i}_axis{axis}" for axis in range(parts.ndim)]
+        dataset[f"final_{i}"] = (dims, parts, {"recurra_key": key, "recurra_complex": int(np.iscomplexobj(value))})
+    dataset.attrs["recurra_result"] = json.dumps(_meta(result), default=str)
+    return dataset
+
+
+def _name(name: str) -> str:
+    # A '/' means a group in netCDF.
+    return name.replace("/", ".")
 
 
 def _read_dataset(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -124,15 +119,16 @@ def _read_dataset(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
     _need_netcdf(path)
     try:
         with xarray.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
-            meta = json.loads(dataset.attrs["recurra"])
+            meta = json.loads(dataset.attrs["recurra_result"])
             arrays = {"time": np.asarray(dataset["time"])}
+            for name, units in meta["labels"].items():
+                value = np.asarray(dataset[_name(name)])
+                arrays[f"data:{name}"] = value[..., None] if len(units) == 1 else value
             for variable in dataset.data_vars.values():
-                value = np.asarray(variable)
-                if "recurra_complex" in variable.attrs:
-                    value = value[..., 0] + 1j * value[..., 1]
-                if "recurra_single" in variable.attrs:
-                    value = value[..., None]
-                arrays[variable.attrs["recurra_key"]] = value
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+                if "recurra_key" in variable.attrs:
+                    value = np.asarray(variable)
+                    value = value[0] + 1j * value[1] if variable.attrs["recurra_complex"] else value
+                    arrays[f"final:{variable.attrs['recurra_key']}"] = value
+    except Exception as error:  # the file may hold anything
         raise StoreError(f"{path}: not a result of this library ({error}).") from None
     return meta, arrays

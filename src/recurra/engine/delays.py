@@ -10,8 +10,9 @@ a history is given. A value between two steps is interpolated linearly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,16 +32,18 @@ class DelayPlan:
     Arguments:
         lengths: number of rows of each ring.
         uniform: for each delayed projection, whether all its delays are equal.
-        on_grid: whether all delays of a projection (then of each past read) are whole steps.
+        on_grid, past_on_grid: for each projection and each past read, whether all its delays are whole steps.
+        past_none: for each past read, whether some of its delays are 0, so that it reads the present.
     """
 
     lengths: tuple[int, ...]
     uniform: tuple[bool, ...]
     on_grid: tuple[bool, ...]
     past_on_grid: tuple[bool, ...]
+    past_none: tuple[bool, ...]
 
 
-NO_DELAYS = DelayPlan((), (), (), ())
+NO_DELAYS = DelayPlan((), (), (), (), ())
 _TOLERANCE = 1e-6  # of a step: a delay so near to a whole number of steps is that number
 
 
@@ -58,14 +61,15 @@ def plan_delays(system: System, params: Mapping[str, np.ndarray], dt: float) -> 
     if not system.rings:
         return NO_DELAYS
     longest = [1.0] * len(system.rings)
-    uniform, on_grid, past_on_grid = [], [], []
+    uniform, on_grid, past_on_grid, past_none = [], [], [], []
     for projection in system.projections:
         if projection.ring < 0:
             uniform.append(False)
             on_grid.append(True)
             continue
         steps = _in_steps(params[projection.delays], dt, projection.label, zero_ok=False)
-        uniform.append(bool(np.all(steps == steps.flat[0])))
+        # A sum over the whole source has one delay, though each run of a batch may have its own.
+        uniform.append(projection.delivery == "all_to_all" or bool(np.all(steps == steps.flat[0])))
         on_grid.append(bool(np.all(steps == np.round(steps))))
         longest[projection.ring] = max(longest[projection.ring], float(steps.max()))
     for read in system.past_reads:
@@ -73,9 +77,13 @@ def plan_delays(system: System, params: Mapping[str, np.ndarray], dt: float) -> 
         delay = np.asarray(evaluate_numpy(read.delay, values), float)
         steps = _in_steps(delay, dt, f"past({read.source})", zero_ok=True)
         past_on_grid.append(bool(np.all(steps == np.round(steps))))
+        past_none.append(bool(np.any(steps == 0)))
         longest[read.ring] = max(longest[read.ring], float(steps.max()))
     lengths = tuple(int(np.floor(steps)) + 2 for steps in longest)
-    return DelayPlan(lengths, tuple(uniform), tuple(on_grid), tuple(past_on_grid))
+    for ring, length in zip(system.rings, lengths, strict=True):
+        if 2 * length * system.shape_of[ring.source][0] >= 2**31:
+            raise TimeError(f"the delay of {ring.source!r} takes {length} steps of {dt:g}, too many to remember.")
+    return DelayPlan(lengths, tuple(uniform), tuple(on_grid), tuple(past_on_grid), tuple(past_none))
 
 
 def _in_steps(delay: np.ndarray, dt: float, where: str, zero_ok: bool) -> np.ndarray:
@@ -96,6 +104,32 @@ def _in_steps(delay: np.ndarray, dt: float, where: str, zero_ok: bool) -> np.nda
     return steps
 
 
+def check_chains(system: System, params: Mapping[str, np.ndarray]) -> None:
+    """Check the delays of gamma chains, whose rates are their inverse.
+
+    Raises:
+        TimeError: one is not a finite time > 0.
+    """
+    for chain in system.chains:
+        delay = params[chain.delays]
+        if not np.all((delay > 0) & np.isfinite(delay)):
+            raise TimeError(f"{chain.delays}: the delay of a gamma chain must be a finite time > 0, got {delay.min()}.")
+
+
+def fit_rings(system: System, plan: DelayPlan, params: Mapping[str, Array], dt: float) -> Array:
+    """Say whether delays, which may be traced, are long enough to be read and short enough for the rings of a plan."""
+    fits = jnp.ones((), bool)
+    for projection in system.projections:
+        if projection.ring >= 0:
+            steps = params[projection.delays] / dt
+            fits &= jnp.all((steps > 1 - _TOLERANCE) & (steps < plan.lengths[projection.ring] - 1))
+    for read, some in zip(system.past_reads, plan.past_none, strict=True):
+        steps = _past_steps(read, params, jnp.asarray(dt))
+        fine = (steps > 1 - _TOLERANCE) & (steps < plan.lengths[read.ring] - 1)
+        fits &= jnp.all(fine | (steps == 0) if some else fine)
+    return fits
+
+
 def fresh_rings(
     system: System,
     plan: DelayPlan,
@@ -113,9 +147,13 @@ def fresh_rings(
         ShapeError: a value of the history has the wrong shape.
     """
     read = [ring.source for ring in system.rings]
-    for path, target, _ in history:
+    for path, target, value in history:
         if target.key not in read:
             raise PathError(unknown("delayed variable", path, read, "history"))
+        if np.iscomplexobj(value) and target.key not in system.complex_keys:
+            raise ShapeError(f"history of {path!r}: got complex values, the variable is real.")
+        if not np.isfinite(value).all():
+            raise ShapeError(f"history of {path!r}: holds values that are not finite.")
     rings = {}
     for i, (ring, length) in enumerate(zip(system.rings, plan.lengths, strict=True)):
         dtype = complex if ring.source in system.complex_keys else float
@@ -126,6 +164,26 @@ def fresh_rings(
             if target.key == ring.source:
                 _fill_history(rows, path, target, value)
         rings[ring_key(i)] = np.concatenate([rows, rows])
+    return rings
+
+
+def refill_rings(
+    system: System, state: Mapping[str, Any], told: Mapping[str, np.ndarray], where: Callable[..., Any]
+) -> dict[str, Any]:
+    """Make the past that `past()` sees equal to the initial values of `state`, which may be traced or of a batch.
+
+    Arguments:
+        system: the static half of the program.
+        state: states and rings.
+        told: for each remembered variable which of its units have a history, which stays.
+        where: NumPy's or JAX's.
+    """
+    rings = {}
+    for i, ring in enumerate(system.rings):
+        if ring.prefill == "initial":
+            now, past = state[ring.source][..., None, :], state[ring_key(i)]
+            keep = np.broadcast_to(told[ring.source], past.shape)
+            rings[ring_key(i)] = where(keep, past, np.ones(past.shape) * now)
     return rings
 
 
@@ -186,8 +244,8 @@ def read_delays(
                 projection, plan.uniform[i], plan.on_grid[i], buffer, params, tables, step, offset, dt
             )
     for i, read in enumerate(system.past_reads):
-        buffer, now = state[ring_key(read.ring)], state[read.source]
-        found[read.target] = _read_past(read, plan.past_on_grid[i], buffer, now, params, step, offset, dt)
+        buffer = state[ring_key(read.ring)]
+        found[read.target] = _read_past(read, plan.past_on_grid[i], buffer, params, step, offset, dt)
     return found
 
 
@@ -217,18 +275,35 @@ def _read_past(
     read: PastRead,
     on_grid: bool,
     buffer: Array,
-    now: Array,
     params: Mapping[str, Array],
     step: Array,
     offset: float,
     dt: Array,
 ) -> Array:
-    """Read `past(x, tau)`; a delay of 0 is the present value `now`."""
+    """Read `past(x, tau)` where tau is not 0; `with_present` fills in the rest."""
+    steps = _past_steps(read, params, dt)
+    columns = jnp.arange(buffer.shape[1], dtype=jnp.int32)
+    # Where the delay is 0 anything will do that exists.
+    steps = jnp.broadcast_to(jnp.where(steps < 0.5, 1.0, steps), columns.shape)
+    return _entries(buffer, steps, columns, step, offset, on_grid)
+
+
+def _past_steps(read: PastRead, params: Mapping[str, Array], dt: Array) -> Array:
     delay = evaluate(read.delay, {name: params[key] for name, key in read.names})
-    steps = jnp.broadcast_to(jnp.asarray(delay, now.real.dtype) / dt, now.shape)
-    columns = jnp.arange(now.shape[0], dtype=jnp.int32)
-    delayed = _entries(buffer, jnp.maximum(steps, 1.0), columns, step, offset, on_grid)
-    return jnp.where(steps < 0.5, now, delayed)
+    return jnp.atleast_1d(jnp.asarray(delay, jnp.asarray(dt).dtype)) / dt
+
+
+def with_present(
+    system: System, plan: DelayPlan, state: Mapping[str, Array], params: Mapping[str, Array], delayed: dict[str, Array]
+) -> dict[str, Array]:
+    """Let every `past(x, 0)` be x as it is now, at this stage of the step: it is no delay."""
+    found = {}
+    for read, some in zip(system.past_reads, plan.past_none, strict=False):
+        if some:
+            # A delay is 0 or at least a step; so the step makes no difference here.
+            none = _past_steps(read, params, jnp.ones(())) == 0
+            found[read.target] = jnp.where(none, state[read.source], delayed[read.target])
+    return found
 
 
 def _whole(steps: Array) -> Array:
@@ -267,5 +342,6 @@ def _entries(
 
 def _between(steps: Array) -> tuple[Array, Array]:
     """Split a number of steps back into the older whole row and the weight of the newer one."""
-    older = jnp.floor(lax.stop_gradient(steps)).astype(jnp.int32) + 1
+    # A whole number that was rounded down must not reach for the row after it, which may not be written yet.
+    older = jnp.floor(lax.stop_gradient(steps) + _TOLERANCE).astype(jnp.int32) + 1
     return older, older - steps

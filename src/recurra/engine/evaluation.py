@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from recurra.engine.delays import DelayPlan, delayed_key
+from recurra.engine.delays import DelayPlan, delayed_key, with_present
 from recurra.engine.delivery import deliver, deliver_entries
 from recurra.engine.system import Assign, Chain, Collect, System
 from recurra.equations import Past, evaluate
+from recurra.errors import ShapeError
 
 Values = dict[str, Array]
 
@@ -42,6 +42,8 @@ def evaluate_system(
         The value of every storage key, and what each projection brought.
     """
     values: Values = {**params, **state, **delayed}
+    if any(plan.past_none):
+        values |= with_present(system, plan, state, params, values)
     for chain in system.chains:
         values[chain.output] = state[chain.state][-1]
     brought: dict[int, Array] = {}
@@ -50,7 +52,7 @@ def evaluate_system(
             result = _assigned(item, values, t)
         else:
             result = _collected(item, system, values, params, tables, drive, plan, incoming, brought)
-        values[item.target] = jnp.broadcast_to(result, system.shape_of[item.target])
+        values[item.target] = _fitted(result, system.shape_of[item.target], item.target)
     return values, brought
 
 
@@ -59,7 +61,9 @@ def derivatives(system: System, t: Array, values: Values, tables: Mapping[str, A
     found = {}
     for item in system.derivatives:
         dtype = values[item.target].dtype
-        found[item.target] = _shaped(_assigned(item, values, t), system.shape_of[item.target], dtype)
+        slope = _fitted(_assigned(item, values, t), system.shape_of[item.target], item.target)
+        # Lowering has seen to it that no complex value reaches a real state; this lifts real ones into complex states.
+        found[item.target] = slope.astype(dtype)
     for rule in system.spikes:
         if rule.countdown:
             found[rule.countdown] = jnp.zeros_like(values[rule.countdown])
@@ -82,8 +86,7 @@ def chain_source(chain: Chain, values: Mapping[str, Array], tables: Mapping[str,
 
 
 def _assigned(item: Assign, values: Mapping[str, Array], t: Array) -> Array:
-    local: dict[str, Array] = {name: values[key] for name, key in item.names}
-    local["t"] = t
+    local: dict[str, Array] = {"t": t} | {name: values[key] for name, key in item.names}
     if not item.pasts:
         return evaluate(item.expression, local)
     reads = dict(item.pasts)
@@ -129,6 +132,8 @@ def _collected(
 def _sum(terms: list, shape: tuple[int, ...]) -> Array:
     total = None
     for term, target_slice in terms:
+        if term.dtype == bool:
+            term = jnp.where(term, 1.0, 0.0)  # two truth values that arrive together count as 2
         if target_slice is not None and target_slice != (0, shape[0]):
             total = jnp.zeros(shape, term.dtype) if total is None else jnp.broadcast_to(total, shape)
             total = total.at[slice(*target_slice)].add(term)
@@ -137,7 +142,11 @@ def _sum(terms: list, shape: tuple[int, ...]) -> Array:
     return total  # type: ignore[return-value]
 
 
-def _shaped(value: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    # An equation like x' = -1 gives a plain number; a complex parameter never reaches a real state (lowering sees
-    # to that), so the cast only lifts real values into complex states.
-    return jnp.broadcast_to(jnp.asarray(value, dtype), shape)
+def _fitted(value: Array, shape: tuple[int, ...], target: str) -> Array:
+    """Give what an equation computes the shape of its variable."""
+    if value.shape not in ((), (1,), shape):
+        raise ShapeError(
+            f"{target}: its equation has the shape {value.shape}, the variable {shape}. Declare a vector with a vector"
+            " as its value."
+        )
+    return jnp.broadcast_to(value, shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from recurra.engine.program import Program
 from recurra.engine.solvers import choose_solver
 from recurra.engine.system import Assign, Collect, Projection
@@ -31,7 +33,7 @@ def _phases(program: Program, solver: str) -> list[str]:
     phases = []
     for ring in system.rings:
         before = "nothing" if ring.prefill == "zero" else "its initial value"
-        phases.append(f"read the past of {ring.source} (before the start: {before})")
+        phases.append(f"look up the past of {ring.source} (before the start: {before})")
     phases += [f"draw white noise {n.target}: {_count(n.streams, 'stream')} of {n.size}" for n in system.noises]
     for item in system.schedule:
         phases.append(_assign(item, "=") if isinstance(item, Assign) else _collect(item, program))
@@ -40,7 +42,10 @@ def _phases(program: Program, solver: str) -> list[str]:
     phases.append("record")
     phases += [f"remember {ring.source}" for ring in system.rings]
     changes = [_assign(item, "' =") for item in system.derivatives]
-    changes += [f"{c.state}: gamma chain of {_count(c.order, 'stage')} on {c.source}" for c in system.chains]
+    changes += [
+        f"gamma chain of {_count(c.order, 'stage')} on {c.source}: delay {_range(program.params[c.delays])}"
+        for c in system.chains
+    ]
     phases.append(f"advance by {solver}:" + "".join(f"\n       {c}" for c in changes))
     phases += [
         f"set {r.variable} to {r.reset} where it spiked" + (" or is refractory" if r.refractory else "")
@@ -59,22 +64,41 @@ def _assign(item: Assign, sign: str) -> str:
 
 def _collect(item: Collect, program: Program) -> str:
     parts = list(item.signals)
-    parts += [f"W {program.system.projections[i].source}" for i in item.projections]
+    parts += [_arriving(program, program.system.projections[i]) for i in item.projections]
     if item.base != "wired":
         parts.insert(0, "its default" if item.base == "open" else "its default where nothing arrives")
     return f"{item.target} <- {' + '.join(parts)}"
 
 
+def _arriving(program: Program, projection: Projection) -> str:
+    """Word what a projection brings: through which weights, of which past."""
+    source = _source(program, projection)
+    if projection.ring >= 0:
+        source = f"past {source}"
+    if not projection.weights:
+        return source
+    return f"W sum {source}" if projection.delivery == "all_to_all" else f"W {source}"
+
+
+def _source(program: Program, projection: Projection) -> str:
+    chains = {chain.output: chain for chain in program.system.chains}
+    chain = chains.get(projection.source)
+    return projection.source if chain is None else f"gamma-delayed {chain.source}"
+
+
 def _projection(program: Program, projection: Projection) -> str:
-    text = f"{projection.source} -> {projection.target}: {projection.delivery}, {projection.shape[0]} x "
+    text = f"{_source(program, projection)} -> {projection.target}: {projection.delivery}, {projection.shape[0]} x "
     text += f"{projection.shape[1]}"
     if projection.weights:
         text += f", {_count(program.params[projection.weights].size, 'weight')}"
     if projection.delays:
-        delays = program.params[projection.delays]
-        low, high = float(delays.min()), float(delays.max())
-        text += f", delay {low:g}" + (f" to {high:g}" if high > low else "")
+        text += f", delay {_range(program.params[projection.delays])}"
     return text
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:g}" + (f" to {high:g}" if high > low else "")
 
 
 def _memory(program: Program, dt: float | None) -> list[str]:

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import core as jax_core
 
+from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
 from recurra.errors import PathError, ShapeError, unknown
-
-WIDE = 8  # columns per driven unit up to which samples are widened
 
 
 @dataclass(frozen=True)
@@ -51,33 +50,16 @@ class Feed:
         found[self.index] = np.arange(len(self.index))
         return found
 
-    @property
-    def wide(self) -> bool:
-        """Say whether the samples are handed to the loop with a column for every unit.
-
-        A choice between two arrays is quicker than a gather; where few units are driven, it would cost much memory.
-        """
-        return not self.whole and self.size <= WIDE * len(self.index)
-
     def chunk(self, start: int, length: int) -> np.ndarray:
         """Return `length` rows from step `start` on, the last row repeated where the series ends."""
         if not self.series:
-            return self._widened(self.rows)
-        part = self._widened(self.rows[start : start + length])
+            return self.rows
+        part = self.rows[start : start + length]
         if len(part) == length:
             return part
-        tail = self._widened(self.rows[-1:]) if len(part) == 0 else part[-1:]
+        tail = self.rows[-1:] if len(part) == 0 else part[-1:]
         xp = _numpy_of(part)
         return xp.concatenate([part, xp.broadcast_to(tail, (length - len(part), *tail.shape[1:]))])
-
-    def _widened(self, rows: np.ndarray) -> np.ndarray:
-        if not self.wide:
-            return rows
-        if isinstance(rows, np.ndarray):
-            found = np.zeros((len(rows), self.size), rows.dtype)
-            found[:, self.index] = rows
-            return found
-        return jnp.zeros((len(rows), self.size), rows.dtype).at[:, self.index].set(rows)
 
 
 def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:
@@ -92,17 +74,17 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
         PathError: the path is no input.
         ShapeError: wrong shape, wrong number of samples, or values that are not finite numbers.
     """
-    if inputs is not None and not isinstance(inputs, Mapping):
-        raise ShapeError(f"inputs: expected a dict of path -> values, got {type(inputs).__name__}.")
     found: dict[tuple[str, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
     taken: dict[str, dict[int, str]] = {}
-    for path, value in (inputs or {}).items():
+    for path, value in as_mapping(inputs, "inputs").items():
         targets = program.layout.resolve(path)
         for target in targets:
             if target.kind != "input":
                 ports = list(program.inputs)
                 raise PathError(f"inputs: {path!r} is of kind {target.kind}. " + unknown("input", path, ports))
         rows, series = _rows(path, value, sum(t.size for t in targets), steps)
+        if rows.dtype.kind == "c" and any(t.key not in program.system.complex_keys for t in targets):
+            raise ShapeError(f"inputs: {path!r} is complex, the input is real; declare it with a complex default.")
         start = 0
         for target in targets:
             units = np.arange(program.system.shape_of[target.key][0])[target.index]  # type: ignore[index]
@@ -116,12 +98,10 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
             start += target.size
     feeds = []
     for (key, series), parts in found.items():
-        length = min(len(rows) for _, rows in parts)
         # A single series is only looked at, never copied.
         merged = parts[0][1]
         if len(parts) > 1:
-            xp = _numpy_of(*[rows for _, rows in parts])
-            merged = xp.concatenate([rows[:length] for _, rows in parts], axis=1)
+            merged = _numpy_of(*[rows for _, rows in parts]).concatenate(_equally_long([r for _, r in parts]), axis=1)
         index = np.concatenate([u for u, _ in parts]).astype(np.int32)
         feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
     return tuple(feeds)
@@ -132,17 +112,20 @@ def _numpy_of(*arrays: Any) -> ModuleType:
     return jnp if any(isinstance(array, jax_core.Tracer) for array in arrays) else np
 
 
+def _equally_long(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Let every series keep its last sample until the longest ends."""
+    length, xp = max(len(rows) for rows in parts), _numpy_of(*parts)
+    return [xp.concatenate([rows, xp.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in parts]
+
+
 def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:
-    array = _numpy_of(value).asarray(value)
-    if array.dtype.kind not in "bifc":
-        raise ShapeError(f"inputs: {path!r} must be numbers, got {type(value).__name__} of type {array.dtype}.")
-    if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
-        raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
-                         f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
-    if isinstance(array, np.ndarray):
-        array = array.astype(complex if array.dtype.kind == "c" else float, copy=False)
-    elif array.dtype.kind in "bi":
-        array = array.astype(float)
+    if isinstance(value, jax_core.Tracer):
+        array: Any = value if value.dtype.kind in "fc" else value.astype(float)
+    else:
+        array = as_numbers(value, f"inputs: {path!r}")
+        if not np.all(np.isfinite(array)):
+            raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
+                             f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
     if array.ndim == 0:
         return array.reshape(1, 1), False
     if array.ndim == 1:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core as jax_core
 from jaxtyping import Array
 
+from recurra.engine.checks import as_mapping
+from recurra.engine.delays import DelayPlan, fit_rings, refill_rings
 from recurra.engine.feeds import make_feeds
-from recurra.engine.layout import Target
 from recurra.engine.loop import LoopPlan, run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
 from recurra.engine.run import Run, _cast, feed_infos, loop_data, prepare
 from recurra.engine.solvers import FIXED_STEP
-from recurra.engine.stepping import Stepper
-from recurra.errors import CapabilityError, OptionError, unknown
+from recurra.engine.stepping import Stepper, units_told
+from recurra.engine.system import System
+from recurra.errors import CapabilityError, OptionError, TimeError
 
 Numbers = Mapping[str, object]
+OUTGROWN = (
+    "a delay is shorter than a step, or longer than what the run remembers: the longest delay of its program, up to"
+    " the next step. Make the function from a program with the longest delays you need."
+)
 
 
 def as_function(
@@ -44,7 +51,9 @@ def as_function(
     """Return a run as a pure function of parameters, weights, delays, inputs' defaults and initial states.
 
     The function can be differentiated, vmapped and jitted. The run is cut into segments that reverse mode computes
-    again, so that its memory grows with the square root of the number of rows.
+    again, so that its memory grows with the square root of the number of rows. Delays may be given anything from one
+    step up to the longest delay that `program` has for their source, and on to the next step; outside of that there is
+    an error, or NaN where JAX traces them.
 
     Arguments:
         program, duration, dt, solver, inputs, record, every, state, seed, history, precision: as for
@@ -79,7 +88,7 @@ def as_function(
     )
     fixed_plan(run)
     length = _segment(run) if segment is None else int(segment)
-    continues, outer = state is not None, inputs or {}
+    continues, outer, told = state is not None, inputs or {}, units_told(run.program, history)
 
     def function(
         numbers: Numbers,
@@ -91,13 +100,17 @@ def as_function(
     ) -> dict[str, Array] | tuple[dict[str, Array], dict[str, Array]]:
         _check_mode((numbers, inputs, state), precision)
         with jax.enable_x64(precision == "float64"):
-            params, start, stepper = write_numbers(run, numbers, continues or state is not None)
-            now = replace(run, seed=run.seed if seed is None else seed, plan=replace(fixed_plan(run), stepper=stepper))
+            written = write_numbers(run, numbers, told, continues or state is not None)
+            plan = replace(fixed_plan(run), stepper=written.stepper)
+            now = replace(run, seed=run.seed if seed is None else seed, plan=plan)
             if inputs:
                 now = feed_run(now, {**outer, **inputs})
-            data = loop_data(now, params, 0, run.steps + 1)
+            data = loop_data(now, written.params, 0, run.steps + 1)
             first = jnp.asarray(run.start.step if step is None else step, jnp.int32)
-            last, rows = run_scan(now.plan, start if state is None else state, data, first, run.rows, length)
+            start = written.start if state is None else state
+            last, rows = run_scan(now.plan, start, data, first, run.rows, length)
+            if written.fits is not None:
+                rows = tuple(jnp.where(written.fits, row, jnp.nan) for row in rows)
             named = run.recording.named(rows)
             return (named, last) if final else named
 
@@ -143,54 +156,61 @@ def feed_run(run: Run, inputs: Mapping[str, object]) -> Run:
     return replace(run, feeds=feeds, plan=replace(fixed_plan(run), feeds=feed_infos(feeds)))
 
 
-def write_numbers(run: Run, numbers: Numbers, continues: bool) -> tuple[dict, dict, Stepper]:
-    """Return parameters, initial state and stepper of a run with numbers written over its own."""
+@dataclass(frozen=True)
+class Written:
+    """Hold a run with numbers written over its own: parameters, initial state, stepper.
+
+    `fits` says whether delays that were written can be read; `None` where none was.
+    """
+
+    params: dict[str, Array]
+    start: dict[str, Array]
+    stepper: Stepper
+    fits: Array | None
+
+
+def write_numbers(run: Run, numbers: Numbers, told: Mapping[str, np.ndarray], continues: bool) -> Written:
+    """Write numbers, which may be traced, over those of a run.
+
+    Arguments:
+        run: the run.
+        numbers: path -> value.
+        told: for each remembered variable which of its units have a history.
+        continues: whether the run goes on from a state, so that no initial state can be written.
+
+    Raises:
+        TimeError: a delay is shorter than a step, or longer than the rings.
+    """
     program, plan = run.program, fixed_plan(run)
+    system = program.system
     params = {k: jnp.asarray(_cast(v, run.precision)) for k, v in program.params.items()}
     start = {k: jnp.asarray(_cast(np.asarray(v), run.precision)) for k, v in run.start.state.items()}
     delays = False
-    for path, value in numbers.items():
-        targets = program.layout.resolve(path)
-        delays |= any(t.kind == "delay" for t in targets) or reads_past(program, [t.key for t in targets])
-        _put(program, path, targets, value, params, start, continues)
-    stepper = replace(plan.stepper, rematerialise=True)
+    for path, value in as_mapping(numbers, "the run's numbers").items():
+        for target, part in program.split(path, value):
+            if target.kind == "state" and continues:
+                raise OptionError(f"{path!r} is a state; a run that goes on takes its states from `state`.")
+            delays |= target.kind == "delay" or reads_past(program, target.key)
+            store = start if target.kind == "state" else params
+            old = store[target.key]
+            new = jnp.asarray(part, old.dtype)
+            # The usual case, a whole matrix, needs no scatter with an index for every entry.
+            whole = new.shape == old.shape and _covers(target.index, old.shape)
+            store[target.key] = new if whole else old.at[target.index].set(new)
+    if not continues:
+        start |= refill_rings(system, start, told, jnp.where)
+    stepper, fits = replace(plan.stepper, rematerialise=True), None
     if delays:
-        # A delay that is differentiated must be read between the grid's points, also where it lies on one.
-        old = stepper.delays
-        none = replace(
-            old,
-            uniform=(False,) * len(old.uniform),
-            on_grid=(False,) * len(old.on_grid),
-            past_on_grid=(False,) * len(old.past_on_grid),
-        )
-        stepper = replace(stepper, delays=none)
-    return params, start, stepper
+        stepper = replace(stepper, delays=_off_grid(system, stepper.delays))
+        fits = fit_rings(system, plan.stepper.delays, params, run.start.dt)
+        if not isinstance(fits, jax_core.Tracer) and not fits:
+            raise TimeError(OUTGROWN)
+    return Written(params, start, stepper, fits)
 
 
-def reads_past(program: Program, keys: list[str]) -> bool:
-    """Say whether one of these parameters is how far back a `past()` reads."""
-    read = {key for past in program.system.past_reads for _, key in past.names}
-    return any(key in read for key in keys)
-
-
-def _put(
-    program: Program, path: str, targets: list[Target], value: object, params: dict, state: dict, continues: bool
-) -> None:
-    """Write a traced value to the places of a path."""
-    array = jnp.asarray(value)
-    total, start = sum(t.size for t in targets), 0
-    for target in targets:
-        if target.kind == "algebraic":
-            raise OptionError(unknown("parameter", path, program.layout.names(("parameter", "input", "state"))))
-        if target.kind == "state" and continues:
-            raise OptionError(f"{path!r} is a state; a run that goes on from a state takes its states from there.")
-        store = state if target.kind == "state" else params
-        part = array[start : start + target.size] if array.shape == (total,) and len(targets) > 1 else array
-        old = store[target.key]
-        # The usual case, a whole matrix, needs no scatter with an index for every entry.
-        whole = part.shape == old.shape and _covers(target.index, old.shape)
-        store[target.key] = part.astype(old.dtype) if whole else old.at[target.index].set(part.astype(old.dtype))
-        start += target.size
+def reads_past(program: Program, key: str) -> bool:
+    """Say whether a parameter is how far back a `past()` reads."""
+    return any(key == name for past in program.system.past_reads for _, name in past.names)
 
 
 def _covers(index: object, shape: tuple[int, ...]) -> bool:
@@ -198,3 +218,13 @@ def _covers(index: object, shape: tuple[int, ...]) -> bool:
     numbers = np.arange(math.prod(shape)).reshape(shape)
     chosen = numbers[index]  # type: ignore[index]
     return chosen.shape == shape and bool(np.array_equal(chosen, numbers))
+
+
+def _off_grid(system: System, plan: DelayPlan) -> DelayPlan:
+    """Read delays that are differentiated between the grid's points, also where they lie on one, and each by itself."""
+    return replace(
+        plan,
+        uniform=tuple(p.delivery == "all_to_all" for p in system.projections),
+        on_grid=(False,) * len(plan.on_grid),
+        past_on_grid=(False,) * len(plan.past_on_grid),
+    )

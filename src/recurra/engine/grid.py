@@ -7,6 +7,7 @@ from numbers import Real
 
 from recurra.errors import TimeError
 
+MOST_STEPS = 2**31 - 2  # steps are counted in 32 bits, as random numbers are addressed by them
 _TOLERANCE = 1e-6  # of a step: far above the rounding of any decimal duration, far below what anyone means
 
 
@@ -27,9 +28,12 @@ def count_steps(duration: float, dt: float, what: str = "duration") -> int:
     for name, value in (("dt", dt), (what, duration)):
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
             raise TimeError(f"{name} must be a finite number > 0, got {value!r}.")
-    steps = round(duration / dt)
-    if abs(duration / dt - steps) > _TOLERANCE * max(1.0, steps * 1e-6):
-        low = math.floor(duration / dt)
+    ratio = duration / dt
+    if ratio > MOST_STEPS:
+        raise TimeError(f"{what} {duration:g} has more than {MOST_STEPS} steps of {dt:g}; run it in parts (`state=`).")
+    steps = round(ratio)
+    if steps == 0 or abs(ratio - steps) > _TOLERANCE * max(1.0, steps * 1e-6):
+        low = math.floor(ratio)
         near = f"{low * dt:.12g} or {(low + 1) * dt:.12g}" if low else f"{dt:.12g}"
         raise TimeError(f"{what} {duration:g} is not a whole number of steps of {dt:g}: use {near}.")
     return steps

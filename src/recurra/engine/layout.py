@@ -118,6 +118,17 @@ class Layout:
             )
         return targets[0]
 
+    def describe(self, key: str, unit: int) -> str:
+        """Name an entry of an array as its user would: the path of the variable or the edge it belongs to."""
+        for target in self.targets(("state", "algebraic", "parameter", "input")):
+            if target.key == key and target.index.start <= unit < target.index.stop:  # type: ignore[attr-defined]
+                return target.path if target.size == 1 else f"{target.path}[{unit - target.index.start}]"  # type: ignore
+        for label, place in self.edges.items():
+            for what, of_edge in (("weight", place.weight_key), ("delay", place.delay_key)):
+                if of_edge == key:
+                    return f"{label}/{what}"
+        return key
+
     def names(self, kinds: tuple[str, ...] = ("state", "algebraic", "parameter", "input")) -> list[str]:
         """List the full paths of all variables of the given kinds."""
         return [t.path for t in self.targets(kinds)]
@@ -161,6 +172,10 @@ class Layout:
         index = target.index
         if isinstance(index, slice):
             index = slice(index.start + unit, index.start + unit + 1)
+        elif isinstance(index, tuple):
+            index = tuple(np.ravel(i)[unit] for i in index)
+        else:
+            index = np.ravel(index)[unit]
         return Target(f"{target.path}[{unit}]", target.key, target.kind, index, 1, target.unit)
 
     def _edge_target(self, path: str, label: str, what: str) -> Target:

@@ -37,15 +37,11 @@ def trace_count() -> int:
 
 @dataclass(frozen=True)
 class FeedInfo:
-    """The static part of a feed: the input it drives, whether it changes with time, whether it drives all units.
-
-    `wide` says that the samples have a column for every unit, also for those that are not driven.
-    """
+    """The static part of a feed: the input it drives, whether it changes with time, whether it drives all units."""
 
     key: str
     series: bool
     whole: bool
-    wide: bool
 
 
 @dataclass(frozen=True)
@@ -215,8 +211,7 @@ def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
                 row = _sample(rows, j, offset) if feed.series else rows[0]
                 if not feed.whole:
                     # A gather and a choice, not a scatter: those stay inside one compiled loop, a scatter does not.
-                    row = row if feed.wide else row[columns]
-                    row = jnp.where(columns >= 0, row, found.get(feed.key, bases[feed.key]))
+                    row = jnp.where(columns >= 0, row[columns], found.get(feed.key, bases[feed.key]))
                 found[feed.key] = row
             return found
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from recurra.engine.checks import as_numbers, check_nodes
 from recurra.engine.graph import Graph, Node, Operator, Variable
 from recurra.engine.layout import EdgePlace, Layout, NodePlace, VariableInfo
 from recurra.engine.program import Program
 from recurra.engine.randomness import stream_seed
-from recurra.engine.spiking import check_surrogate
 from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, SpikeRule, System
 from recurra.engine.wiring import Wiring, expand_edges
 from recurra.equations import FUNCTIONS, Call, Expr, Index, Name, Number, Past, fold, functions, names, noises, pasts
-from recurra.errors import EquationError, PathError, ShapeError, TemplateError, unknown
+from recurra.errors import EquationError, ShapeError, TemplateError, unknown
 
 REAL_FUNCTIONS = frozenset({"real", "imag", "abs", "angle"})
 
@@ -41,6 +41,7 @@ def lower(graph: Graph) -> Program:
     """
     if not graph.nodes:
         raise TemplateError(f"network {graph.name!r} has no node: add at least one.")
+    check_nodes(graph.nodes)
     nodes, wires = expand_edges(graph)
     split: frozenset[str] = frozenset()
     while True:
@@ -126,10 +127,10 @@ class _Lowering:
             # Members of a group have equal equations, but each brings its own defaults.
             default = node.operators[operator].variables[variable].value
             given.append(node.values.get(f"{operator}/{variable}", default))
-        if len(given) == group.units and all(np.ndim(v) == 0 for v in given) and len(shape) == 1:
-            return _numeric(np.array(given)) if shape == (group.units,) else _fill(given[0], shape)
+        if shape == (len(given),) and all(isinstance(v, (float, int)) for v in given):
+            return np.array(given, float)
         if shape != (group.units,):
-            return _broadcast(given[0], shape, f"{group.members[0]}/{variable}")
+            return _broadcast(given[0], shape, f"{group.members[0]}/{operator}/{variable}")
         parts = [
             _broadcast(v, (size,), f"{member}/{tuple(self.nodes[member].operators)[position]}/{variable}")
             for v, size, member in zip(given, group.sizes, group.members, strict=True)
@@ -334,7 +335,6 @@ def group_nodes(nodes: Mapping[str, Node], split: frozenset[str]) -> list[Group]
     found: dict[object, Group] = {}
     signatures: dict[int, object] = {}
     for label, node in nodes.items():
-        _check_values(label, node)
         operators = tuple(node.operators.items())
         note = "depends on its own kind without delay" if label in split else _reason_not_to_merge(node)
         key: object = label if note else _signature(node, signatures)
@@ -384,51 +384,16 @@ def _reason_not_to_merge(node: Node) -> str:
     return ""
 
 
-def _check_values(label: str, node: Node) -> None:
-    if node.size < 1:
-        raise ShapeError(f"{label}: a node has at least one unit, got size {node.size}.")
-    for path in node.values:
-        _declared(label, node, path)
-    for rule in node.spikes:
-        check_surrogate(rule.surrogate)
-        if rule.reset is None and rule.refractory:
-            raise TemplateError(
-                f"{label}: a refractory time of {rule.refractory:g} needs a value at which {rule.variable!r} is held; "
-                "give the spike a reset."
-            )
-        for path, kind in ((rule.variable, "state"), (rule.input, "input")):
-            if path is not None and _declared(label, node, path).kind != kind:
-                raise TemplateError(f"{label}: a spike needs a variable of kind {kind}, {path!r} is none.")
-
-
-def _declared(label: str, node: Node, path: str) -> Variable:
-    operator, _, variable = path.partition("/")
-    if operator not in node.operators:
-        raise PathError(unknown("operator", operator, node.operators, label))
-    variables = node.operators[operator].variables
-    if variable not in variables:
-        raise PathError(unknown("variable", variable, variables, f"{label}/{operator}"))
-    return variables[variable]
-
-
 def _own_shape(declared: Variable, group: Group) -> tuple[int, ...]:
     """The shape of a variable that is itself a vector or matrix; () for one number per unit."""
     shape = np.shape(declared.value)
     return shape if shape and group.units == 1 else ()
 
 
-def _numeric(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64)
-
-
-def _fill(value: object, shape: tuple[int, ...]) -> np.ndarray:
-    return _numeric(np.full(shape, value))
-
-
 def _broadcast(value: object, shape: tuple[int, ...], where: str) -> np.ndarray:
-    array = np.asarray(value)
+    array = as_numbers(value, where)
     try:
-        return _numeric(np.broadcast_to(array, shape))
+        return np.broadcast_to(array, shape).copy()
     except ValueError:
         raise ShapeError(f"{where}: got shape {array.shape}, expected a number or shape {shape}.") from None
 

@@ -19,7 +19,7 @@ from recurra.engine.results import Snapshot
 from recurra.engine.run import Run, loop_data, prepare
 from recurra.engine.solvers import TABLEAUS, runge_kutta
 from recurra.engine.spiking import find_spikes, reset_spikes
-from recurra.engine.stepping import Drive, Stepper, base_drive
+from recurra.engine.stepping import Drive, Stepper, base_drive, units_told
 from recurra.engine.system import Assign, System
 from recurra.errors import OptionError, PathError, ShapeError, unknown
 
@@ -87,7 +87,7 @@ def as_online(
     run = prepare(program, duration, dt, solver, inputs, record, 1, None, None, state, seed, history, precision)
     fixed_plan(run)
     places = _driven(run, driven)
-    continues, outer = state is not None, inputs or {}
+    continues, outer, told = state is not None, inputs or {}, units_told(run.program, history)
 
     def function(
         carry: Any,
@@ -99,15 +99,15 @@ def as_online(
         seed: Array | int | None = None,
     ) -> tuple[Any, dict[str, Array], Any]:
         with jax.enable_x64(precision == "float64"):
-            params, start, stepper = write_numbers(run, numbers or {}, continues or state is not None)
-            stepper = replace(stepper, rematerialise=False)
-            now = replace(run, seed=run.seed if seed is None else seed, plan=replace(fixed_plan(run), stepper=stepper))
+            written = write_numbers(run, numbers or {}, told, continues or state is not None)
+            plan = replace(fixed_plan(run), stepper=replace(written.stepper, rematerialise=False))
+            now = replace(run, seed=run.seed if seed is None else seed, plan=plan)
             if inputs:
                 now = feed_run(now, {**outer, **inputs})
-            data = loop_data(now, params, 0, run.steps + 1)
+            data = loop_data(now, written.params, 0, run.steps + 1)
             first = jnp.asarray(run.start.step if step is None else step, jnp.int32)
             body = _row(now, data, first, observe, places)
-            start = dict(start if state is None else state)
+            start = dict(written.start if state is None else state)
             (last, carry), out = scan_rows(body, (start, carry), run.rows)
             return carry, last, out
 

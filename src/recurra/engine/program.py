@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.graph import Graph
 from recurra.engine.layout import Layout, Target
 from recurra.engine.system import System
@@ -73,7 +76,7 @@ class Program:
 
     def _port(self, target: Target) -> Port:
         store = self.state if target.kind == "state" else self.params
-        default = store[target.key][target.index] if target.key in store else None
+        default = np.array(store[target.key][target.index]) if target.key in store else None
         return Port(target.size, default, target.unit, target.kind)
 
     @property
@@ -90,7 +93,7 @@ class Program:
         Raises:
             PathError: there is no such path, or it names a variable that is computed.
         """
-        parts = [np.asarray(self._store(t)[t.key][t.index]) for t in self.layout.resolve(path)]
+        parts = [np.array(self._store(t)[t.key][t.index]) for t in self.layout.resolve(path)]
         return parts[0] if len(parts) == 1 else np.concatenate([np.atleast_1d(p) for p in parts])
 
     def update(self, values: Mapping[str, object]) -> Program:
@@ -104,33 +107,36 @@ class Program:
             ShapeError: a value has the wrong shape.
         """
         params, state = dict(self.params), dict(self.state)
-        for path, value in values.items():
+        for path, value in as_mapping(values, "update").items():
             for target, part in self.split(path, value):
                 store = state if target.kind == "state" else params
-                if np.iscomplexobj(part) and not np.iscomplexobj(store[target.key]):
-                    raise ShapeError(f"{target.path}: got the complex value {part}, the variable is real.")
                 store[target.key] = store[target.key].copy()
                 store[target.key][target.index] = part
         return replace(self, params=params, state=state)
 
     def split(self, path: str, value: object) -> list[tuple[Target, np.ndarray]]:
-        """Split a value over the places that a path addresses; the value's last axis may run over nodes or units."""
+        """Split a value, which JAX may be tracing, over the places that a path addresses: one number, or one for each
+        node or unit.
+        """
         targets = self.layout.resolve(path)
         for target in targets:
             self._store(target)
-        array = np.asarray(value)
-        if array.dtype.kind not in "bifc":
-            raise ShapeError(f"{path}: expected numbers, got {value!r}.")
-        total = sum(t.size for t in targets)
-        place = np.shape(self._store(targets[0])[targets[0].key][targets[0].index])
-        if array.ndim == 0 or (len(targets) == 1 and array.shape == place):
+        array: Any = value if isinstance(value, jax.Array) else as_numbers(value, path)
+        if jnp.iscomplexobj(array) and any(not np.iscomplexobj(self._store(t)[t.key]) for t in targets):
+            raise ShapeError(f"{path}: got the complex value {value}, the variable is real.")
+        if array.ndim == 0:
             return [(t, array) for t in targets]
-        if array.shape == (total,):
+        total, place = sum(t.size for t in targets), np.shape(self._store(targets[0])[targets[0].key][targets[0].index])
+        if len(targets) == 1 and (array.shape == place or (array.shape == (total,) and len(place) < 2)):
+            return [(targets[0], array.reshape(place))]
+        if len(targets) > 1 and array.shape == (total,):
             ends = np.cumsum([t.size for t in targets])
-            return list(zip(targets, np.split(array, ends[:-1]), strict=True))
-        if array.shape == (len(targets),):
-            return [(t, a) for t, a in zip(targets, array, strict=True)]
-        raise ShapeError(f"{path}: got shape {array.shape}, expected a number or shape {place or (total,)}.")
+            return [(t, array[end - t.size : end]) for t, end in zip(targets, ends, strict=True)]
+        if len(targets) > 1 and array.shape == (len(targets),):
+            return [(t, array[i]) for i, t in enumerate(targets)]
+        raise ShapeError(
+            f"{path}: got shape {array.shape}, expected a number or shape {place if len(targets) == 1 else (total,)}."
+        )
 
     def _store(self, target: Target) -> Mapping[str, np.ndarray]:
         if target.kind == "algebraic":

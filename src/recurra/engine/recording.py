@@ -77,8 +77,9 @@ def make_recording(program: Program, record: object) -> Recording:
     for name, paths in _wanted(program, record).items():
         targets = [t for path in paths for t in program.layout.resolve(path)]
         for target in targets:
-            if target.kind not in RECORDABLE:
-                raise OptionError(f"record: {target.path!r} is of kind {target.kind} and does not change with time.")
+            if target.kind not in RECORDABLE or len(shape_of[target.key]) > 1:
+                what = f"of kind {target.kind}" if target.kind not in RECORDABLE else "a matrix"
+                raise OptionError(f"record: {target.path!r} is {what} and does not change with time.")
             units = np.arange(shape_of[target.key][0])[target.index]  # type: ignore[index]
             wanted.setdefault(name, []).append((target.key, units))
             asked.setdefault(target.key, []).append(units)
@@ -112,6 +113,9 @@ def _wanted(program: Program, record: object) -> dict[str, list[str]]:
     if isinstance(record, str):
         return {record: [record]}
     if isinstance(record, Mapping):
+        for name, paths in record.items():
+            if not paths or not isinstance(paths, Sequence):
+                raise OptionError(f"record: {name!r} must name a path or a list of paths, got {paths!r}.")
         return {str(name): [p] if isinstance(p, str) else list(p) for name, p in record.items()}
     if isinstance(record, Sequence):
         if len(set(map(str, record))) < len(record):

@@ -80,7 +80,7 @@ class _Oracle:
         self._start()
 
     def _size(self, path: str) -> int:
-        return self.nodes[path.rsplit("/", 2)[0]].size
+        return self._length(tuple(path.rsplit("/", 2)))  # type: ignore[arg-type]
 
     def _start(self) -> None:
         for label, node in self.nodes.items():
@@ -325,7 +325,7 @@ class _Moment:
             return rows[step] if step < len(rows) else np.zeros(self.o._length(key))
         given = self.o.history.get("/".join(key))
         if given is not None:
-            array = np.asarray(given, float)
+            array = np.asarray(given)
             return array[step] if array.ndim == 2 else np.broadcast_to(array, (self.o._length(key),))
         return np.zeros(self.o._length(key)) if edge else rows[0] if rows else self.state[key]
 

@@ -118,6 +118,8 @@ class Result:
         """Return one recording, or all of them side by side: `(rows, all units)`."""
         if name is not None:
             return self[name]
+        if not self.data:
+            return np.zeros((len(self.time), 0))
         return np.concatenate(list(self.data.values()), axis=-1)
 
     def to_dataframe(self) -> pandas.DataFrame:

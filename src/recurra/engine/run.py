@@ -6,25 +6,27 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import jax
 import numpy as np
 
-from recurra.engine.delays import plan_delays
+from recurra.engine.checks import as_mapping, as_numbers
+from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.feeds import Feed, make_feeds
-from recurra.engine.grid import count_steps
+from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk
 from recurra.engine.program import Program
 from recurra.engine.progress import Progress
-from recurra.engine.recording import Recording, make_recording, unit_labels
+from recurra.engine.recording import Recording, make_recording
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.solvers import ADAPTIVE, choose_solver
 from recurra.engine.stepping import Stepper, initial_state
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
 CHUNK_BYTES = 16_000_000
-CHUNK_ROWS = 4096
+CHUNK_ROWS = 16384
 CHUNK_SECONDS = 0.1
 
 
@@ -108,6 +110,8 @@ def simulate(
     run = prepare(
         program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
     )
+    if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 <= cutoff < duration:
+        raise TimeError(f"cutoff must be a time >= 0 and shorter than the duration {duration:g}, got {cutoff!r}.")
     if run.plan is None:
         from recurra.engine.adaptive import run_adaptive
 
@@ -141,9 +145,13 @@ def prepare(
     precision: str = "float64",
 ) -> Run:
     """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
+    if not isinstance(program, Program):
+        raise OptionError(f"expected a Program, got {type(program).__name__}; lower() makes one of a Graph.")
     steps = count_steps(duration, dt)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
+    if (0 if not isinstance(state, Snapshot) else state.step) + steps > MOST_STEPS:
+        raise TimeError(f"a run has at most {MOST_STEPS} steps in all, those before `state` included.")
     if steps % every:
         low = steps - steps % every
         raise TimeError(
@@ -154,12 +162,18 @@ def prepare(
         raise OptionError(unknown("precision", precision, ("float32", "float64")))
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer, jax.Array)):
         raise OptionError(f"seed must be an integer (or a jax.random.key), got {seed!r}.")
-    program = program.update(params or {})
-    _check_finite(program)
+    if not isinstance(seed, jax.Array) and not -(2**63) <= seed < 2**63:
+        raise OptionError(f"seed must fit into 64 bits, got {seed}.")
+    changed = as_mapping(params, "params")
+    if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
+        raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
+    program = program.update(changed)
+    _check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     recording = make_recording(program, record)
     feeds = make_feeds(program, inputs, steps)
     numbers = _batch_numbers(program, batch)
+    check_chains(program.system, {**program.params, **numbers})
     start = starting_point(program, state, dt, history, numbers)
     plan = None
     if solver not in ADAPTIVE:
@@ -168,33 +182,32 @@ def prepare(
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
 
 
-def _check_finite(program: Program) -> None:
+def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
     """NaN among the numbers would only show up as a divergence, far from where it came from."""
-    for store in (program.params, program.state):
-        for key, value in store.items():
-            if np.isnan(value).any():
-                unit = np.argwhere(np.isnan(value))[0]
-                raise ShapeError(f"{key}: the value of unit {tuple(int(u) for u in unit)} is NaN; give it a number.")
+    for key, value in numbers.items():
+        if np.isnan(value).any():
+            unit = np.argwhere(np.isnan(value))[0]
+            raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
 
 
 def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:
     """Lay out parameters (and initial states) with a leading axis of runs."""
-    if not batch:
+    rows = {path: as_numbers(value, f"batch: {path}") for path, value in as_mapping(batch, "batch").items()}
+    if not rows:
         return {}
-    sizes = {path: np.shape(value)[0] if np.ndim(value) else 0 for path, value in batch.items()}  # type: ignore
+    sizes = {path: len(value) if value.ndim else 0 for path, value in rows.items()}
     if len(set(sizes.values())) > 1 or 0 in sizes.values():
         raise ShapeError(f"batch: every path needs the same number of runs as its first axis, got {sizes}.")
     count = next(iter(sizes.values()))
     found: dict[str, np.ndarray] = {}
-    for path, value in batch.items():
-        for run, one in enumerate(np.asarray(value)):
+    for path, value in rows.items():
+        for run, one in enumerate(value):
             for target, part in program.split(path, one):
                 own = program.state if target.kind == "state" else program.params
                 if target.key not in found:
                     found[target.key] = np.repeat(own[target.key][None], count, axis=0)
                 found[target.key][run][target.index] = part
-    if any(np.isnan(value).any() for value in found.values()):
-        raise ShapeError("batch: holds NaN; give every run a number.")
+    _check_finite(program, {k: v.reshape(-1, *v.shape[2:]) for k, v in found.items()})
     return found
 
 
@@ -205,27 +218,30 @@ def starting_point(
     history: Mapping[str, object] | None,
     numbers: Mapping[str, np.ndarray],
 ) -> Snapshot:
-    """Return where a run starts: the initial values, or a state that is checked to be the program's."""
+    """Return where a run starts, a given state checked; in a batch every array has a leading axis of runs."""
     if state is None:
-        longest = program
-        delays = {k: v for k, v in numbers.items() if k in program.params}
-        if delays and program.system.rings:
-            # The rings must hold the longest delay of all runs.
-            longest = replace(program, params={**program.params, **{k: v.max(0) for k, v in delays.items()}})
-        return Snapshot(initial_state(longest, dt, history or {}), 0, 0.0, dt)
+        return Snapshot(initial_state(program, dt, history or {}, numbers), 0, 0.0, dt)
     if not isinstance(state, Snapshot):
         raise OptionError(f"state: expected the `final` of an earlier result, got {type(state).__name__}.")
     if history:
         raise OptionError("history is what was before the start; a run that goes on from a state has it already.")
     if abs(state.dt - dt) > 1e-9 * dt:
         raise TimeError(f"state: it was made with dt={state.dt:g}, this run has dt={dt:g}; use the same step.")
-    expected = initial_state(program, dt, {})
-    if {k: v.shape for k, v in expected.items()} != {k: np.shape(v) for k, v in state.state.items()}:
-        odd = sorted(set(expected) ^ set(state.state)) or sorted(
-            k for k in expected if expected[k].shape != np.shape(state.state[k])
+    if chosen := sorted(k for k in numbers if k in program.state):
+        raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
+    expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
+    given = {k: np.asarray(v) for k, v in state.state.items()}
+    if numbers and {k: v.shape[1:] for k, v in expected.items()} == {k: v.shape for k, v in given.items()}:
+        # Every run of a batch goes on from the same state.
+        given = {k: np.broadcast_to(v, expected[k]) for k, v in given.items()}
+    odd = set(expected) ^ set(given) or {k for k in expected if expected[k] != given[k].shape}
+    if odd and all(k.startswith("ring/") for k in odd):
+        raise TimeError("state: it remembers another length of time than this run's delays need; use the same delays.")
+    if odd:
+        raise PathError(
+            f"state: it belongs to another network or another batch (they differ in {', '.join(sorted(odd)[:5])})."
         )
-        raise PathError(f"state: it belongs to another network (they differ in {', '.join(odd[:5])}).")
-    return state
+    return replace(state, state=given)
 
 
 def _loop_plan(
@@ -239,7 +255,7 @@ def _loop_plan(
     infos = feed_infos(feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
     row = 8 * runs * max(1, sum(len(units) for units in recording.units))
-    row += 8 * every * sum(f.size if f.wide else f.rows.shape[1] for f in feeds if f.series)
+    row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
     return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
@@ -247,7 +263,7 @@ def _loop_plan(
 
 def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
     """Return the static part of feeds."""
-    return tuple(FeedInfo(f.key, f.series, f.whole, f.wide) for f in feeds)
+    return tuple(FeedInfo(f.key, f.series, f.whole) for f in feeds)
 
 
 def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
@@ -273,9 +289,9 @@ def _cast(value: np.ndarray, precision: str) -> np.ndarray:
 def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = {k: _cast(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
-    state = _initial(run)
+    state = {k: _cast(np.asarray(v), run.precision) for k, v in run.start.state.items()}
     pieces: list[tuple[np.ndarray, ...]] = []
-    done, size, interrupted = 0, max(1, 2000 // run.every), False
+    done, size, interrupted = 0, _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
         params = jax.device_put(params)
@@ -298,19 +314,16 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
                 raise _diverged(run, plan, before, data, pieces, done, rows)
             done += rows
             bar.update(rows * run.every)
-            # The first chunk is short, and its time may be that of the compiler; it only ever grows from there.
+            # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
     return make_result(run, state, pieces, done, {"interrupted": True} if interrupted else {})
 
 
-def _initial(run: Run) -> dict[str, np.ndarray]:
-    state = {k: _cast(np.asarray(v), run.precision) for k, v in run.start.state.items()}
-    if not run.batch:
-        return state
-    count = len(next(iter(run.batch.values())))
-    given = {k: _cast(v, run.precision) for k, v in run.batch.items() if k in state}
-    return {k: given.get(k, np.broadcast_to(v, (count, *v.shape))) for k, v in state.items()}
+def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
+    """Guess how many rows surely take no longer than a chunk should: some nanoseconds for every number of a step."""
+    numbers = 4 * sum(v.size for v in params.values()) + 20 * sum(v.size for v in state.values())
+    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
 
 
 def _rows(buffer: jax.Array, rows: int, run: Run) -> np.ndarray:
@@ -370,13 +383,8 @@ def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Re
     """Word the error for a state that is not finite."""
     key = next(k for k, v in state.items() if not np.isfinite(v).all())
     unit = int(np.argwhere(~np.isfinite(state[key]))[0][-1])
-    labels = [
-        label
-        for target in run.program.layout.targets(("state",))
-        if target.key == key
-        for label in unit_labels(target)
-    ]
-    name = labels[unit] if unit < len(labels) else key
+    rings = {ring_key(i): ring.source for i, ring in enumerate(run.program.system.rings)}
+    name = run.program.layout.describe(rings.get(key, key), unit)
     at = run.start.t0 + step * run.start.dt
     return DivergenceError(
         f"{name} is not finite after step {step} (t = {at:g}, solver {run.solver!r}, dt = {run.start.dt:g}). Try a"
@@ -391,8 +399,6 @@ def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Re
 def _cut(result: Result, cutoff: float) -> Result:
     if not cutoff:
         return result
-    if not cutoff > 0:
-        raise TimeError(f"cutoff must be a time >= 0, got {cutoff!r}.")
     start = result.time[0] if len(result.time) else 0.0
     kept = result.time - start >= cutoff - 1e-9 * max(1.0, abs(cutoff))
     return replace(
@@ -410,9 +416,8 @@ def find_device(device: Any) -> Any:
         return device
     kind, _, number = str(device).partition(":")
     try:
-        found = jax.devices(kind)
-        return found[int(number or 0)]
-    except (RuntimeError, IndexError, ValueError):
+        return {str(i): found for i, found in enumerate(jax.devices(kind))}[number or "0"]
+    except (RuntimeError, KeyError):
         names = [f"{d.platform}:{d.id}" for d in jax.devices()]
         raise OptionError(unknown("device", device, names)) from None
 

@@ -1,4 +1,4 @@
-"""Spikes: a threshold before the step, a reset after it, and derivatives that stand in for that of the step."""
+"""Spikes: a threshold before the step, a reset after it, and derivatives in place of that of the step function."""
 
 from __future__ import annotations
 

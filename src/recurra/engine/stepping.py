@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
+from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import (
     NO_DELAYS,
     DelayPlan,
@@ -17,12 +19,14 @@ from recurra.engine.delays import (
     plan_delays,
     push,
     read_delays,
+    refill_rings,
     ring_key,
 )
 from recurra.engine.evaluation import Values, chain_rate, derivatives, evaluate_system
 from recurra.engine.program import Clock, Program
 from recurra.engine.randomness import draw_normal, seed_key, stream_keys
 from recurra.engine.solvers import (
+    FIXED_STEP,
     TABLEAUS,
     choose_solver,
     exponential_euler,
@@ -30,8 +34,8 @@ from recurra.engine.solvers import (
     runge_kutta,
 )
 from recurra.engine.spiking import find_spikes, reset_spikes
-from recurra.engine.system import System
-from recurra.errors import CapabilityError
+from recurra.engine.system import Collect, System
+from recurra.errors import CapabilityError, PathError, unknown
 
 Drive = Callable[[float], Mapping[str, Array]]
 
@@ -151,28 +155,55 @@ class Stepper:
         }
 
 
-def initial_state(program: Program, dt: float, history: Mapping[str, object]) -> dict[str, np.ndarray]:
-    """Return the state before the first step, rings included; see :meth:`Program.init`."""
-    plan = plan_delays(program.system, program.params, dt)
-    given = [(path, program.layout.one(path), np.asarray(value)) for path, value in history.items()]
-    return {**program.state, **fresh_rings(program.system, plan, program.state, given)}
+def initial_state(
+    program: Program, dt: float, history: Mapping[str, object], numbers: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the state before the first step, rings included; see :meth:`Program.init`.
+
+    Arguments:
+        numbers: parameters and states of a batch, with a leading axis of runs; then the whole state has that axis.
+    """
+    plan = plan_delays(program.system, {**program.params, **(numbers or {})}, dt)
+    given = [
+        (path, program.layout.one(path), as_numbers(value, f"history of {path!r}"))
+        for path, value in as_mapping(history, "history").items()
+    ]
+    state = {**program.state, **fresh_rings(program.system, plan, program.state, given)}
+    if not numbers:
+        return state
+    runs = len(next(iter(numbers.values())))
+    state = {k: numbers[k] if k in numbers else np.broadcast_to(v, (runs, *v.shape)) for k, v in state.items()}
+    return {**state, **refill_rings(program.system, state, units_told(program, history), np.where)}
+
+
+def units_told(program: Program, history: Mapping[str, object] | None) -> dict[str, np.ndarray]:
+    """Say for each remembered variable which of its units the user has given a history."""
+    told = {ring.source: np.zeros(program.system.shape_of[ring.source], bool) for ring in program.system.rings}
+    for path in history or {}:
+        target = program.layout.one(path)
+        told[target.key][target.index] = True
+    return told
 
 
 def base_drive(system: System, key: str, params: Mapping, tables: Mapping) -> Array:
     """Return what an input's units get where the user drives nothing: their default, or nothing if they are wired."""
     base = next(c.base for c in system.schedule if c.target == key)  # type: ignore[union-attr]
+    default = jnp.asarray(params[key])
     if base == "wired":
-        return jnp.zeros_like(params[key])
-    return jnp.where(tables[f"{key}/open"], params[key], 0) if base == "mixed" else params[key]
+        return jnp.zeros_like(default)
+    return jnp.where(tables[f"{key}/open"], default, 0) if base == "mixed" else default
 
 
 def _drive(program: Program, inputs: Mapping[str, object], params: Mapping) -> Drive:
     drive: dict[str, Array] = {}
+    inputs_by_key = {item.target for item in program.system.schedule if isinstance(item, Collect)}
     for path, value in inputs.items():
         key, index = path, slice(None)
-        if path not in params:
+        if path not in inputs_by_key:
             target = program.layout.one(path)
             key, index = target.key, target.index  # type: ignore[assignment]
+            if target.kind != "input":
+                raise PathError(f"inputs: {path!r} is of kind {target.kind}. {unknown('input', path, program.inputs)}")
         full = drive.get(key, base_drive(program.system, key, params, program.tables))
         drive[key] = full.at[index].set(value)
     return lambda offset: drive
@@ -202,10 +233,17 @@ def step(
 ) -> tuple[dict, dict]:
     """Advance by one step; see :meth:`Program.step`."""
     solver = choose_solver(program.solver, program.system)
-    plan = plan_delays(program.system, program.params, float(clock.dt)) if program.system.rings else NO_DELAYS
+    if solver not in FIXED_STEP:
+        raise CapabilityError(f"solver {solver!r} has no single steps; use one of {', '.join(FIXED_STEP)}.")
+    plan = NO_DELAYS
+    if program.system.rings:
+        # Delays that JAX traces are taken to be like the program's own: as long at most, and on the grid if they are.
+        known = {k: v for k, v in params.items() if not isinstance(v, Tracer)}
+        plan = plan_delays(program.system, {**program.params, **known}, float(clock.dt))
     stepper = Stepper(program.system, solver, plan)
+    state, params = ({k: jnp.asarray(v) for k, v in numbers.items()} for numbers in (state, params))
     drive = _drive(program, inputs, params)
-    clock = clock._replace(t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))
+    clock = clock._replace(k=jnp.asarray(clock.k, jnp.int32), t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))
     noise = stepper.noise(stepper.streams(seed_key(clock.key), program.tables), clock)
     values = stepper.values(clock, state, params, program.tables, drive, noise)
     return stepper.advance(clock, state, params, program.tables, drive, noise), values

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Operator, Sparse, Spike, Variable
-from recurra.equations import parse_equation
-from recurra.errors import RecurraError, StoreError
+from recurra.equations import Equation, parse_equation, to_text
+from recurra.errors import StoreError
 
 if TYPE_CHECKING:
     from recurra.engine.program import Program
@@ -27,7 +27,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     """Write to a file beside `path` and move it there when it is complete.
 
     Raises:
-        StoreError: the folder does not exist or cannot be written to.
+        StoreError: the folder does not exist, the disk is full or the like.
     """
     path = Path(path)
     try:
@@ -41,9 +41,11 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         if os.path.exists(name):
             os.unlink(name)
+        if isinstance(error, OSError):
+            raise StoreError(f"{path}: cannot write there ({error.strerror or error}).") from None
         raise
 
 
@@ -54,12 +56,18 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict, dict[str, np.ndarray
         StoreError: no such file, or not such an archive.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            # What this library writes is not compressed, so no small file can unpack to a large one.
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                raise StoreError(f"{path}: not an archive of this library (it is compressed).")
         with np.load(path, allow_pickle=False) as archive:
             meta = json.loads(str(archive["meta"]))
             arrays = {key: archive[key] for key in archive.files if key != "meta"}
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file.") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RecursionError) as error:
+    except StoreError:
+        raise
+    except Exception as error:  # whatever a damaged or foreign file makes the readers of zip, npy and JSON do
         raise StoreError(f"{path}: not an archive of this library ({error}).") from None
     if not isinstance(meta, dict) or meta.get("kind") != kind:
         found = meta.get("kind") if isinstance(meta, dict) else None
@@ -102,20 +110,34 @@ def load(path: str | Path) -> Program:
     if meta.get("format") != FORMAT:
         raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
     try:
+        check_sizes(meta["graph"], arrays)
         program = lower(graph_from_dict(meta["graph"], arrays))
-    except (KeyError, TypeError, AttributeError, RecurraError) as error:
+    except Exception as error:  # the file may hold anything in place of a graph
         raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
     numbers = {}
     for store in ("params", "state"):
         own: Mapping[str, np.ndarray] = getattr(program, store)
         read = {k.removeprefix(f"{store}:"): v for k, v in arrays.items() if k.startswith(f"{store}:")}
-        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in read.items()}:
+        if {k: (v.shape, v.dtype) for k, v in own.items()} != {k: (v.shape, v.dtype) for k, v in read.items()}:
             raise StoreError(f"{path}: its {store} do not fit its network.")
         numbers[store] = read
     return replace(program, solver=meta.get("solver"), **numbers)
 
 
-def graph_to_dict(graph: Graph, arrays: dict[str, np.ndarray]) -> dict:
+def check_sizes(graph: dict, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse sizes that the arrays of the file do not bear out, before memory is asked for."""
+    largest = max((v.size for v in arrays.values()), default=0)
+    sizes = {label: int(node["size"]) for label, node in graph["nodes"].items()}
+    for edge in graph["edges"]:
+        if edge["node"] is not None:
+            pairs = [sizes.get(edge[end].rsplit("/", 2)[0], 1) for end in ("source", "target")]
+            sizes[edge["label"] or f"{edge['source']}->{edge['target']}"] = pairs[0] * pairs[1]
+    for label, size in sizes.items():
+        if size > max(largest, 1):
+            raise StoreError(f"{label} has {size} units, but no array of the file has as many numbers")
+
+
+def graph_to_dict(graph: Graph, arrays: dict[str, Any]) -> dict:
     """Describe a graph in what JSON can hold; its arrays are put into `arrays`."""
     return {
         "name": graph.name,
@@ -126,7 +148,7 @@ def graph_to_dict(graph: Graph, arrays: dict[str, np.ndarray]) -> dict:
                 "target": e.target,
                 "weight": value_to_dict(e.weight, arrays),
                 "delay": value_to_dict(e.delay, arrays),
-                "spread": e.spread,
+                "spread": value_to_dict(e.spread, arrays),
                 "node": None if e.node is None else _node_to_dict(e.node, arrays),
                 "inputs": dict(e.inputs),
                 "output": e.output,
@@ -139,12 +161,12 @@ def graph_to_dict(graph: Graph, arrays: dict[str, np.ndarray]) -> dict:
 
 def _node_to_dict(node: Node, arrays: dict[str, np.ndarray]) -> dict:
     return {
-        "size": node.size,
+        "size": int(node.size),
         "values": {path: value_to_dict(value, arrays) for path, value in node.values.items()},
         "spikes": [asdict(rule) for rule in node.spikes],
         "operators": {
             name: {
-                "equations": [e.text for e in operator.equations],
+                "equations": [_text(e) for e in operator.equations],
                 "variables": {
                     v: {"kind": d.kind, "value": value_to_dict(d.value, arrays), "unit": d.unit}
                     for v, d in operator.variables.items()
@@ -154,6 +176,12 @@ def _node_to_dict(node: Node, arrays: dict[str, np.ndarray]) -> dict:
             for name, operator in node.operators.items()
         },
     }
+
+
+def _text(equation: Equation) -> str:
+    """Return the text of an equation, which may have been made without one."""
+    sign = "' =" if equation.derivative else " ="
+    return equation.text or f"{equation.target}{sign} {to_text(equation.expression)}"
 
 
 def value_to_dict(value: Any, arrays: dict[str, np.ndarray]) -> object:
@@ -212,7 +240,7 @@ def graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
             e["target"],
             value(e["weight"]),  # type: ignore[arg-type]
             value(e["delay"]),  # type: ignore[arg-type]
-            e["spread"],
+            value(e["spread"]),  # type: ignore[arg-type]
             None if e["node"] is None else node(e["node"]),
             e["inputs"],
             e["output"],

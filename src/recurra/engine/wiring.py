@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.engine.checks import as_real, check_nodes
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.layout import EdgePlace, Layout, Target
 from recurra.engine.system import Chain, Delivery, Projection, Ring
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # core, the two meet at about a tenth of the entries; very small matrices are always quicker whole.
 DENSE_FRACTION = 0.1
 DENSE_ALWAYS = 1024
+LONGEST_CHAIN = 10_000
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,15 @@ def expand_edges(graph: Graph) -> tuple[dict[str, Node], list[Wire]]:
     nodes = dict(graph.nodes)
     wires: list[Wire] = []
     counts: Counter[str] = Counter()
+    taken = set(nodes)
     for edge in graph.edges:
         stem = edge.label or f"{edge.source}->{edge.target}"
         label = f"{stem}#{counts[stem]}" if counts[stem] else stem
         counts[stem] += 1
+        if label in taken:
+            raise TemplateError(f"edge {label}: something else has this label; give the edge another one.")
+        taken.add(label)
+        edge = _checked(label, edge)
         if edge.node is None:
             wires.append(Wire(label, edge.source, edge.target, edge))
         else:
@@ -61,30 +68,51 @@ def expand_edges(graph: Graph) -> tuple[dict[str, Node], list[Wire]]:
     return nodes, wires
 
 
+def _checked(label: str, edge: Edge) -> Edge:
+    """Check that the numbers of an edge are numbers; they come back as floats or arrays of floats."""
+    if edge.node is None and (edge.inputs or edge.output):
+        raise TemplateError(f"edge {label}: it has inputs or an output but no operators; give it a `node`, or neither.")
+    numbers = {"weight": edge.weight, "delay": edge.delay, "spread": edge.spread}
+    if all(type(v) is float or (v is None and name != "weight") for name, v in numbers.items()):
+        return edge
+    for name, value in numbers.items():
+        if isinstance(value, Sparse):
+            as_real(value.values, f"edge {label}: {name}")
+        elif value is not None or name == "weight":
+            array = as_real(value, f"edge {label}: {name}")
+            numbers[name] = float(array) if array.ndim == 0 else array
+    if np.ndim(numbers["spread"]):  # type: ignore[arg-type]
+        raise ShapeError(f"edge {label}: the spread has shape {np.shape(edge.spread)}, expected a number.")
+    return replace(edge, **numbers)  # type: ignore[arg-type]
+
+
 def _expand(label: str, edge: Edge, nodes: dict[str, Node], wires: list[Wire]) -> None:
     """Put the operators of an edge into a node with one unit for each pair of source and target unit."""
-    n_source, n_target = _node_size(edge.source, nodes, label), _node_size(edge.target, nodes, label)
+    n_source, n_target = _size(edge.source, nodes, label), _size(edge.target, nodes, label)
+    _check_shape(label, edge.weight, n_target, n_source)
     rows = np.repeat(np.arange(n_target), n_source)
     columns = np.tile(np.arange(n_source), n_target)
     node = edge.node
     if node is None or edge.output is None:
         raise TemplateError(f"{label}: an edge with operators must name the output that reaches the target.")
     nodes[label] = replace(node, size=n_source * n_target)
+    check_nodes({label: nodes[label]})
     every = np.arange(n_source * n_target)
     for variable, path in edge.inputs.items():
         read = edge.source if path == "source" else path
+        size, owner = _size(read, nodes, label), read.rsplit("/", 2)[0]
         if path == "source":
             picked = columns
-        elif read.rsplit("/", 2)[0] == edge.target.rsplit("/", 2)[0]:
+        elif owner == edge.target.rsplit("/", 2)[0] and size == n_target:
             picked = rows
-        elif read.rsplit("/", 2)[0] == edge.source.rsplit("/", 2)[0]:
+        elif owner == edge.source.rsplit("/", 2)[0] and size == n_source:
             picked = columns
-        elif _node_size(read, nodes, label) == 1:
+        elif size == 1:
             picked = np.zeros_like(rows)
         else:
             raise TemplateError(
-                f"{label}: input {variable!r} reads {read!r}, which belongs neither to the source nor to the target"
-                " of the edge and has more than one unit."
+                f"{label}: input {variable!r} reads {read!r}, which has {size} units and belongs neither to the source"
+                f" ({n_source} units) nor to the target ({n_target} units) of the edge."
             )
         wires.append(Wire("", read, f"{label}/{variable}", None, every, picked))
     wires.append(
@@ -92,11 +120,23 @@ def _expand(label: str, edge: Edge, nodes: dict[str, Node], wires: list[Wire]) -
     )
 
 
-def _node_size(path: str, nodes: Mapping[str, Node], where: str) -> int:
-    label = path.rsplit("/", 2)[0]
+def _check_shape(label: str, weight: object, n_target: int, n_source: int) -> None:
+    if np.ndim(weight) and np.shape(weight) != (n_target, n_source):  # type: ignore[arg-type]
+        raise ShapeError(
+            f"edge {label}: the weight has shape {np.shape(weight)}, expected (target units, source units) ="  # type: ignore
+            f" {(n_target, n_source)}."
+        )
+
+
+def _size(path: str, nodes: Mapping[str, Node], where: str) -> int:
+    """Return the number of units of a variable: those of its node, or its own where it is a vector."""
+    label, *rest = path.rsplit("/", 2)
     if label not in nodes:
         raise PathError(unknown("node", label, [n for n in nodes if "->" not in n], where))
-    return nodes[label].size
+    operator = nodes[label].operators.get(rest[0])
+    variable = operator.variables.get(rest[1]) if operator else None  # an unknown one is found when wires are joined
+    own = np.shape(variable.value) if variable else ()
+    return own[0] if own and nodes[label].size == 1 else nodes[label].size
 
 
 @dataclass
@@ -187,7 +227,7 @@ class Wiring:
             block = _Block("", wire.rows + start_t, wire.columns + start_s, 1.0, 0.0, ())  # type: ignore
             buckets.setdefault(key, _Bucket(source, target, 0, False, False)).blocks.append(block)
             return
-        if wire.rows is None and source.size == target.size == 1 and not isinstance(edge.weight, np.ndarray):
+        if wire.rows is None and source.size == target.size == 1 and isinstance(edge.weight, float):
             # The most usual edge by far, so it takes the shortest way.
             weight, delay, order = _plain_numbers(wire, edge)
             key = (source.key, target.key, order, delay > 0 and not order, True)
@@ -452,7 +492,13 @@ def _order(wire: Wire, delay: float, spread: float) -> int:
             f"edge {wire.label}: spread={spread} is the standard deviation of a delay and needs one delay > 0,"
             f" got delay={delay}."
         )
-    return gamma_order(delay, spread)
+    order = gamma_order(delay, spread)
+    if order > LONGEST_CHAIN:
+        raise TimeError(
+            f"edge {wire.label}: spread={spread:g} is so small beside delay={delay:g} that it takes {order} stages;"
+            " leave the spread out."
+        )
+    return order
 
 
 def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[Any, Any, int]:
@@ -460,15 +506,9 @@ def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[Any, Any, int]:
     edge = wire.edge
     if edge is None:
         return 1.0, 0.0, 0
-    weights = edge.weight if isinstance(edge.weight, float | Sparse) else np.asarray(edge.weight, float)
-    delays = 0.0 if edge.delay is None else edge.delay
-    if not isinstance(delays, float):
-        delays = np.asarray(delays, float)
-    if wire.rows is None and np.ndim(weights) and np.shape(weights) != (n_target, n_source):
-        raise ShapeError(
-            f"edge {wire.label}: the weight has shape {np.shape(weights)}, expected (target units, source units) ="
-            f" {(n_target, n_source)}."
-        )
+    weights, delays = edge.weight, 0.0 if edge.delay is None else edge.delay
+    if wire.rows is None:
+        _check_shape(wire.label, weights, n_target, n_source)
     if np.ndim(delays) and np.shape(delays) != np.shape(weights):
         raise ShapeError(
             f"edge {wire.label}: the delay has shape {np.shape(delays)}, expected a number or the weight's shape"

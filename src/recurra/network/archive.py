@@ -12,6 +12,7 @@ import numpy as np
 
 from recurra.engine import Graph, Snapshot
 from recurra.engine.store import (
+    check_sizes,
     graph_from_dict,
     graph_to_dict,
     read_arrays,
@@ -19,7 +20,7 @@ from recurra.engine.store import (
     value_to_dict,
     write_atomically,
 )
-from recurra.errors import RecurraError, StoreError
+from recurra.errors import StoreError
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.nodes import NetworkNode
 
@@ -52,6 +53,9 @@ def save(network: Network, path: str | Path) -> None:
     if snapshot is not None:
         meta["state"] = {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)}
         arrays |= {f"state:{key}": np.asarray(value) for key, value in snapshot.state.items()}
+    # Their sizes bear out those of the nodes when the file is read.
+    for node in parts.nodes.values():
+        arrays |= {f"units:{label}": np.zeros(part.size, np.uint8) for label, part in node.parts.items()}
     text = json.dumps(meta)
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
 
@@ -76,7 +80,7 @@ def load(path: str | Path) -> Network:
             network.state = Snapshot(state, int(end["step"]), float(end["t0"]), float(end["dt"]))
         else:
             network.to_graph()
-    except (KeyError, TypeError, AttributeError, IndexError, RecurraError) as error:
+    except Exception as error:  # the file may hold anything in place of a network
         raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
     return network
 
@@ -96,6 +100,7 @@ def _node_to_dict(node: NetworkNode, arrays: Arrays) -> dict[str, Any]:
 
 
 def _node_from_dict(item: Mapping[str, Any], arrays: Arrays) -> NetworkNode:
+    check_sizes(item["graph"], arrays)
     graph = graph_from_dict(item["graph"], arrays)
     return NetworkNode(
         item["label"],

@@ -113,7 +113,7 @@ class NetworkEdge:
         if self.filter is None:
             return []
         path, count = f"{self._filter}/filter", self.source.size
-        found = [Edge(f"{path}/y", f"{path}/before", self.filter, dt, label=self._filter)]
+        found = [Edge(f"{path}/y", f"{path}/before", self.filter, dt, label=f"{self.label}/memory")]
         for i, (read, start, stop) in enumerate(self.source.spans()):
             units = np.arange(stop - start)
             ones = Sparse(units + start, units, np.ones(len(units)), (count, len(units)))

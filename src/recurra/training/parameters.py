@@ -93,9 +93,7 @@ def make_parameters(program: Program, train: object, dt: float) -> Parameters:
         origin[path] = np.asarray(value, float)
         if any(t.kind == "state" for t in targets):
             states.add(path)
-        if any(t.kind == "delay" and _on_ring(program, t.key) for t in targets) or reads_past(
-            program, [t.key for t in targets]
-        ):
+        if any(_on_ring(program, t.key) or reads_past(program, t.key) for t in targets):
             longest[path] = np.full(np.shape(value), _longest(path, constraint, dt))
     return Parameters(program.update(longest), origin, constraints, frozenset(states))
 
