@@ -38,6 +38,17 @@ def wilson_cowan(names: dict[str, Any]) -> dict[str, object]:
     }
 
 
+def leaky_integrator(names: dict[str, Any]) -> dict[str, object]:
+    """Measure the run of the published example, beside what RectiPy 0.12.2 computes in float64."""
+    out = names["obs"]["out"]
+    return {
+        "rows, units": f"{out.shape[0]:,}, {out.shape[1]}",
+        "mean v after 1,000 steps": f"{out[1000].mean():.10f} (RectiPy: 1.3055615478)",
+        "v of the first three units at the end": ", ".join(f"{v:.8f}" for v in out[-1, :3])
+        + " (RectiPy: 0.71595308, -15.47252094, -24.60499246)",
+    }
+
+
 @dataclass(frozen=True)
 class Page:
     """Say what one part of the report shows.
@@ -111,5 +122,57 @@ PAGES = [
         "what it should explain: it shows that the dynamics carry the pattern through, not why a "
         "brain has it. The first half by itself predicts the second half better than the model "
         "does, and one person is no sample.",
+    ),
+    Page(
+        title="A network of leaky integrators",
+        text="The introductory example of RectiPy: a hundred rate neurons with random weights and a constant input.",
+        script=EXAMPLES / "leaky_integrator.py",
+        captions=("The state of every neuron over time.",),
+        measure=leaky_integrator,
+    ),
+    Page(
+        title="A reservoir names sequences",
+        text="Spiking neurons hear three letters in one of six orders; a readout fitted in closed form names the "
+        "order when the last letter is over.",
+        script=EXAMPLES / "reservoir.py",
+        captions=("Above: the spikes of one trial. Below: what was played and what was named.",),
+        limits="The letters are made up and the noise is small; nothing here says how long the memory lasts.",
+    ),
+    Page(
+        title="FORCE learning of a piece of EEG",
+        text="The readout of a chaotic network is changed while it drives the network, until it hums a piece of a "
+        "recorded EEG. Then learning stops.",
+        script=EXAMPLES / "force.py",
+        captions=("The readout while it learns, and by itself afterwards, on top of the recording.",),
+        limits="The piece is smoothed to its first twelve harmonics and closed to a loop. How long the network stays "
+        "on it was looked at for two rounds only.",
+    ),
+    Page(
+        title="A memory trained through time",
+        text="Two hundred rate neurons learn to keep a cue in mind for a delay of random length. All weights are "
+        "trained by backpropagation through time.",
+        script=EXAMPLES / "delayed_task.py",
+        captions=("The loss over epochs, and the output in six new trials.",),
+    ),
+    Page(
+        title="Spiking neurons trained by surrogate gradients",
+        text="A recurrent network of leaky integrate-and-fire neurons learns to tell three patterns of input spikes "
+        "apart, in spite of jitter and extra spikes.",
+        script=EXAMPLES / "spiking_training.py",
+        captions=("The loss over epochs, and the spikes of one new trial.",),
+        limits="The patterns are made up, and no care was taken for plausible firing rates.",
+    ),
+    Page(
+        title="The parameters of a neuron from its trace",
+        text="The time constant and the gain of a neuron are found from its noisy output by gradients through time.",
+        script=EXAMPLES / "fit_neuron.py",
+        captions=("The trace, the neuron before the fit, and after it.",),
+        limits="The trace comes from the same model, so the fit is possible in principle.",
+    ),
+    Page(
+        title="Rates and spikes in one network",
+        text="A reservoir of rate neurons drives a group of spiking neurons, which feed back to it one step later.",
+        script=EXAMPLES / "two_nodes.py",
+        captions=("Eight units of the reservoir, and the spikes of the group.",),
     ),
 ]

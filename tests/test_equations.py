@@ -250,7 +250,7 @@ def test_table():
     mixing = {f.name for f in FUNCTIONS.values() if not f.elementwise}
     assert mixing == {
         "mean", "sum", "std", "var", "roll", "matmul", "index", "index_2d", "index_range", "index_axis",
-        "interp", "concatenate",
+        "interp", "concatenate", "softmax", "softmin", "log_softmax",
     }  # fmt: skip
     with pytest.raises(TypeError):
         FUNCTIONS["mine"] = FUNCTIONS["sin"]  # type: ignore[index]

@@ -20,7 +20,7 @@ ROWS = [
     {"plotting"},
     {"analysis", "sweep"},
     {"circuits", "network", "glm", "rate", "spiking"},
-    {"training"},
+    {"training"},  # works on any Program; front-ends offer it as methods
     {"engine"},
     {"equations"},
     {"errors"},

@@ -19,12 +19,14 @@ _HOME = {
     "PopulationTemplate": "recurra.circuits",
     "circuit_from_yaml": "recurra.circuits",
     "grid_search": "recurra.circuits",
+    "Network": "recurra.network",
+    "Observer": "recurra.network",
     "Program": "recurra.engine",
     "Result": "recurra.engine",
     "lower": "recurra.engine",
     "simulate": "recurra.engine",
 }
-_PACKAGES = ("circuits", "engine", "equations", "errors", "plotting")
+_PACKAGES = ("circuits", "engine", "equations", "errors", "network", "plotting")
 
 if TYPE_CHECKING:
     from recurra.circuits import (
@@ -38,12 +40,15 @@ if TYPE_CHECKING:
         grid_search,
     )
     from recurra.engine import Program, Result, lower, simulate
+    from recurra.network import Network, Observer
 
 __all__ = [
     "CircuitTemplate",
     "Connectivity",
     "EdgeTemplate",
+    "Network",
     "NodeTemplate",
+    "Observer",
     "OperatorTemplate",
     "PopulationTemplate",
     "Program",

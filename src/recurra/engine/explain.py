@@ -50,6 +50,7 @@ def _phases(program: Program, solver: str) -> list[str]:
     phases += [
         f"set {r.variable} to {r.reset} where it spiked" + (" or is refractory" if r.refractory else "")
         for r in system.spikes
+        if r.reset
     ]
     return phases
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -54,7 +54,8 @@ class Spike:
     """Let the units of a node spike.
 
     Where `variable` has reached `threshold` at the beginning of a step, `input` gets 1/dt during that step, and after
-    it `variable` is set to `reset`, and held there for the `refractory` time.
+    it `variable` is set to `reset`, and held there for the `refractory` time. With `reset=None` it is left alone: then
+    the equations must see to it.
 
     Arguments:
         variable: `"operator/variable"`, a state.
@@ -68,7 +69,7 @@ class Spike:
     variable: str
     input: str | None
     threshold: float
-    reset: float
+    reset: float | None
     refractory: float = 0.0
     surrogate: str = "fast_sigmoid"
     slope: float = 1.0
@@ -91,6 +92,43 @@ class Node:
     spikes: tuple[Spike, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Hold a matrix of weights `W[target, source]` as a list of its entries, sorted by row and column.
+
+    Arguments:
+        rows, columns: target and source unit of every entry.
+        values: the weight of every entry.
+        shape: number of target and source units.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+    shape: tuple[int, int]
+
+    ndim: ClassVar[int] = 2
+
+    @classmethod
+    def of(cls, matrix: Any) -> Sparse:
+        """Take the entries of a matrix of `scipy.sparse`; entries that are given twice add.
+
+        >>> from scipy.sparse import coo_array
+        >>> Sparse.of(coo_array(([1.0, 2.0], ([1, 1], [0, 0])), shape=(2, 3))).values
+        array([3.])
+        """
+        rows_first = matrix.tocsr()
+        rows_first.sum_duplicates()
+        entries = rows_first.tocoo()
+        return cls(entries.row.astype(np.int64), entries.col.astype(np.int64), entries.data.astype(float), matrix.shape)
+
+    def dense(self) -> np.ndarray:
+        """Return the whole matrix."""
+        matrix = np.zeros(self.shape)
+        matrix[self.rows, self.columns] = self.values
+        return matrix
+
+
 @dataclass(frozen=True)
 class Edge:
     """Join two variables: every unit of the source reaches the target through `weight`.
@@ -101,7 +139,8 @@ class Edge:
         source: `"node/operator/variable"`, any state or algebraic variable.
         target: `"node/operator/variable"`, an input.
         weight: a number (every source unit to every target unit: the sum of the source times the weight; for two
-            single units that is the plain edge), or a matrix `W[target, source]`.
+            single units that is the plain edge), a matrix `W[target, source]`, or a :class:`Sparse` one (a matrix
+            of `scipy.sparse` is taken too), whose path then addresses its entries in order.
         delay: time, or a matrix of times of the shape of `weight`; `None` and 0 mean none.
         spread: standard deviation of a gamma-distributed delay around `delay`.
         node: operators on the edge, one unit for each pair of source and target unit; `None` for a plain edge.
@@ -113,13 +152,17 @@ class Edge:
 
     source: str
     target: str
-    weight: float | np.ndarray = 1.0
+    weight: float | np.ndarray | Sparse = 1.0
     delay: float | np.ndarray | None = None
     spread: float | None = None
     node: Node | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     output: str | None = None
     label: str = ""
+
+    def __post_init__(self) -> None:
+        if hasattr(self.weight, "tocoo"):
+            object.__setattr__(self, "weight", Sparse.of(self.weight))
 
 
 @dataclass(frozen=True)

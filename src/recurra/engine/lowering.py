@@ -145,7 +145,8 @@ class _Lowering:
             raise TemplateError(
                 "algebraic variables depend on each other in a circle: "
                 + " -> ".join(reversed(cycle))
-                + ". Break it with a differential equation, or a delay on one of the edges."
+                + ". Break it with a differential equation, or a delay on one of the edges"
+                " (feedback=True in a Network)."
             )
         return split | frozenset(merged)
 
@@ -196,14 +197,13 @@ class _Lowering:
             key = group.key(self._canonical(group, operator), variable)
             stem = f"{group.label}/spike{i or ''}"
             every = [self.nodes[m].spikes[i] for m in group.members]
-            rule = SpikeRule(
-                key, f"{stem}/signal", f"{stem}/threshold", f"{stem}/reset", f"{stem}/slope", first.surrogate
-            )
+            reset = "" if first.reset is None else f"{stem}/reset"
+            rule = SpikeRule(key, f"{stem}/signal", f"{stem}/threshold", reset, f"{stem}/slope", first.surrogate)
             if any(s.refractory for s in every):
                 rule = replace(rule, refractory=f"{stem}/refractory", countdown=f"{stem}/countdown")
                 self.numbers.state[rule.countdown] = np.zeros(group.units)
                 self.shapes[rule.countdown] = (group.units,)
-            for name in ("threshold", "reset", "slope", *(("refractory",) if rule.refractory else ())):
+            for name in ("threshold", "slope", *(n for n in ("reset", "refractory") if getattr(rule, n))):
                 values = [getattr(s, name) for s in every]
                 self.numbers.params[f"{stem}/{name}"] = np.repeat(np.array(values, float), group.sizes)
             rules.append(rule)
@@ -366,7 +366,7 @@ def _signature(node: Node, known: dict[int, object]) -> object:
     thresholds = []
     for rule in node.spikes:
         ends = [(positions[p.split("/")[0]], p.split("/")[1]) for p in (rule.variable, rule.input) if p]
-        thresholds.append((tuple(ends), rule.surrogate))
+        thresholds.append((tuple(ends), rule.surrogate, rule.reset is None))
     return (tuple(parts), tuple(thresholds), node.size if noisy else 0)
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from recurra.engine.graph import Edge, Graph, Node
+from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.lowering import lower
 from recurra.engine.randomness import stream_seed
 from recurra.engine.results import Result
@@ -292,7 +292,8 @@ class _Moment:
         source = self.o._source(label, edge)
         n_target = self.o._length(tuple(edge.target.rsplit("/", 2)))  # type: ignore[arg-type]
         n_source = self.o._length(tuple(edge.source.rsplit("/", 2)))  # type: ignore[arg-type]
-        weights = np.broadcast_to(np.asarray(edge.weight, float), (n_target, n_source))
+        matrix = edge.weight.dense() if isinstance(edge.weight, Sparse) else edge.weight
+        weights = np.broadcast_to(np.asarray(matrix, float), (n_target, n_source))
         total = 0.0
         for i in range(n_target):
             row = []

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra.engine.store import write_atomically
 from recurra.errors import OptionError, PathError, StoreError, unknown
+
+Name = str | tuple[str, ...]
 
 if TYPE_CHECKING:
     import pandas
@@ -77,17 +79,31 @@ class Result:
     final: Snapshot
     meta: Mapping[str, object] = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        """Return one recording, `(rows, units)`."""
-        if name not in self.data:
-            raise PathError(unknown("recording", name, self.data))
-        return self.data[name]
+    def __getitem__(self, name: Name) -> np.ndarray:
+        """Return one recording, `(rows, units)`; `"steps"` gives the number of the step at every row.
+
+        Arguments:
+            name: the name, or its parts: `("node", "operator/variable")`.
+
+        Raises:
+            PathError: there is no such recording.
+        """
+        if name == "steps" and "steps" not in self.data:
+            return np.rint((self.time - self.final.t0) / self.final.dt).astype(int)
+        return self.data[self.find(name)]
+
+    def find(self, name: Name) -> str:
+        """Return the name of a recording in one piece, or say which there are."""
+        key = name if isinstance(name, str) else "/".join(map(str, name))
+        if key not in self.data:
+            raise PathError(unknown("recording", key, self.data))
+        return key
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.data)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.data
+        return ("/".join(map(str, name)) if isinstance(name, tuple) else name) in self.data
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in self.data.items())
@@ -98,7 +114,7 @@ class Result:
         """List the names of the recordings."""
         return list(self.data)
 
-    def to_numpy(self, name: str | None = None) -> np.ndarray:
+    def to_numpy(self, name: Name | None = None) -> np.ndarray:
         """Return one recording, or all of them side by side: `(rows, all units)`."""
         if name is not None:
             return self[name]
@@ -139,64 +155,63 @@ class Result:
         plain = {k: v if isinstance(v, (int, float, str)) else json.dumps(v, default=str) for k, v in self.meta.items()}
         return xarray.Dataset(arrays, coords=coords, attrs=plain)
 
-    def plot(self, name: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw one recording, or all, against time; return the axes.
+    def plot(self, name: Name | None = None, x: Name | None = None, ax: Axes | None = None) -> Axes:
+        """Draw one recording, or all, against time or against another recording; return the axes.
 
         Arguments:
             name: which recording; all of them if `None`.
+            x: the recording along the horizontal axis; time if `None`.
             ax: axes to draw into.
         """
-        import matplotlib.pyplot as plt
+        from recurra.engine.pictures import draw_lines
 
-        ax = plt.subplots()[1] if ax is None else ax
-        for key in self.data if name is None else [name]:
-            values = self[key]
-            labels = [key] if values.shape[-1] == 1 else self.labels[key]
-            lines = ax.plot(self.time, np.real(values))
-            if len(lines) <= 12:
-                for line, label in zip(lines, labels, strict=True):
-                    line.set_label(label)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend()
-        ax.set_xlabel("time")
-        return ax
+        return draw_lines(self, name, x, ax)
 
-    def _for_netcdf(self, path: str | Path) -> xarray.Dataset:
-        """Return the dataset with names that netCDF takes: '.' for '/', which means groups there."""
-        for name, value in self.data.items():
-            if np.iscomplexobj(value):
-                raise StoreError(f"{path}: {name!r} is complex and netCDF has real numbers only; save .npz.")
-        dataset = self.to_xarray()
-        named = [*map(str, dataset.variables), *map(str, dataset.dims)]
-        return dataset.rename({name: name.replace("/", ".") for name in named if "/" in name})
+    def matshow(self, name: Name, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw one recording as colours, time to the right and units downwards; return the axes.
+
+        Arguments:
+            name: which recording.
+            ax: axes to draw into.
+            **options: for matplotlib's `imshow`.
+        """
+        from recurra.engine.pictures import draw_matrix
+
+        return draw_matrix(self, name, ax, options)
+
+    def raster(self, name: Name, above: float = 0.0, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw a dot for every row and unit in which one recording is above a value; return the axes.
+
+        Arguments:
+            name: which recording, for instance an input that is fed with spikes.
+            above: the value.
+            ax: axes to draw into.
+            **options: for matplotlib's `plot`.
+        """
+        from recurra.engine.pictures import draw_raster
+
+        return draw_raster(self, name, above, ax, options)
 
     def save(self, path: str | Path) -> None:
-        """Write the recordings to `.npz`, `.csv` or netCDF (`.nc`); nothing half-written is left on failure.
+        """Write the result to `.npz` or netCDF (`.nc`), or its recordings to `.csv`; nothing half-written is left.
+
+        Arguments:
+            path: the file; its ending says the format.
 
         Raises:
             StoreError: the ending is none of these.
         """
-        ending = Path(path).suffix
-        if ending == ".npz":
-            meta = json.dumps({"kind": "recurra.Result", "labels": self.labels, **self.meta}, default=str)
-            arrays: dict[str, Any] = {f"data:{k}": v for k, v in self.data.items()}
-            write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), time=self.time, **arrays))
-        elif ending == ".csv":
-            write_atomically(path, lambda file: file.write(self.to_dataframe().to_csv().encode()))
-        elif ending == ".nc":
-            _need_netcdf(path)
-            dataset = self._for_netcdf(path)
-            write_atomically(path, lambda file: dataset.to_netcdf(cast(Any, file), engine="h5netcdf"))
-        else:
-            raise StoreError(f"{path}: cannot tell the format from the ending {ending!r}; use .npz, .csv or .nc.")
+        from recurra.engine.archive import save_result
 
+        save_result(self, path)
 
-def _need_netcdf(path: str | Path) -> None:
-    """Say how to get what writes netCDF, before anything is computed for it."""
-    try:
-        import h5netcdf  # noqa: F401
-        import h5py  # noqa: F401
-    except ImportError as error:
-        raise StoreError(
-            f"{path}: netCDF needs {error.name}: pip install 'recurra[netcdf]', or use .npz."
-        ) from None
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Read a result that `save` wrote to `.npz` or `.nc`, final state and provenance included.
+
+        Raises:
+            StoreError: there is no such file, or it is no result.
+        """
+        from recurra.engine.archive import load_result
+
+        return load_result(path)

@@ -174,7 +174,7 @@ def prepare(
     feeds = make_feeds(program, inputs, steps)
     numbers = _batch_numbers(program, batch)
     check_chains(program.system, {**program.params, **numbers})
-    start = _start(program, state, dt, history, numbers)
+    start = starting_point(program, state, dt, history, numbers)
     plan = None
     if solver not in ADAPTIVE:
         delays = plan_delays(program.system, {**program.params, **numbers}, dt)
@@ -211,14 +211,14 @@ def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict
     return found
 
 
-def _start(
+def starting_point(
     program: Program,
     state: Snapshot | None,
     dt: float,
     history: Mapping[str, object] | None,
     numbers: Mapping[str, np.ndarray],
 ) -> Snapshot:
-    """Return where a run starts; in a batch every array has a leading axis of runs."""
+    """Return where a run starts, a given state checked; in a batch every array has a leading axis of runs."""
     if state is None:
         return Snapshot(initial_state(program, dt, history or {}, numbers), 0, 0.0, dt)
     if not isinstance(state, Snapshot):

@@ -16,8 +16,10 @@ from recurra.errors import OptionError, unknown
 # Each is a function of slope * (variable - threshold) and falls from 1 at the threshold; times the slope it is the
 # derivative that reverse mode sees.
 SURROGATES: Mapping[str, Callable[[Array], Array]] = {
-    # Zenke & Ganguli 2018, eq. 14, and of the same form the fast sigmoid of Zenke & Vogels 2021.
+    # Zenke & Vogels 2021.
     "fast_sigmoid": lambda x: 1.0 / (1.0 + jnp.abs(x)) ** 2,
+    # Zenke & Ganguli 2018, eq. 14: of the same form.
+    "superspike": lambda x: 1.0 / (1.0 + jnp.abs(x)) ** 2,
     # Fang et al. 2021, eq. 13.
     "atan": lambda x: 1.0 / (1.0 + (0.5 * jnp.pi * x) ** 2),
     # Bellec et al. 2018, eq. 4.
@@ -73,6 +75,8 @@ def reset_spikes(
     """Return the state with those units reset that spiked, and those held that are refractory."""
     changed = dict(state)
     for rule in system.spikes:
+        if not rule.reset:
+            continue
         # The reset itself is not differentiated: only the way through the spikes is.
         fired = lax.stop_gradient(spikes[rule.signal]) > 0
         held = fired

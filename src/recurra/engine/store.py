@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from recurra.engine.graph import Edge, Graph, Node, Operator, Spike, Variable
+from recurra.engine.graph import Edge, Graph, Node, Operator, Sparse, Spike, Variable
 from recurra.equations import Equation, parse_equation, to_text
 from recurra.errors import StoreError
 
@@ -82,7 +82,7 @@ def save(program: Program, path: str | Path) -> None:
         "kind": "recurra.Program",
         "format": FORMAT,
         "solver": program.solver,
-        "graph": _graph_to_dict(program.graph, arrays),
+        "graph": graph_to_dict(program.graph, arrays),
     }
     for store in ("params", "state"):
         arrays |= {f"{store}:{key}": value for key, value in getattr(program, store).items()}
@@ -110,8 +110,8 @@ def load(path: str | Path) -> Program:
     if meta.get("format") != FORMAT:
         raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
     try:
-        _check_sizes(meta["graph"], arrays)
-        program = lower(_graph_from_dict(meta["graph"], arrays))
+        check_sizes(meta["graph"], arrays)
+        program = lower(graph_from_dict(meta["graph"], arrays))
     except Exception as error:  # the file may hold anything in place of a graph
         raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
     numbers = {}
@@ -124,7 +124,7 @@ def load(path: str | Path) -> Program:
     return replace(program, solver=meta.get("solver"), **numbers)
 
 
-def _check_sizes(graph: dict, arrays: Mapping[str, np.ndarray]) -> None:
+def check_sizes(graph: dict, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse sizes that the arrays of the file do not bear out, before memory is asked for."""
     largest = max((v.size for v in arrays.values()), default=0)
     sizes = {label: int(node["size"]) for label, node in graph["nodes"].items()}
@@ -137,7 +137,8 @@ def _check_sizes(graph: dict, arrays: Mapping[str, np.ndarray]) -> None:
             raise StoreError(f"{label} has {size} units, but no array of the file has as many numbers")
 
 
-def _graph_to_dict(graph: Graph, arrays: dict[str, np.ndarray]) -> dict:
+def graph_to_dict(graph: Graph, arrays: dict[str, Any]) -> dict:
+    """Describe a graph in what JSON can hold; its arrays are put into `arrays`."""
     return {
         "name": graph.name,
         "nodes": {label: _node_to_dict(node, arrays) for label, node in graph.nodes.items()},
@@ -145,9 +146,9 @@ def _graph_to_dict(graph: Graph, arrays: dict[str, np.ndarray]) -> dict:
             {
                 "source": e.source,
                 "target": e.target,
-                "weight": _value(e.weight, arrays),
-                "delay": _value(e.delay, arrays),
-                "spread": _value(e.spread, arrays),
+                "weight": value_to_dict(e.weight, arrays),
+                "delay": value_to_dict(e.delay, arrays),
+                "spread": value_to_dict(e.spread, arrays),
                 "node": None if e.node is None else _node_to_dict(e.node, arrays),
                 "inputs": dict(e.inputs),
                 "output": e.output,
@@ -161,13 +162,13 @@ def _graph_to_dict(graph: Graph, arrays: dict[str, np.ndarray]) -> dict:
 def _node_to_dict(node: Node, arrays: dict[str, np.ndarray]) -> dict:
     return {
         "size": int(node.size),
-        "values": {path: _value(value, arrays) for path, value in node.values.items()},
+        "values": {path: value_to_dict(value, arrays) for path, value in node.values.items()},
         "spikes": [asdict(rule) for rule in node.spikes],
         "operators": {
             name: {
                 "equations": [_text(e) for e in operator.equations],
                 "variables": {
-                    v: {"kind": d.kind, "value": _value(d.value, arrays), "unit": d.unit}
+                    v: {"kind": d.kind, "value": value_to_dict(d.value, arrays), "unit": d.unit}
                     for v, d in operator.variables.items()
                 },
                 "output": operator.output,
@@ -183,10 +184,14 @@ def _text(equation: Equation) -> str:
     return equation.text or f"{equation.target}{sign} {to_text(equation.expression)}"
 
 
-def _value(value: Any, arrays: dict[str, np.ndarray]) -> object:
+def value_to_dict(value: Any, arrays: dict[str, np.ndarray]) -> object:
     """Keep numbers as text that reads back bit for bit, and arrays in the archive."""
     if value is None:
         return None
+    if isinstance(value, Sparse):
+        keys = [f"array:{len(arrays) + i}" for i in range(3)]
+        arrays.update(zip(keys, (value.rows, value.columns, value.values), strict=True))
+        return {"sparse": keys, "shape": list(value.shape)}
     if np.ndim(value):
         key = f"array:{len(arrays)}"
         arrays[key] = np.asarray(value)
@@ -196,11 +201,26 @@ def _value(value: Any, arrays: dict[str, np.ndarray]) -> object:
     return float(value)  # type: ignore[arg-type]
 
 
-def _graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
-    def value(item: object) -> object:
-        if isinstance(item, dict):
-            return arrays[item["array"]] if "array" in item else complex(item["real"], item["imag"])
+def value_from_dict(item: object, arrays: Mapping[str, np.ndarray]) -> object:
+    """Return what `value_to_dict` described."""
+    if not isinstance(item, dict):
         return item
+    if "sparse" in item:
+        rows, columns, values = (arrays[key] for key in item["sparse"])
+        return Sparse(rows, columns, values, (int(item["shape"][0]), int(item["shape"][1])))
+    return arrays[item["array"]] if "array" in item else complex(item["real"], item["imag"])
+
+
+def graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
+    """Return the graph that `graph_to_dict` described.
+
+    Raises:
+        KeyError: a part or an array is missing.
+        RecurraError: an equation cannot be understood.
+    """
+
+    def value(item: object) -> object:
+        return value_from_dict(item, arrays)
 
     def node(item: dict) -> Node:
         operators = {

@@ -113,7 +113,8 @@ class Noise:
 class SpikeRule:
     """Compare `variable` with a threshold before the step, and reset it after the step.
 
-    `signal` is the key of the spikes, 1/dt where a unit spikes; `threshold`, `reset` and `refractory` are parameters;
+    `signal` is the key of the spikes, 1/dt where a unit spikes; `threshold`, `reset` (empty: no reset) and `refractory`
+    are parameters;
     `countdown` is a state: the time for which a unit is still held at its reset value (empty: no refractory time).
     """
 

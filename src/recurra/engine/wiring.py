@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine.checks import as_real, check_nodes
-from recurra.engine.graph import Edge, Graph, Node
+from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.layout import EdgePlace, Layout, Target
 from recurra.engine.system import Chain, Delivery, Projection, Ring
 from recurra.errors import PathError, ShapeError, TemplateError, TimeError, unknown
@@ -76,7 +76,9 @@ def _checked(label: str, edge: Edge) -> Edge:
     if all(type(v) is float or (v is None and name != "weight") for name, v in numbers.items()):
         return edge
     for name, value in numbers.items():
-        if value is not None or name == "weight":
+        if isinstance(value, Sparse):
+            as_real(value.values, f"edge {label}: {name}")
+        elif value is not None or name == "weight":
             array = as_real(value, f"edge {label}: {name}")
             numbers[name] = float(array) if array.ndim == 0 else array
     if np.ndim(numbers["spread"]):  # type: ignore[arg-type]
@@ -147,6 +149,7 @@ class _Block:
     weights: np.ndarray | float
     delays: np.ndarray | float
     shape: tuple[int, ...]
+    sparse: bool = False
 
 
 @dataclass
@@ -224,7 +227,7 @@ class Wiring:
             block = _Block("", wire.rows + start_t, wire.columns + start_s, 1.0, 0.0, ())  # type: ignore
             buckets.setdefault(key, _Bucket(source, target, 0, False, False)).blocks.append(block)
             return
-        if wire.rows is None and source.size == target.size == 1 and not isinstance(edge.weight, np.ndarray):
+        if wire.rows is None and source.size == target.size == 1 and isinstance(edge.weight, float):
             # The most usual edge by far, so it takes the shortest way.
             weight, delay, order = _plain_numbers(wire, edge)
             key = (source.key, target.key, order, delay > 0 and not order, True)
@@ -235,7 +238,14 @@ class Wiring:
         if wire.rows is None and np.ndim(weights) == 0 and source.size * target.size > 1:
             self._all_to_all(wire.label, edge, source, target, float(weights), delays, order)
             return
-        if wire.rows is not None:
+        sparse = isinstance(weights, Sparse) and wire.rows is None
+        if isinstance(weights, Sparse) and not sparse:
+            weights = weights.dense()
+        if isinstance(weights, Sparse):
+            rows, columns = weights.rows + start_t, weights.columns + start_s
+            delays = delays[weights.rows, weights.columns] if np.ndim(delays) else delays  # type: ignore[index]
+            weights = weights.values
+        elif wire.rows is not None:
             size = len(wire.rows)
             rows, columns = wire.rows + start_t, wire.columns + start_s  # type: ignore[operator]
             weights = np.broadcast_to(np.ravel(weights), size) if np.ndim(weights) else np.full(size, weights)
@@ -246,7 +256,7 @@ class Wiring:
             rows, columns = start_t, start_s
         if np.ndim(rows):
             delays = np.broadcast_to(np.ravel(delays) if np.ndim(delays) else delays, np.shape(rows))
-        label, shape = wire.label, wire.shape or np.shape(edge.weight)
+        label, shape = wire.label, () if sparse else wire.shape or np.shape(edge.weight)
         for delayed in (False, True):
             chosen = np.asarray(delays) > 0
             if order or np.ndim(rows) == 0 or chosen.all() or not chosen.any():
@@ -259,12 +269,12 @@ class Wiring:
             key = (source.key, target.key, order, delayed and not order, True)
             bucket = buckets.setdefault(key, _Bucket(source, target, order, delayed and not order, True))
             if part is ...:
-                bucket.blocks.append(_Block(label, rows, columns, weights, delays, shape))
+                bucket.blocks.append(_Block(label, rows, columns, weights, delays, shape, sparse))
             else:
                 # Entries with and without delay go separate ways; the edge is then addressed by its two halves.
                 name = f"{label}/delayed" if delayed else label
                 pick = [np.ravel(a)[part] for a in (rows, columns, weights, delays)]
-                bucket.blocks.append(_Block(name, *pick, ()))  # type: ignore[arg-type]
+                bucket.blocks.append(_Block(name, *pick, (), sparse))  # type: ignore[arg-type]
 
     def _all_to_all(
         self, label: str, edge: Edge, source: Target, target: Target, weight: float, delay: Any, order: int
@@ -310,7 +320,8 @@ class Wiring:
             source, columns, n_source = self._chain_of(name, bucket, columns, delays)
         elif bucket.delayed:
             ring, delay_key = self._ring(source), f"{name}/delay"
-        delivery = choose_delivery(rows, columns, (n_target, n_source), bool(ring >= 0))
+        sparse = any(block.sparse for block in bucket.blocks)
+        delivery = choose_delivery(rows, columns, (n_target, n_source), bool(ring >= 0), sparse)
         tables = self.numbers.tables
         projection = Projection(
             name, source, bucket.target.key, delivery, (n_target, n_source), f"{name}/weight", delay_key, ring
@@ -414,30 +425,34 @@ class Wiring:
         start = 0
         for block in bucket.blocks:
             stop = start + (len(block.rows) if isinstance(block.rows, np.ndarray) else 1)
-            at = _entry(axes, start, stop, block.shape)
+            at = _entry(axes, start, stop, block)
             delay_at = at
             if bucket.order:
-                delay_at = 0 if shared_delay else _entry((np.arange(stop),), start, stop, block.shape)
+                delay_at = 0 if shared_delay else _entry((np.arange(stop),), start, stop, block)
             self.edges[block.label] = EdgePlace(projection.weights, at, delay_key, delay_at)
             start = stop
 
 
-def _entry(axes: tuple[np.ndarray, ...], start: int, stop: int, shape: tuple[int, ...]) -> object:
+def _entry(axes: tuple[np.ndarray, ...], start: int, stop: int, block: _Block) -> object:
     """Return the index of an edge's own numbers: plain for one, in the shape of its weight for a matrix."""
-    if stop == start + 1 and not shape:
+    shape = block.shape
+    if stop == start + 1 and not shape and not block.sparse:
         found = tuple(int(axis[start]) for axis in axes)
     else:
         found = tuple(a[start:stop].reshape(shape) if len(shape) == 2 else a[start:stop] for a in axes)
     return found if len(axes) > 1 else found[0]
 
 
-def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], delayed: bool) -> Delivery:
+def choose_delivery(
+    rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], delayed: bool, sparse: bool = False
+) -> Delivery:
     """Choose how weights are stored: whole matrix, index list, or one number per unit.
 
     Arguments:
         rows, columns: target and source unit of every edge.
         shape: number of target and source units.
         delayed: a delay per edge; then there is no one-to-one short cut.
+        sparse: the weights were given as a sparse matrix; then only a very small one is made whole.
 
     Returns:
         `"dense"`, `"one_to_one"`, `"gather"` (one source for each target), `"pairs"` or `"sparse"`.
@@ -455,7 +470,7 @@ def choose_delivery(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int
         per_target = count // n_target
         if np.array_equal(columns, everyone) and np.array_equal(rows, np.repeat(np.arange(n_target), per_target)):
             return "pairs"
-    if n_target * n_source <= DENSE_ALWAYS or count >= DENSE_FRACTION * n_target * n_source:
+    if n_target * n_source <= DENSE_ALWAYS or (not sparse and count >= DENSE_FRACTION * n_target * n_source):
         return "dense"
     return "sparse"
 

@@ -142,6 +142,15 @@ def _erf_numpy(x: Any) -> Any:
     return np.vectorize(math.erf, otypes=[float])(x).astype(x.dtype if x.dtype.kind == "f" else float)
 
 
+def _log_softmax_numpy(x: Any) -> Any:
+    shifted = np.atleast_1d(x) - np.max(x)
+    return shifted - np.log(np.sum(np.exp(shifted)))
+
+
+def _softmax_numpy(x: Any) -> Any:
+    return np.exp(_log_softmax_numpy(x))
+
+
 def _over_units(module: Any, name: str) -> Work:
     def reduce(x: Any) -> Any:
         return getattr(module, name)(module.atleast_1d(x), axis=-1)
@@ -217,6 +226,10 @@ def _over_the_node() -> list[Row]:
         return mixing(name, (1, 1), _over_units(jnp, name), _over_units(np, name), other)
 
     return [
+        mixing("softmax", (1, 1), lambda x: jax.nn.softmax(jnp.atleast_1d(x)), _softmax_numpy),
+        mixing("softmin", (1, 1), lambda x: jax.nn.softmax(-jnp.atleast_1d(x)),
+               lambda x: _softmax_numpy(np.negative(x))),
+        mixing("log_softmax", (1, 1), lambda x: jax.nn.log_softmax(jnp.atleast_1d(x)), _log_softmax_numpy),
         reduction("mean"), reduction("sum", "vsum"), reduction("std"), reduction("var"),
         mixing("roll", (2, 2), lambda x, n: jnp.roll(jnp.atleast_1d(x), to_index(n, jnp), axis=-1),
                lambda x, n: np.roll(np.atleast_1d(x), to_index(n, np), axis=-1)),

@@ -1,0 +1,151 @@
+"""Networks in files: descriptions as text, numbers as arrays, in one archive without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recurra.engine import Graph, Snapshot
+from recurra.engine.store import (
+    check_sizes,
+    graph_from_dict,
+    graph_to_dict,
+    read_arrays,
+    value_from_dict,
+    value_to_dict,
+    write_atomically,
+)
+from recurra.errors import StoreError
+from recurra.network.edges import Bundle, NetworkEdge
+from recurra.network.nodes import NetworkNode
+
+if TYPE_CHECKING:
+    from recurra.network.network import Network
+
+KIND, FORMAT = "recurra.Network", 1
+Arrays = dict[str, np.ndarray]
+
+
+def save(network: Network, path: str | Path) -> None:
+    """Write a network; see :meth:`recurra.network.Network.save`."""
+    arrays: Arrays = {}
+    parts, snapshot = network._parts, network._snapshot
+    meta: dict[str, Any] = {
+        "kind": KIND,
+        "format": FORMAT,
+        "settings": {
+            "dt": network.dt,
+            "device": str(network.device),
+            "precision": network.precision,
+            "seed": network.seed,
+            "name": network.name,
+        },
+        "nodes": [_node_to_dict(node, arrays) for node in parts.nodes.values()],
+        "edges": [_edge_to_dict(edge, arrays) for edge in parts.edges.values()],
+        "start": {name: value_to_dict(value, arrays) for name, value in network._start.items()},
+        "state": None,
+    }
+    if snapshot is not None:
+        meta["state"] = {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)}
+        arrays |= {f"state:{key}": np.asarray(value) for key, value in snapshot.state.items()}
+    # Their sizes bear out those of the nodes when the file is read.
+    for node in parts.nodes.values():
+        arrays |= {f"units:{label}": np.zeros(part.size, np.uint8) for label, part in node.parts.items()}
+    text = json.dumps(meta)
+    write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
+
+
+def load(path: str | Path) -> Network:
+    """Read a network; see :meth:`recurra.network.Network.load`."""
+    from recurra.network.network import Network
+
+    meta, arrays = read_arrays(path, KIND)
+    if meta.get("format") != FORMAT:
+        raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
+    try:
+        network = Network(**meta["settings"])
+        nodes = [_node_from_dict(item, arrays) for item in meta["nodes"]]
+        edges = [_edge_from_dict(item, arrays) for item in meta["edges"]]
+        network._parts.nodes.update({node.label: node for node in nodes})
+        network._parts.edges.update({edge.label: edge for edge in edges})
+        network._start.update({name: value_from_dict(item, arrays) for name, item in meta["start"].items()})
+        if meta["state"] is not None:
+            state = {key.removeprefix("state:"): v for key, v in arrays.items() if key.startswith("state:")}
+            end = meta["state"]
+            network.state = Snapshot(state, int(end["step"]), float(end["t0"]), float(end["dt"]))
+        else:
+            network.to_graph()
+    except Exception as error:  # the file may hold anything in place of a network
+        raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
+    return network
+
+
+def _node_to_dict(node: NetworkNode, arrays: Arrays) -> dict[str, Any]:
+    return {
+        "label": node.label,
+        "graph": graph_to_dict(Graph(node.parts, node.edges), arrays),
+        "op": node.op,
+        "recurrent": None if node.recurrent is None else _edge_to_dict(node.recurrent, arrays),
+        "inner": [_edge_to_dict(edge, arrays) for edge in node.inner],
+        "input": _bundle_to_dict(node.input),
+        "output": _bundle_to_dict(node.output),
+        "train": list(node.train),
+        "record": list(node.record),
+    }
+
+
+def _node_from_dict(item: Mapping[str, Any], arrays: Arrays) -> NetworkNode:
+    check_sizes(item["graph"], arrays)
+    graph = graph_from_dict(item["graph"], arrays)
+    return NetworkNode(
+        item["label"],
+        graph.nodes,
+        graph.edges,
+        item["op"],
+        None if item["recurrent"] is None else _edge_from_dict(item["recurrent"], arrays),
+        tuple(_edge_from_dict(edge, arrays) for edge in item["inner"]),
+        _bundle_from_dict(item["input"]),
+        _bundle_from_dict(item["output"]),
+        tuple(item["train"]),
+        tuple(item["record"]),
+    )
+
+
+def _edge_to_dict(edge: NetworkEdge, arrays: Arrays) -> dict[str, Any]:
+    through = None
+    if edge.through is not None:
+        # An edge of the engine is part of a graph; a graph of nothing else carries it.
+        through = graph_to_dict(Graph({}, (edge.through,)), arrays)
+    return {
+        "label": edge.label,
+        "source": _bundle_to_dict(edge.source),
+        "target": _bundle_to_dict(edge.target),
+        **{name: value_to_dict(getattr(edge, name), arrays) for name in ("weights", "delay", "mask", "filter")},
+        "spread": edge.spread,
+        "train": edge.train,
+        "feedback": edge.feedback,
+        "through": through,
+    }
+
+
+def _edge_from_dict(item: Mapping[str, Any], arrays: Arrays) -> NetworkEdge:
+    values = {name: value_from_dict(item[name], arrays) for name in ("weights", "delay", "mask", "filter")}
+    through = None if item["through"] is None else graph_from_dict(item["through"], arrays).edges[0]
+    source, target = _bundle_from_dict(item["source"]), _bundle_from_dict(item["target"])
+    edge = NetworkEdge(item["label"], source, target, **values)  # pyright: ignore[reportArgumentType]
+    return replace(
+        edge, spread=item["spread"], train=item["train"], feedback=bool(item["feedback"]), through=through
+    )
+
+
+def _bundle_to_dict(bundle: Bundle | None) -> dict[str, Any] | None:
+    return None if bundle is None else {"paths": list(bundle.paths), "sizes": list(bundle.sizes)}
+
+
+def _bundle_from_dict(item: Mapping[str, Any] | None) -> Bundle | None:
+    return None if item is None else Bundle(tuple(item["paths"]), tuple(int(size) for size in item["sizes"]))

@@ -1,0 +1,268 @@
+"""Train a network: names of nodes become paths, `recurra.training` does the work, the network takes the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from recurra import training
+from recurra.circuits import NodeTemplate, OperatorTemplate
+from recurra.engine import Result
+from recurra.engine.run import find_device
+from recurra.errors import CapabilityError, OptionError, TrainingError
+from recurra.network.edges import Bundle, NetworkEdge
+from recurra.network.running import read_trials
+from recurra.training.readout import Readout, fit_ridge
+from recurra.training.rls import OnlineReadout, fit_rls
+
+if TYPE_CHECKING:
+    from recurra.network.network import Network
+    from recurra.training import Training
+
+
+def by_bptt(
+    network: Network, inputs: Any, targets: Any, train: Any, output: Any, options: Mapping[str, Any]
+) -> Training:
+    """Train by gradients through time; see `Network.fit_bptt`."""
+    constraints = _trained(network, train)
+    with _on(network):
+        try:
+            found = training.fit_bptt(
+                network.program,
+                _inputs(network, inputs, targets),
+                np.asarray(targets),
+                output=list(_output(network, output).paths),
+                train=constraints,
+                dt=network.dt,
+                **_defaults(network, options),
+            )
+        except TrainingError as error:
+            # Only a training that has begun has anything to give back.
+            _take(network, getattr(error.result, "params", {}))
+            raise
+    _take(network, found.params)
+    return found
+
+
+def by_eprop(
+    network: Network, inputs: Any, targets: Any, train: Any, edge: str | None, options: Mapping[str, Any]
+) -> Training:
+    """Train weights and a readout by e-prop; see `Network.fit_eprop`."""
+    readout = _readout_edge(network, edge)
+    constraints = _trained(network, train, but=readout.label)
+    if network._snapshot is not None:
+        raise CapabilityError("fit_eprop starts every trial from the initial values; call reset() before it.")
+    with _on(network):
+        found = training.fit_eprop(
+            network.program,
+            _inputs(network, inputs, targets),
+            np.asarray(targets),
+            output=list(readout.signal.paths),
+            train=constraints,
+            dt=network.dt,
+            readout=np.asarray(readout.weights),
+            **{"seed": network.seed, **options},
+        )
+    _take(network, {path: found.params[path] for path in constraints})
+    network.set_var(readout.label, "weights", found.params["readout"])
+    return found
+
+
+def _readout_edge(network: Network, label: str | None) -> NetworkEdge:
+    sinks = network.sinks
+    into = [e for e in network.edges.values() if e.target.paths[0].split("/")[0] in sinks]
+    if label is not None:
+        into = [network.get_edge(label)]
+    if len(into) != 1:
+        names = ", ".join(e.label for e in into) or "none"
+        raise OptionError(f"fit_eprop: needs one edge that reads out; there are {len(into)} ({names}). Name it: edge=.")
+    edge = into[0]
+    _check_learnable(edge, "fit_eprop")
+    node = network._parts.owner(edge.target.paths[0])
+    texts = [e.text for part in node.parts.values() for o in part.operators.values() for e in o.equations]
+    if texts not in (["y = identity(x)"], ["y = no_op(x)"]):
+        raise CapabilityError(
+            f"fit_eprop: the readout is linear, so the edge {edge.label} must lead to a node that passes on what it"
+            f" gets: add_func_node({node.label!r}, {edge.shape[0]}, 'identity')."
+        )
+    return edge
+
+
+def _check_learnable(edge: NetworkEdge, where: str) -> None:
+    where = f"{where}: edge {edge.label}"
+    if edge.delay is not None or edge.mask is not None or not isinstance(edge.weights, np.ndarray):
+        raise CapabilityError(f"{where} must have a whole matrix of weights, and neither mask nor delay (or feedback).")
+    if len(edge.target.paths) > 1:
+        raise CapabilityError(f"{where} must end at one variable; it ends at {', '.join(edge.target.paths)}.")
+
+
+def by_ridge(
+    network: Network, inputs: Any, targets: Any, output: Any, label: str | None, every: int, options: Mapping[str, Any]
+) -> Readout:
+    """Fit a readout of the network's output and, if it has a label, add it as a node; see `Network.fit_ridge`."""
+    source = _output(network, output)
+    if label is not None:
+        network._parts.free(label)
+    with _on(network):
+        found = fit_ridge(
+            network.program,
+            _inputs(network, inputs, targets, every),
+            np.asarray(targets),
+            output=list(source.paths),
+            dt=network.dt,
+            every=every,
+            **_defaults(network, options),
+        )
+    if label is not None:
+        _add_readout(network, label, source, found)
+    return found
+
+
+def _add_readout(network: Network, label: str, source: Bundle, found: Readout) -> None:
+    """Put a readout into the network: a node, and an edge to it from every node that it reads."""
+    size = len(found.weights)
+    if found.intercept.any():
+        operator = OperatorTemplate("func", "y = x + b", {"y": "output", "x": "input", "b": 0.0})
+        network.add_diffeq_node(label, NodeTemplate(label, operator), N=size, node_vars={"func/b": found.intercept})
+    else:
+        network.add_func_node(label, size, "identity")
+    spans: dict[str, list[tuple[str, int, int]]] = {}
+    for path, start, stop in source.spans():
+        spans.setdefault(path.split("/")[0], []).append((path, start, stop))
+    for node, parts in spans.items():
+        columns = np.concatenate([np.arange(start, stop) for _, start, stop in parts])
+        bundle = Bundle(tuple(p for p, _, _ in parts), tuple(stop - start for _, start, stop in parts))
+        network._join(f"{node}->{label}", bundle, network._parts.end(label, "input_var"), found.weights[:, columns])
+
+
+def by_rls(
+    network: Network, inputs: Any, targets: Any, edge: str | None, options: Mapping[str, Any]
+) -> OnlineReadout:
+    """Learn the weights of an edge while the network runs; see `Network.fit_rls`."""
+    chosen = _rls_edge(network, edge)
+    signal = chosen.signal
+    # The edge is silent while the readout that is learned takes its place, at the same input.
+    quiet = network.program.update(dict.fromkeys(chosen.paths, 0.0))
+    with _on(network):
+        found = fit_rls(
+            quiet,
+            _inputs(network, inputs, targets),
+            np.asarray(targets),
+            output=list(signal.paths),
+            dt=network.dt,
+            feedback=chosen.target.paths[0],
+            weights=np.asarray(chosen.weights),
+            **_defaults(network, options),
+        )
+    network.set_var(chosen.label, "weights", found.weights)
+    return found
+
+
+def _rls_edge(network: Network, label: str | None) -> NetworkEdge:
+    edges = [e for e in network.edges.values() if e.train == "rls"]
+    if label is not None:
+        edges = [network.get_edge(label)]
+    if len(edges) != 1:
+        names = ", ".join(e.label for e in edges)
+        raise OptionError(
+            f"fit_rls: {len(edges)} edges are there to be learned ({names}); name one with edge=."
+            if edges
+            else "fit_rls: no edge is there to be learned; add one with add_edge(..., train='rls')."
+        )
+    edge = edges[0]
+    _check_learnable(edge, "fit_rls")
+    return edge
+
+
+def test(
+    network: Network, inputs: Any, targets: Any, output: Any, options: Mapping[str, Any]
+) -> tuple[Result, float]:
+    """Compare the output with targets; see `Network.test`."""
+    bundle = _output(network, output)
+    options = {"precision": network.precision, **options}
+    with _on(network):
+        found = training.evaluate(
+            network.program,
+            _inputs(network, inputs, targets),
+            np.asarray(targets),
+            output=list(bundle.paths),
+            dt=network.dt,
+            **_defaults(network, options),
+        )
+    rows = found.outputs.shape[-2]
+    start = network.state
+    time = start.t0 + (start.step + np.arange(rows)) * network.dt
+    labels = [f"{path}[{i}]" if size > 1 else path for path, size in _sizes(bundle) for i in range(size)]
+    meta = {"dt": network.dt, "every": 1, "loss": found.loss, "losses": found.losses.tolist(), **options}
+    return Result(time, {"out": found.outputs}, {"out": labels}, start, meta), found.loss
+
+
+def _sizes(bundle: Bundle) -> Iterable[tuple[str, int]]:
+    return zip(bundle.paths, bundle.sizes, strict=True)
+
+
+def _on(network: Network) -> AbstractContextManager:
+    return jax.default_device(find_device(network.device))
+
+
+def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seed": network.seed, "state": network._snapshot, **options}
+
+
+def _output(network: Network, output: Any) -> Bundle:
+    """Return what is compared with the targets: the network's output, a node's, or variables."""
+    parts = network._parts
+    if output is None:
+        return parts.required("output_var")
+    names = [output] if isinstance(output, str) else list(output)
+    ends = [parts.end(name, "output_var") for name in names]
+    return Bundle(tuple(p for e in ends for p in e.paths), tuple(s for e in ends for s in e.sizes))
+
+
+def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
+    goal = np.asarray(targets)
+    rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
+    return read_trials(network._parts, inputs, rows * every)
+
+
+def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
+    """Return path -> constraint of what is to be trained; masks of edges are constraints."""
+    parts = network._parts
+    names: Mapping[str, Any] = train if isinstance(train, Mapping) else dict.fromkeys(_listed(network, train, but))
+    found: dict[str, Any] = {}
+    for name, constraint in names.items():
+        edge, bundle = parts.place(str(name), None)
+        if edge is None:
+            found |= dict.fromkeys(bundle.paths, constraint)
+            continue
+        if not edge.is_plain:
+            raise CapabilityError(
+                f"edge {edge.label}: its weights cannot be trained, since it joins several variables, or some of its"
+                " delays are 0 and others not; split it."
+            )
+        if edge.mask is not None:
+            mask = training.Mask(edge.mask)
+            constraint = mask if constraint is None else training.Compose(constraint, mask)
+        found[edge.paths[0]] = constraint
+    return found
+
+
+def _listed(network: Network, train: Any, but: str) -> Iterable[str]:
+    if train is not None:
+        return [train] if isinstance(train, str) else list(train)
+    found = [path for path in network._parts.trained("gd") if path != f"{but}/weight"]
+    if not found:
+        raise OptionError(
+            "nothing is there to be trained: say train_params=['weights'] where a node is added, train='gd' where an"
+            " edge is added, or train=['node/weights'] here."
+        )
+    return found
+
+
+def _take(network: Network, params: Mapping[str, Any]) -> None:
+    for path, value in params.items():
+        network.set_var(path, None, value)

@@ -1,0 +1,231 @@
+"""Networks: nodes and edges that can be run, trained and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recurra.engine import Result, Snapshot
+from recurra.network import running
+from recurra.network.builder import Builder
+
+if TYPE_CHECKING:
+    from recurra.training import Training
+    from recurra.training.readout import Readout
+    from recurra.training.rls import OnlineReadout
+
+
+class Network(Builder):
+    """Join nodes by edges into a network that can be run, trained and saved.
+
+    Arguments:
+        dt: the step, in the unit of time of the nodes' equations.
+        device: `"cpu"`, `"gpu"`, `"gpu:1"` or a `jax.Device`.
+        precision: `"float64"` or `"float32"`.
+        seed: seed of noise and of weights that are not given.
+        name: the name of the network, for people.
+
+    Raises:
+        TimeError: `dt` is no finite number > 0.
+
+    A hundred rate neurons with random weights (Sompolinsky, Crisanti and Sommers 1988):
+
+    >>> import numpy as np
+    >>> net = Network(dt=1e-3)
+    >>> J = np.random.default_rng(0).standard_normal((100, 100))
+    >>> node = net.add_diffeq_node("tanh", "neuron_model_templates.rate_neurons.leaky_integrator.tanh", weights=J,
+    ...     source_var="tanh_op/r", target_var="li_op/r_in", input_var="li_op/I_ext", output_var="li_op/v")
+    >>> obs = net.run(inputs=np.ones((1000, 100)))
+    >>> obs["out"].shape
+    (1000, 100)
+    """
+
+    def run(
+        self,
+        inputs: Any = None,
+        sampling_steps: int = 1,
+        cutoff: int = 0,
+        record_vars: Any = None,
+        record_output: bool = True,
+        solver: str | None = None,
+        seed: int | None = None,
+        state: Snapshot | None = None,
+        progress: bool = True,
+        precision: str | None = None,
+        history: Mapping[str, object] | None = None,
+        steps: int | None = None,
+    ) -> Result:
+        """Simulate the network from :attr:`state` on; the network itself stays as it is.
+
+        Arguments:
+            inputs: `(steps, units)` for a network with one source; or a dict of node or path -> `(steps, units)`,
+                `(steps, 1)` for all units alike, or a number. Row k is felt during step k.
+            sampling_steps: steps from one recorded row to the next.
+            cutoff: steps at the beginning that are not recorded.
+            record_vars: what else is recorded: `(node, variable)`, `(node, variable, True)` for the mean over the
+                units, paths, or a dict of name -> path.
+            record_output: whether the output is recorded, as `"out"`: the `output_var` of the node that no edge reads;
+                of several such nodes side by side, and each by its label too.
+            solver: one of `recurra.engine.SOLVERS` with a fixed step; Euler by default.
+            seed: seed of the noise; the network's if `None`.
+            state: where to start, the `final` of an earlier run; :attr:`state` if `None`.
+            progress: show a bar if the run takes longer than a second.
+            precision: `"float64"` or `"float32"`; the network's if `None`.
+            history: path of a delayed variable -> what it was before the start.
+            steps: number of steps, for a run without time series.
+
+        Returns:
+            What was recorded: row k is the value before step k. Its `final` is the state after the last step.
+
+        Raises:
+            RecurraError: something does not fit.
+            DivergenceError: a variable stopped being finite.
+        """
+        start = state if state is not None else self._snapshot
+        if state is None and history is not None:
+            start = None
+        return running.run(
+            self,
+            running.Recorded(record_vars, record_output, sampling_steps, cutoff),
+            inputs,
+            steps,
+            solver=solver,
+            seed=self.seed if seed is None else seed,
+            state=start,
+            progress=progress,
+            precision=precision or self.precision,
+            history=history,
+            device=self.device,
+        )
+
+    # Training
+
+    def fit_bptt(
+        self, inputs: Any, targets: Any, *, train: Any = None, output: Any = None, **options: Any
+    ) -> Training:
+        """Train the network by gradients through time; it has the trained numbers afterwards.
+
+        Arguments:
+            inputs: `(steps, units)` or `(trials, steps, units)`, or a dict of node or path -> such arrays.
+            targets: `(steps, units)` or `(trials, steps, units)` of the output; class numbers for `nll` and `ce`.
+            train: what is trained, as `"node/weights"`, `"node/operator/variable"` or `"source->target/weights"`: a
+                list, or a dict name -> constraint; if `None`, the `train_params` of nodes and the edges with
+                `train="gd"`. Masks of edges hold in any case.
+            output: a node or variable (or several) that is compared with the targets; the network's if `None`.
+            **options: `loss`, `optimizer`, `lr`, `epochs`, `batch_size`, `truncate`, `mask`, `penalties`, `clip`,
+                `validation`, `patience`, `checkpoint` and others, see :func:`recurra.training.fit_bptt`.
+
+        Returns:
+            The trained program, its parameters and the history of the training.
+
+        Raises:
+            RecurraError: something does not fit.
+            TrainingError: the loss stopped being finite; the network has the last good parameters.
+        """
+        from recurra.network.fitting import by_bptt
+
+        return by_bptt(self, inputs, targets, train, output, options)
+
+    def fit_eprop(
+        self, inputs: Any, targets: Any, *, train: Any = None, edge: str | None = None, **options: Any
+    ) -> Training:
+        """Train weights and a linear readout by e-prop (Bellec et al. 2020), forwards in time.
+
+        The network has the trained weights afterwards.
+
+        Arguments:
+            inputs, targets, train: as for :meth:`fit_bptt`; only weights without delay can be trained.
+            edge: the label of the edge that reads out, into a node that passes on what it gets
+                (`add_func_node(label, k, "identity")`); the only edge into the network's output if `None`.
+            **options: `loss`, `optimizer`, `lr`, `epochs`, `feedback` and others, see
+                :func:`recurra.training.fit_eprop`.
+
+        Returns:
+            As :meth:`fit_bptt`; `params` holds `"readout"` and `"feedback"` too.
+        """
+        from recurra.network.fitting import by_eprop
+
+        return by_eprop(self, inputs, targets, train, edge, options)
+
+    def fit_ridge(
+        self,
+        inputs: Any,
+        targets: Any,
+        sampling_steps: int = 1,
+        alpha: float | Sequence[float] = 1e-4,
+        add_readout_node: bool = True,
+        *,
+        label: str = "readout",
+        output: Any = None,
+        **options: Any,
+    ) -> Readout:
+        """Fit a linear readout of the output by ridge regression (Hoerl and Kennard 1970).
+
+        Arguments:
+            inputs: as for :meth:`fit_bptt`.
+            targets: `(rows, k)` or `(trials, rows, k)`.
+            sampling_steps: steps between the rows that are read out.
+            alpha: strength of the penalty, or several to choose from by cross-validation.
+            add_readout_node: whether the readout becomes a node of the network, which is its output then.
+            label: the name of that node.
+            output: a node or variable (or several) that is read out; the network's output if `None`.
+            **options: `intercept`, `folds`, `mask` and others, see :func:`recurra.training.fit_ridge`.
+
+        Returns:
+            The readout: weights `(k, units)`, score, and errors of the cross-validation.
+        """
+        from recurra.network.fitting import by_ridge
+
+        name = label if add_readout_node else None
+        return by_ridge(self, inputs, targets, output, name, sampling_steps, {"alpha": alpha, **options})
+
+    def fit_rls(self, inputs: Any, targets: Any, *, edge: str | None = None, **options: Any) -> OnlineReadout:
+        """Learn the weights of an edge by recursive least squares while the network runs.
+
+        What the edge carries is brought to the targets. If its target feeds back into the network this is FORCE
+        learning (Sussillo and Abbott 2009). The network has the learned weights afterwards.
+
+        Arguments:
+            inputs: as for :meth:`fit_bptt`; trials are learned one after the other.
+            targets: `(steps, units)` or `(trials, steps, units)` of what the edge feeds.
+            edge: the label of the edge; the only one with `train="rls"` if `None`.
+            **options: `alpha`, `forgetting`, `every`, `mask` and others, see :func:`recurra.training.fit_rls`.
+
+        Returns:
+            The weights, the inverse correlation, and the output at every step.
+        """
+        from recurra.network.fitting import by_rls
+
+        return by_rls(self, inputs, targets, edge, options)
+
+    def test(self, inputs: Any, targets: Any, *, output: Any = None, **options: Any) -> tuple[Result, float]:
+        """Compare the output with targets, without learning.
+
+        Arguments:
+            inputs, targets, output: as for :meth:`fit_bptt`.
+            **options: `loss`, `mask`, `batch_size` and others, see :func:`recurra.training.evaluate`.
+
+        Returns:
+            The output as `"out"`, and the mean loss. The `final` of the result is where the trials start.
+        """
+        from recurra.network.fitting import test
+
+        return test(self, inputs, targets, output, options)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network, its numbers and its state to one `.npz` file, without pickle."""
+        from recurra.network.archive import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Read a network that `save` wrote.
+
+        Raises:
+            StoreError: there is no such file, or it is no network.
+        """
+        from recurra.network.archive import load
+
+        return load(path)

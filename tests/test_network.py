@@ -1,0 +1,623 @@
+"""Networks: building, finding variables, numbers, state, spikes, composition, files, observers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recurra import CircuitTemplate, Network, NodeTemplate, Observer, OperatorTemplate, PopulationTemplate
+from recurra.engine import SURROGATES, Graph, Result, trace_count
+from recurra.errors import StoreError
+
+DT = 0.1
+TANH = "neuron_model_templates.rate_neurons.leaky_integrator.tanh"
+LIF = "neuron_model_templates.spiking_neurons.lif.lif"
+QIF = "neuron_model_templates.spiking_neurons.qif"
+CELL = {"node": "v' = -v/tau + u", "variables": {"v": "output(0.5)", "tau": 2.0, "u": "input(0.0)"}, "op": "leak"}
+
+
+def close(got, expected, tolerance=1e-12):
+    got, expected = np.asarray(got), np.asarray(expected)
+    assert got.shape == expected.shape
+    error = np.max(np.abs(got - expected), initial=0.0)
+    assert error <= tolerance, f"largest error {error:g}"
+
+
+def series(steps, n, seed=0):
+    return np.random.default_rng(seed).standard_normal((steps, n))
+
+
+def rates(n=5, **options) -> Network:
+    net = Network(dt=DT)
+    J = np.random.default_rng(1).standard_normal((n, n))
+    options = {"target_var": "r_in", "input_var": "I_ext", "output_var": "v", "op": "li_op", **options}
+    net.add_diffeq_node("r", TANH, weights=J, **options)
+    return net
+
+
+# Nodes
+
+
+def test_variables_are_found_where_only_one_can_be_meant():
+    net = Network(dt=DT)
+    node = net.add_diffeq_node("r", TANH, weights=np.zeros((3, 3)), target_var="li_op/r_in").node
+    assert node.input.paths == ("r/li_op/I_ext",)
+    assert node.output.paths == ("r/tanh_op/r",)
+    assert node.recurrent.source.paths == ("r/tanh_op/r",)
+    other = net.add_diffeq_node("s", TANH, weights=np.zeros((3, 3)), input_var="I_ext").node
+    assert other.recurrent.target.paths == ("s/li_op/r_in",)
+    assert net.add_diffeq_node("t", **CELL).node.input.paths == ("t/leak/u",)
+
+
+def test_variables_are_named_with_operator_alone_or_with_path():
+    net = Network(dt=DT)
+    node = net.add_diffeq_node("r", TANH, N=2).node
+    for name in ("li_op/v", "v", "r/li_op/v", "all/li_op/v"):
+        assert node.find(name).paths == ("r/li_op/v",)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "v' = -v/tau + u",
+        ["v' = -v/tau + u"],
+        ("v' = -v/tau + w", "w = u"),
+        NodeTemplate("cell", OperatorTemplate("leak", CELL["node"], CELL["variables"])),
+        OperatorTemplate("leak", CELL["node"], CELL["variables"]),
+        PopulationTemplate("p", NodeTemplate("c", OperatorTemplate("leak", CELL["node"], CELL["variables"])), 3),
+    ],
+    ids=["text", "list", "two equations", "node", "operator", "population"],
+)
+def test_kinds_of_nodes(given):
+    net = Network(dt=DT)
+    variables = {}
+    if isinstance(given, str | list | tuple):
+        variables = {"variables": {**CELL["variables"], **({"w": "variable"} if len(given) == 2 else {})}}
+    net.add_diffeq_node("a", given, N=3, output_var="v", **variables)
+    x, v = series(8, 3), np.full(3, 0.5)
+    out = net.run(x)["out"]
+    for k in range(8):
+        close(out[k], v)
+        v = v + DT * (-v / 2 + x[k])
+
+
+def test_node_vars_set_parameters_and_initial_values():
+    net = rates(3, node_vars={"tau": [1.0, 2.0, 4.0], "all/li_op/v": 0.3, "li_op/k": 0.0})
+    close(net["r"]["tau"], [1.0, 2.0, 4.0])
+    out = net.run(np.zeros((2, 1)))["out"]
+    close(out, [[0.3] * 3, 0.3 * (1 - DT / np.array([1.0, 2.0, 4.0]))])
+
+
+def test_algebraic_output_is_the_algebraic_variable():
+    """B8: `output_var="tanh_op/r"` gives tanh(v), not v."""
+    net = Network(dt=DT)
+    net.add_diffeq_node("r", TANH, N=2, input_var="I_ext", output_var="tanh_op/r")
+    obs = net.run(series(20, 2), record_vars=[("r", "li_op/v")])
+    assert np.abs(obs["r", "li_op/v"]).max() > 0.1
+    close(obs["out"], np.tanh(obs["r", "li_op/v"]), 1e-15)
+    net.add_func_node("z", 2, "identity")
+    net.add_edge("r", "z", np.eye(2))
+    close(net.run(series(20, 2))["out"], obs["out"], 1e-15)
+
+
+FUNCTIONS = {
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "exp": np.exp,
+    "softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True),
+    "softmin": lambda x: np.exp(-x) / np.exp(-x).sum(axis=1, keepdims=True),
+    "log_softmax": lambda x: x - np.log(np.exp(x).sum(axis=1, keepdims=True)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_nodes(name):
+    net = Network()
+    net.add_func_node("f", 4, name)
+    x = series(6, 4)
+    close(net.run(x)["out"], FUNCTIONS[name](x), 1e-14)
+
+
+def test_softmax_of_large_numbers():
+    net = Network()
+    net.add_func_node("f", 2, "log_softmax")
+    close(net.run([[1000.0, 0.0]])["out"], [[0.0, -1000.0]])
+
+
+def test_two_softmax_nodes_keep_apart():
+    net = Network()
+    net.add_func_node("a", 2, "softmax")
+    net.add_func_node("b", 3, "softmax")
+    obs = net.run({"a": series(3, 2), "b": series(3, 3)})
+    close(obs["a"].sum(axis=1), np.ones(3))
+    close(obs["b"].sum(axis=1), np.ones(3))
+
+
+# Spikes
+
+
+def lif(**options) -> Network:
+    net = Network(dt=DT)
+    settings = {"spike_threshold": 1.0, "spike_reset": 0.0, **options}
+    net.add_diffeq_node("n", LIF, N=2, input_var="I_ext", output_var="s", spike_var="spike", reset_var="v", **settings)
+    return net
+
+
+@pytest.mark.parametrize("refractory", [0.0, 0.1, 0.5])
+def test_refractory_time(refractory):
+    x = np.full((200, 2), 0.9) * [1.0, 0.6]
+    obs = lif(refractory=refractory).run(x, record_vars=[("n", "v"), ("n", "spike")])
+    v, s, left = np.zeros(2), np.zeros(2), np.zeros(2, int)
+    for k in range(200):
+        close(obs["n", "v"][k], v, 1e-11)
+        close(obs["out"][k], s, 1e-11)
+        fired = (v >= 1.0) & (left == 0)
+        close(obs["n", "spike"][k], fired / DT)
+        held = fired | (left > 0)
+        v = np.where(held, 0.0, v + DT * (-v / 10 + x[k]))
+        s = s + DT * (-s / 0.5 + fired / DT)
+        left = np.where(fired, round(refractory / DT), np.maximum(left - 1, 0))
+    assert (obs["n", "spike"] > 0).sum() > 5
+
+
+def test_intrinsic_reset():
+    """A spike with reset=False leaves v alone: the equation turns v into -v."""
+    net = Network(dt=1e-3)
+    operator = OperatorTemplate.from_yaml(f"{QIF}.qif_reset_op")
+    net.add_diffeq_node("n", NodeTemplate("qif", operator), N=1, input_var="I_ext", output_var="v", reset=False,
+                        spike_var=["spike", "reset"], reset_var="v", spike_threshold=50.0)  # fmt: skip
+    obs = net.run(np.full((3000, 1), 30.0), record_vars=[("n", "s")])
+    v, s, fires = -2.0, 0.0, 0
+    for k in range(3000):
+        close([obs["out"][k, 0], obs["n", "s"][k, 0]], [v, s], 1e-9)
+        fired = v >= 50.0
+        fires += fired
+        v, s = (v + 1e-3 * (v * v - 5 + 30 - 2 * fired / 1e-3 * v), s + 1e-3 * (-s + fired / 1e-3))
+    assert fires > 2
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_surrogates_by_name_change_no_number_of_a_run(name):
+    x = np.full((50, 2), 0.9)
+    close(lif(surrogate=name, spike_slope=3.0).run(x)["out"], lif().run(x)["out"])
+
+
+def test_surrogates_belong_to_their_node():
+    """B8: two spiking nodes, each with its own threshold, surrogate and slope."""
+    net = Network(dt=DT)
+    for label, threshold, name in (("a", 1.0, "atan"), ("b", 2.0, "superspike")):
+        net.add_diffeq_node(label, LIF, N=1, input_var="I_ext", output_var="s", spike_var="spike", reset_var="v",
+                            spike_threshold=threshold, spike_reset=0.0, surrogate=name)  # fmt: skip
+    rules = [net[label].node.parts[label].spikes[0] for label in "ab"]
+    assert [(r.threshold, r.surrogate, r.slope) for r in rules] == [(1.0, "atan", 100.0), (2.0, "superspike", 50.0)]
+    obs = net.run({"a": np.full((60, 1), 0.9), "b": 0.9}, record_vars=[("a", "spike"), ("b", "spike")])
+    assert (obs["a", "spike"] > 0).sum() > (obs["b", "spike"] > 0).sum() > 0
+
+
+# Numbers and state
+
+
+def test_get_and_set_by_path():
+    net = rates(3)
+    net.set_var("r", "tau", 5.0)
+    close(net.get_var("r", "li_op/tau"), [5.0] * 3)
+    net.set_var("r/li_op/tau", None, [1.0, 2.0, 3.0])
+    close(net.get_var("r/li_op/tau"), [1.0, 2.0, 3.0])
+    net["r"]["weights"] = np.eye(3)
+    close(net["r"]["weights"], np.eye(3))
+    close(net.get_var("r->r/weights"), np.eye(3))
+    x = series(4, 3)
+    v = np.zeros(3)
+    for k, row in enumerate(net.run(x)["out"]):
+        close(row, v)
+        v = v + DT * (-v / np.array([1.0, 2.0, 3.0]) + np.tanh(v) + x[k])
+
+
+def test_changed_numbers_outlive_changes_of_the_structure():
+    net = rates(2)
+    net.set_var("r", "tau", 3.0)
+    net.set_var("r", "v", 0.7)
+    net.add_func_node("z", 2, "identity")
+    net.add_edge("r", "z", np.eye(2))
+    net.set_var("r->z", "weights", 2 * np.eye(2))
+    net.add_func_node("y", 2, "identity")
+    net.add_edge("z", "y", np.eye(2))
+    close(net.get_var("r", "tau"), [3.0] * 2)
+    close(net.run(np.zeros((1, 2)))["out"], [[1.4, 1.4]])
+
+
+def test_changing_numbers_compiles_nothing():
+    net = rates(4)
+    x = series(30, 4)
+    net.run(x)
+    before = trace_count()
+    net.set_var("r", "tau", 3.0)
+    net["r"]["weights"] = np.zeros((4, 4))
+    net.run(2 * x, seed=3)
+    assert trace_count() == before
+
+
+def test_reset_gives_the_initial_values_of_the_templates():
+    """B8: not zeros."""
+    net = Network(dt=1e-3)
+    net.add_diffeq_node("n", f"{QIF}.qif", N=2, input_var="I_ext", output_var="v", spike_var="spike", reset_var="v")
+    x = np.full((10, 1), 3.0)
+    first = net.run(x)
+    close(first["out"][0], [-2.0, -2.0])
+    net.state = first.final
+    assert net.run(x)["out"][0, 0] != -2.0
+    net.set_var("n", "v", 7.0)
+    close(net.run(x)["out"][0], [7.0, 7.0])
+    close(net.get_var("n", "v"), [7.0, 7.0])
+    net.reset()
+    close(net.run(x)["out"], first["out"])
+    net.set_var("n", "v", [1.0, 2.0])
+    close(net.run(x)["out"][0], [1.0, 2.0])
+    net.reset()
+    close(net.run(x)["out"], first["out"])
+
+
+def test_runs_are_pure_and_go_on_from_a_state():
+    net = rates()
+    x = series(40, 5)
+    whole = net.run(x)
+    again = net.run(x)
+    assert np.array_equal(whole["out"], again["out"])
+    first = net.run(x[:15])
+    second = net.run(x[15:], state=first.final)
+    assert np.array_equal(np.concatenate([first["out"], second["out"]]), whole["out"])
+    close(second.time, whole.time[15:])
+    assert np.array_equal(second["steps"], np.arange(15, 40))
+
+
+def test_state_of_delays_goes_on_too():
+    net = Network(dt=DT)
+    net.add_func_node("a", 2, "identity")
+    net.add_func_node("b", 2, "identity")
+    net.add_edge("a", "b", np.eye(2), delays=3)
+    x = series(10, 2)
+    first = net.run(x[:4])
+    net.state = first.final
+    close(net.run(x[4:])["out"], x[1:7])
+
+
+def test_history_before_the_start():
+    net = Network(dt=DT)
+    net.add_func_node("a", 1, "identity")
+    net.add_func_node("b", 1, "identity")
+    net.add_edge("a", "b", 1.0, delays=2)
+    close(net.run(np.ones((4, 1)), history={"a/func/y": 5.0})["out"].ravel(), [5, 5, 1, 1])
+
+
+def test_popped_nodes_and_edges_are_gone():
+    net = Network(dt=DT)
+    for label in "abc":
+        net.add_func_node(label, 1, "identity")
+    net.add_edge("a", "b", 2.0)
+    net.add_edge("b", "c", 3.0)
+    net.add_edge("a", "c", 5.0)
+    x = np.ones((1, 1))
+    close(net.run(x)["out"], [[11.0]])
+    assert net.pop_edge("a", "c").label == "a->c"
+    close(net.run(x)["out"], [[6.0]])
+    assert net.pop_node("b").label == "b"
+    assert list(net) == ["a", "c"]
+    assert net.edges == {}
+    assert len(net) == 2
+    assert "b" not in net
+
+
+def test_parameters_that_are_trained():
+    """Facts 27 and 28."""
+    net = Network(dt=DT)
+    rnn = net.add_diffeq_node("r", TANH, weights=np.eye(4), target_var="r_in", input_var="I_ext", output_var="v",
+                              op="li_op", train_params=["weights", "li_op/tau"])  # fmt: skip
+    assert rnn["weights"].shape == (4, 4)
+    assert rnn["li_op/tau"].shape == (4,)
+    assert rnn.train_params == ("weights", "li_op/tau")
+    assert {path: value.shape for path, value in net.parameters().items()} == {
+        "r->r/weight": (4, 4),
+        "r/li_op/tau": (4,),
+    }
+    net = Network(dt=DT)
+    net.add_func_node("a", 3, "identity")
+    net.add_func_node("b", 2, "identity")
+    net.add_edge("a", "b", train="gd")
+    assert list(net.parameters()) == ["a->b/weight"]
+    net.pop_edge("a", "b")
+    net.add_edge("a", "b", train="rls")
+    assert net.parameters() == {}
+    assert list(net.parameters("rls")) == ["a->b/weight"]
+
+
+def test_explain_and_names():
+    net = rates()
+    net.add_func_node("z", 1, "tanh")
+    net.add_edge("r", "z", np.ones((1, 5)), delays=2, train="gd")
+    text = net.explain()
+    assert "r->z: 1 x 5, dense, delay 0.2, trained by gd" in text
+    assert "r->r: 5 x 5, dense" in text
+    assert repr(net) == "Network('', dt=0.1, 2 node(s), 1 edge(s))"
+    assert net["r"].variable_names == ["li_op/v", "li_op/r_in", "li_op/I_ext", "tanh_op/r", "tanh_op/v"]
+    assert net["r"].parameter_names == ["li_op/tau", "li_op/k", "li_op/eta"]
+    assert (net["r"].n_in, net["r"].n_out) == (5, 5)
+    assert list(net.nodes) == ["r", "z"]
+
+
+# Runs and observers
+
+
+def test_inputs_of_one_column_are_felt_by_all_units():
+    x = series(10, 1)
+    close(rates().run(x)["out"], rates().run(np.repeat(x, 5, axis=1))["out"])
+    close(rates().run(x[:, 0])["out"], rates().run(x)["out"])
+
+
+def test_inputs_by_node_path_and_number():
+    x = series(10, 5)
+    expected = rates().run(x)["out"]
+    close(rates().run({"r": x})["out"], expected)
+    close(rates().run({"r/li_op/I_ext": x})["out"], expected)
+    close(rates().run({"r/li_op/I_ext": x, "r/li_op/r_in": 0.0})["out"], expected)
+    close(rates().run({"r": 1.0}, steps=10)["out"], rates().run(np.ones((10, 1)))["out"])
+
+
+def test_sampling_takes_values_as_they_are():
+    """B8: neither the output nor the variables are averaged, and both are of the same moment."""
+    x = series(60, 5)
+    full = rates().run(x, record_vars=[("r", "v"), ("r", "tanh_op/r")])
+    part = rates().run(x, sampling_steps=10, record_vars=[("r", "v"), ("r", "tanh_op/r")])
+    for name in ("out", ("r", "v"), ("r", "tanh_op/r")):
+        close(part[name], full[name][::10])
+    close(part.time, np.arange(6) * 10 * DT)
+    assert np.array_equal(part["steps"], np.arange(0, 60, 10))
+    close(full["out"], full["r", "v"])
+
+
+def test_cutoff_in_steps():
+    x = series(20, 5)
+    obs = rates().run(x, cutoff=8, sampling_steps=2)
+    close(obs["out"], rates().run(x)["out"][8::2])
+    assert obs["steps"][0] == 8
+
+
+def test_record_vars_of_any_kind():
+    obs = rates(record_vars=["tanh_op/r"]).run(
+        series(6, 5),
+        record_vars=[("r", "li_op/v"), ("r", "v", True), ("r", "li_op/r_in"), "r/li_op/I_ext", ("r", "tau")],
+        record_output=False,
+    )
+    assert list(obs) == ["r/tanh_op/r", "r/li_op/v", "r/v", "r/li_op/r_in", "r/li_op/I_ext", "r/tau"]
+    close(obs["r", "v"], obs["r", "li_op/v"].mean(axis=1, keepdims=True))
+    close(obs["r", "tau"], np.full((6, 5), 10.0))
+    assert ("r", "v") in obs
+    assert "out" not in obs
+    named = rates().run(series(6, 5), record_vars={"mean": ("r", "v", True), "drive": "r/li_op/I_ext"})
+    assert list(named) == ["out", "mean", "drive"]
+
+
+def test_observer_is_the_result():
+    assert Observer is Result
+    obs = rates().run(series(6, 5), record_vars=[("r", "tanh_op/r")])
+    assert isinstance(obs, Observer)
+    frame = obs.to_dataframe()
+    assert frame.shape == (6, 10)
+    close(frame.index.to_numpy(), np.arange(6) * DT)
+    close(frame["out"].to_numpy(), obs["out"])
+    close(obs.to_numpy("out"), obs["out"])
+    assert obs.to_xarray()["out"].shape == (6, 5)
+    assert obs.meta["seed"] == 0
+
+
+def test_pictures():
+    import matplotlib
+
+    matplotlib.use("agg")
+    obs = lif().run(np.full((50, 2), 0.9), record_vars=[("n", "v"), ("n", "spike")])
+    ax = obs.plot(("n", "v"), x="out")
+    close(ax.get_lines()[0].get_xdata(), obs["out"][:, 0])
+    ax = obs.matshow("out")
+    close(ax.images[0].get_array(), obs["out"].T)
+    close(ax.images[0].get_extent(), [-0.05, 4.95, 1.5, -0.5])
+    ax = obs.raster(("n", "spike"))
+    rows, units = np.nonzero(obs["n", "spike"])
+    close(ax.get_lines()[0].get_xdata(), rows * DT)
+    close(ax.get_lines()[0].get_ydata(), units)
+
+
+@pytest.mark.parametrize("ending", ["npz", "nc"])
+def test_observer_files(tmp_path, ending):
+    net = rates(record_vars=["v"])
+    x = series(12, 5)
+    obs = net.run(x[:6])
+    path = tmp_path / f"obs.{ending}"
+    obs.save(path)
+    read = Observer.load(path)
+    assert list(read) == list(obs)
+    for name in obs:
+        assert np.array_equal(read[name], obs[name])
+    assert read.labels == obs.labels
+    assert read.meta == obs.meta
+    assert np.array_equal(net.run(x[6:], state=read.final)["out"], net.run(x)["out"][6:])
+
+
+def test_damaged_observer_files(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"nothing")
+    (tmp_path / "x.nc").write_bytes(b"nothing")
+    for name, message in (("x.npz", "not an archive"), ("x.nc", "not a result"), ("y.nc", "no such file"),
+                          ("x.txt", "read from .npz or .nc")):  # fmt: skip
+        with pytest.raises(StoreError, match=message):
+            Observer.load(tmp_path / name)
+
+
+def test_float32_and_solver():
+    x = series(10, 5)
+    low = rates().run(x, precision="float32")["out"]
+    assert low.dtype == np.float32
+    close(low, rates().run(x)["out"].astype(np.float32), 1e-5)
+    assert np.abs(rates().run(x, solver="heun")["out"] - rates().run(x)["out"]).max() > 1e-4
+
+
+def test_noise_follows_the_seed():
+    def net(seed):
+        made = Network(dt=DT, seed=seed)
+        made.add_diffeq_node("n", "v' = -v + xi", variables={"v": "output"}, N=3)
+        return made
+
+    a, b, c = (net(s).run(steps=10)["out"] for s in (0, 0, 1))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert np.array_equal(net(0).run(steps=10, seed=1)["out"], c)
+
+
+# Composition
+
+
+def inner() -> Network:
+    net = Network(dt=DT, name="inner")
+    net.add_func_node("in", 2, "tanh")
+    net.add_diffeq_node("leak", **CELL, N=3)
+    net.add_edge("in", "leak", series(3, 2, 4), delays=2)
+    net.add_edge("leak", "in", series(2, 3, 5), feedback=True, filter_weights=0.5)
+    return net
+
+
+def test_a_network_in_a_network():
+    alone = inner()
+    alone.set_var("leak", "tau", 4.0)
+    outer = Network(dt=DT)
+    outer.add_func_node("first", 2, "identity")
+    outer.add_node("sub", alone)
+    outer.add_func_node("last", 3, "identity")
+    outer.add_edge("first", "sub", np.eye(2))
+    outer.add_edge("sub", "last", np.eye(3))
+    x = series(25, 2)
+    close(outer.run(x)["out"], alone.run(x)["out"])
+    close(outer.get_var("sub", "leak/leak/tau"), [4.0] * 3)
+    obs = outer.run(x, record_vars=[("sub", "leak/leak/v")])
+    close(obs["sub", "leak/leak/v"], obs["out"])
+    outer.set_var("sub", "leak/leak/tau", 2.0)
+    alone.set_var("leak", "tau", 2.0)
+    close(outer.run(x)["out"], alone.run(x)["out"])
+
+
+def test_a_network_in_a_network_in_a_network(tmp_path):
+    alone = inner()
+    alone.add_diffeq_node("rec", TANH, weights=series(3, 3, 6), target_var="r_in", input_var="I_ext", output_var="v",
+                          op="li_op", train_params=["weights", "tau"], record_vars=["v"])  # fmt: skip
+    alone.add_edge("leak", "rec", series(3, 3, 7), train="gd")
+    middle, outer = Network(dt=DT), Network(dt=DT)
+    middle.add_node("sub", alone)
+    outer.add_node("mid", middle)
+    x = series(15, 2)
+    expected = alone.run(x)
+    close(outer.run(x)["out"], expected["out"])
+    close(outer.run(x)["mid/sub/rec/li_op/v"], expected["rec", "v"])
+    assert list(outer.parameters()) == ["mid/sub/rec->rec/weight", "mid/sub/leak->rec/weight", "mid/sub/rec/li_op/tau"]
+    close(outer.get_var("mid/sub/rec->rec", "weights"), series(3, 3, 6))
+    for net, prefix in ((alone, ""), (outer, "mid/sub/")):
+        net.set_var(f"{prefix}rec->rec", "weights", np.eye(3))
+        net.set_var(f"{prefix}leak->rec/weights", None, np.ones((3, 3)))
+    close(outer.run(x)["out"], alone.run(x)["out"])
+    assert not np.allclose(outer.run(x)["out"], expected["out"])
+    outer.save(tmp_path / "outer.npz")
+    assert np.array_equal(Network.load(tmp_path / "outer.npz").run(x)["out"], outer.run(x)["out"])
+    close(middle.run(x)["out"], expected["out"])
+
+
+def test_graphs_templates_and_nodes_of_the_engine_as_nodes():
+    template = NodeTemplate("cell", OperatorTemplate("leak", CELL["node"], CELL["variables"]))
+    circuit = CircuitTemplate("one", nodes={"p": template})
+    x, expected = series(5, 1), None
+    for thing in (template, circuit, circuit.to_graph(), template.to_node(), Graph({"p": template.to_node()})):
+        net = Network(dt=DT)
+        net.add_node("n", thing)
+        out = net.run(x)["out"]
+        expected = out if expected is None else expected
+        close(out, expected)
+
+
+def test_wilson_cowan_drives_a_network():
+    net = Network(dt=0.01)
+    wc = CircuitTemplate.from_yaml("model_templates.neural_mass_models.wilsoncowan.WC")
+    net.add_node("mass", wc, input_var="e/se_op/r_ext", output_var="e/rate_op/r")
+    net.add_diffeq_node("r", TANH, N=3, input_var="I_ext", output_var="v", op="li_op")
+    net.add_edge("mass", "r", np.ones((3, 1)))
+    x = np.ones((400, 1))
+    obs = net.run(x, record_vars=[("mass", "e/rate_op/r")])
+    alone = wc.run(4.0, 0.01, outputs={"E": "e/rate_op/r"}, inputs={"e/se_op/r_ext": x[:, 0]})["E"].to_numpy()
+    close(obs["mass", "e/rate_op/r"][:, 0], alone, 1e-14)
+    v = np.zeros(3)
+    for k in range(400):
+        close(obs["out"][k], v, 1e-13)
+        v = v + 0.01 * (-v / 10 + alone[k])
+
+
+# Files
+
+
+def test_files_of_networks(tmp_path):
+    net = inner()
+    net.add_diffeq_node("n", LIF, weights=series(3, 3), source_var="s", target_var="s_in", input_var="I_ext",
+                        output_var="v", spike_var="spike", reset_var="v", refractory=0.5, spike_threshold=1.0,
+                        spike_reset=0.0, surrogate="atan", train_params=["weights"], record_vars=["s"])  # fmt: skip
+    net.add_edge("leak", "n", mask=np.eye(3), train="gd")
+    net.set_var("n", "tau", [5.0, 6.0, 7.0])
+    x = np.abs(series(40, 2)) * 5
+    net.set_var("leak", "v", 0.9)
+    path = tmp_path / "net.npz"
+    net.save(path)
+    read = Network.load(path)
+    assert repr(read) == repr(net)
+    assert read.explain() == net.explain()
+    assert list(read.parameters()) == list(net.parameters()) == ["leak->n/weight", "n->n/weight"]
+    expected = net.run(x)
+    assert np.array_equal(read.run(x)["out"], expected["out"])
+    assert np.array_equal(read.run(x)["n", "s"], expected["n", "s"])
+    read.reset()
+    net.reset()
+    assert np.array_equal(read.run(x)["out"], net.run(x)["out"])
+    net.state = expected.final
+    net.save(path)
+    assert np.array_equal(Network.load(path).run(x)["out"], net.run(x)["out"])
+    masked = Network.load(path)
+    masked.set_var("leak->n", "weights", np.ones((3, 3)))
+    close(masked.get_var("leak->n", "weights"), np.eye(3))
+
+
+def test_files_keep_sparse_weights_and_edge_templates(tmp_path):
+    import scipy.sparse
+
+    from recurra import EdgeTemplate
+
+    edge = EdgeTemplate("sq", OperatorTemplate("sq", "y = a*x^2", {"y": "output", "a": 0.5, "x": "input"}))
+    net = Network(dt=DT)
+    net.add_diffeq_node("a", "v' = -v + u + w", variables={"v": "output(1)", "u": "input", "w": "input"}, input_var="u",
+                        weights=series(2, 2), target_var="w", edge_template=edge)  # fmt: skip
+    net.add_func_node("b", 50, "identity")
+    net.add_edge("a", "b", scipy.sparse.random_array((50, 2), density=0.3, rng=np.random.default_rng(0)))
+    net.save(tmp_path / "n.npz")
+    read, x = Network.load(tmp_path / "n.npz"), series(9, 2)
+    assert np.array_equal(read.run(x)["out"], net.run(x)["out"])
+    assert read.explain() == net.explain()
+
+
+def test_damaged_files_of_networks(tmp_path):
+    net = rates(2)
+    net.save(tmp_path / "net.npz")
+    net.program.save(tmp_path / "program.npz")
+    with pytest.raises(StoreError, match=r"expected a recurra\.Network, found 'recurra\.Program'"):
+        Network.load(tmp_path / "program.npz")
+    with pytest.raises(StoreError, match="no such file"):
+        Network.load(tmp_path / "nothing.npz")
+    whole = dict(np.load(tmp_path / "net.npz"))
+    text = str(whole["meta"])
+    for old, new in (("v' = -v/tau", "v' = import os"), ('"dt": 0.1', '"dt": -1'), ('"nodes"', '"nods"'),
+                     ('"size": 2', '"size": 1000000000000')):  # fmt: skip
+        assert old in text
+        np.savez(tmp_path / "bad.npz", **{**whole, "meta": np.array(text.replace(old, new))})
+        with pytest.raises(StoreError, match="cannot be rebuilt"):
+            Network.load(tmp_path / "bad.npz")
