@@ -104,10 +104,10 @@ class Stepper:
         return {**reset_spikes(system, own, spikes, params, clock.dt), **rings}
 
     def _exponential(
-        self, clock: Clock, own: dict, known: Mapping, params: Mapping, tables: Mapping, drive: Drive, held: Mapping
+        self, clock: Clock, own: dict, known: Mapping, params: Mapping, tables: Mapping, drive: Drive, given: Mapping
     ) -> dict:
         system, inputs = self.system, drive(0.0)
-        delayed = {**self.delayed(clock, 0.0, known, params, tables), **held}
+        delayed = {**self.delayed(clock, 0.0, known, params, tables), **given}
         values, brought = evaluate_system(
             system, clock.t, own, params, tables, inputs, delayed, self.delays
         )
