@@ -113,7 +113,8 @@ def as_function(
             first = jnp.asarray(run.start.step, jnp.int32)
             _, rows = run_scan(replace(plan, stepper=stepper), start, data, first, run.rows)
             if fits is not True:
-                rows = tuple(jnp.where(fits, row, jnp.nan) for row in rows)
+                # A product, so that the gradient is not a number either.
+                rows = tuple(row * jnp.where(fits, 1.0, jnp.nan).astype(row.dtype) for row in rows)
             return run.recording.named(rows)
 
     return function
