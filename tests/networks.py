@@ -115,7 +115,7 @@ def noisy_network() -> Graph:
     op = noisy()
     edges = (
         Edge("a/op/v", "b/o2/u", 0.3, delay=0.05),
-        Edge("b/o2/v", "p/op/u", np.array([[0.5], [-0.5], [0.2]]), delay=0.1, spread=0.04),
+        Edge("b/o2/v", "p/op/u", np.array([[0.5], [-0.5], [0.2]]), delay=0.3, spread=0.12),
         Edge("p/op/v", "a/op/u", np.array([[0.1, 0.2, 0.3]])),
     )
     return Graph({"a": Node({"op": op}), "b": Node({"o2": op}), "p": Node({"op": op}, 3)}, edges, "noisy")

@@ -141,7 +141,7 @@ BATCH = {
     "a/op/tau": np.array([1.0, 0.5, 2.0]),
     "p/op/v": np.array([[0.1, 0.2, 0.3], [0.0, 0.0, 0.0], [1.0, -1.0, 0.5]]),
     "a/op/v->b/o2/u/delay": np.array([0.05, 0.25, 0.13]),
-    "b/o2/v->p/op/u/delay": np.array([0.1, 0.2, 0.3]),
+    "b/o2/v->p/op/u/delay": np.array([0.3, 0.4, 0.2]),
     "p/op/v->a/op/u/weight": np.random.default_rng(2).normal(size=(3, 1, 3)),
 }
 

@@ -110,7 +110,8 @@ def as_function(
             start = written.start if state is None else state
             last, rows = run_scan(now.plan, start, data, first, run.rows, length)
             if written.fits is not None:
-                rows = tuple(jnp.where(written.fits, row, jnp.nan) for row in rows)
+                # A product, so that the gradient is not a number either.
+                rows = tuple(row * jnp.where(written.fits, 1.0, jnp.nan).astype(row.dtype) for row in rows)
             named = run.recording.named(rows)
             return (named, last) if final else named
 
@@ -125,7 +126,7 @@ def fixed_plan(run: Run) -> LoopPlan:
     """
     if run.plan is None:
         raise CapabilityError(
-            f"solver {run.solver!r} chooses its own steps, so that a run is no function to differentiate or to watch;"
+            f"solver {run.solver!r} chooses its own steps; such a run cannot be differentiated or watched:"
             f" use a fixed step ({', '.join(FIXED_STEP)})."
         )
     return run.plan
