@@ -64,7 +64,7 @@ def run_adaptive(run: Run, options: Mapping[str, object], device: Any) -> Result
             raise OptionError(unknown("option", name, known, f"solver {run.solver!r}"))
     settings = {**known, **options}
     for name, value in settings.items():
-        if name != "method" and not (isinstance(value, Real) and not isinstance(value, bool) and value > 0):
+        if name != "method" and not (isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0):
             raise OptionError(f"solver {run.solver!r}: {name} must be a number > 0, got {value!r}.")
     state = dict(run.start.state)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):

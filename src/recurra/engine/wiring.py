@@ -80,7 +80,7 @@ def _checked(label: str, edge: Edge) -> Edge:
             array = as_real(value, f"edge {label}: {name}")
             numbers[name] = float(array) if array.ndim == 0 else array
     if np.ndim(numbers["spread"]):  # type: ignore[arg-type]
-        raise ShapeError(f"edge {label}: the spread has shape {np.shape(edge.spread)}, expected a number.")
+        raise ShapeError(f"edge {label}: the spread has shape {np.shape(numbers['spread'])}, expected a number.")
     return replace(edge, **numbers)  # type: ignore[arg-type]
 
 
