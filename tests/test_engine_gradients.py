@@ -90,11 +90,15 @@ def test_every_kind_of_number():
         assert np.abs(value - plain[name]).max() < 1e-13
 
 
-@pytest.mark.parametrize("solver", ["rk4", "exponential_euler"])
-def test_other_solvers(solver):
+def delayed_pair() -> Graph:
     op = nets.operator("x' = -x/tau + tanh(u) + 0.3*sin(past(x, d))", {"x": 0.4}, {"tau": 1.5, "d": 0.23}, {"u": 0.2})
     edges = (Edge("a/op/x", "b/op/u", 0.8, delay=0.37, label="e"), Edge("b/op/x", "b/op/u", delay=0.3, spread=0.2))
-    program = lower(Graph({"a": Node({"op": op}), "b": Node({"op": op})}, edges))
+    return Graph({"a": Node({"op": op}), "b": Node({"op": op})}, edges)
+
+
+@pytest.mark.parametrize("solver", ["rk4", "exponential_euler"])
+def test_other_solvers(solver):
+    program = lower(delayed_pair())
     run = as_function(program, 1.5, dt=0.1, solver=solver, record="b/op/x")
     names = ["b/op/tau", "a/op/d", "a/op/u", "a/op/x", "e/weight", "e/delay", "b/op/x->b/op/u/delay"]
     check_gradient(loss_of(run), {name: program.get(name) for name in names})
@@ -117,19 +121,16 @@ def test_delays_on_the_grid_have_the_slope_to_one_side():
 
 
 def test_delays_that_outgrow_the_memory_are_no_silent_numbers():
-    run = as_function(PROGRAM, 1.0, dt=0.1, record="b/op/x")
-
-    def total(path):
-        return jax.jit(lambda value: run({path: value})["b/op/x"].sum())
-
-    # All edges from `a` share what they remember, up to the longest of their delays.
-    assert np.isfinite(total("on/delay")(0.49))
-    assert not np.isfinite(total("on/delay")(0.7))
-    assert not np.isfinite(total("on/delay")(0.05))
-    assert not np.isfinite(jax.grad(total("b/op/d"))(0.05))
-    wider = as_function(lower(coupled()).update({"on/delay": 0.8}), 1.0, dt=0.1, record="b/op/x")
-    longer = simulate(PROGRAM, 1.0, dt=0.1, params={"on/delay": 0.7}, record="b/op/x")
-    assert np.abs(wider({"on/delay": 0.7})["b/op/x"] - longer["b/op/x"]).max() < 1e-14
+    program = lower(delayed_pair())
+    run = as_function(program, 1.0, dt=0.1, record="b/op/x")
+    total = jax.jit(lambda delay, past: run({"e/delay": delay, "b/op/d": past})["b/op/x"].sum())
+    assert np.isfinite(total(0.39, 0.29))
+    for delay, past in [(0.41, 0.2), (0.05, 0.2), (0.3, 0.31), (0.3, 0.05), (np.nan, 0.2)]:
+        assert not np.isfinite(total(delay, past))
+        assert not np.isfinite(jax.grad(total)(delay, past))
+    wider = as_function(program.update({"e/delay": 0.8}), 1.0, dt=0.1, record="b/op/x")
+    longer = simulate(program, 1.0, dt=0.1, params={"e/delay": 0.7}, record="b/op/x")
+    assert np.abs(wider({"e/delay": 0.7})["b/op/x"] - longer["b/op/x"]).max() < 1e-14
 
 
 def test_initial_states_reach_what_past_sees():
@@ -166,11 +167,10 @@ def test_complex_model():
 
 
 def test_vmap_is_a_batch():
-    batch = {"a/op/tau": np.array([1.0, 2.0, 3.0]), "off/delay": np.array([0.36, 0.2, 0.15]),
-             "p/op/x": np.arange(9.0).reshape(3, 3) / 9}
-    run = as_function(PROGRAM, 1.0, dt=0.1, solver="heun", record=["a/op/x", "p/op/x"])
-    mapped = jax.vmap(run)({k: jnp.asarray(v) for k, v in batch.items()})
-    both = simulate(PROGRAM, 1.0, dt=0.1, solver="heun", batch=batch, record=["a/op/x", "p/op/x"])
+    batch = {"a/op/tau": [1.0, 2.0, 3.0], "e/delay": [0.36, 0.2, 0.15], "b/op/x": [0.1, 0.2, 0.3]}
+    program, options = lower(delayed_pair()), {"dt": 0.1, "record": ["all/op/x", "b/op/u"]}
+    mapped = jax.vmap(as_function(program, 1.0, **options))({k: jnp.asarray(v) for k, v in batch.items()})
+    both = simulate(program, 1.0, batch=batch, **options)
     for name in mapped:
         assert np.abs(mapped[name] - both[name]).max() < 1e-13
 
@@ -179,24 +179,24 @@ def test_single_precision_without_double():
     code = (
         "import sys; sys.path[:0] = [{tests!r}]; import jax, numpy as np, networks as nets;"
         "from recurra.engine import as_function, lower; from recurra.errors import CapabilityError;"
-        "p = lower(nets.noisy_network());"
-        "f = as_function(p, 1.0, dt=0.05, precision='float32', record='a/op/v');"
-        "g = jax.grad(lambda tau: (f({{'a/op/tau': tau}})['a/op/v']**2).sum())(1.5);"
+        "p = lower(nets.single(nets.noisy()));"
+        "f = as_function(p, 1.0, dt=0.05, precision='float32', record='n/op/v');"
+        "g = jax.grad(lambda tau: (f({{'n/op/tau': tau}})['n/op/v']**2).sum())(1.5);"
         "assert g.dtype == np.float32, g.dtype; print(float(g));\n"
-        "f = as_function(p, 1.0, dt=0.05, record='a/op/v')\n"
-        "try: jax.grad(lambda tau: f({{'a/op/tau': tau}})['a/op/v'].sum())(1.5)\n"
+        "f = as_function(p, 1.0, dt=0.05, record='n/op/v')\n"
+        "try: jax.grad(lambda tau: f({{'n/op/tau': tau}})['n/op/v'].sum())(1.5)\n"
         "except CapabilityError as e: assert 'enable_x64(True)' in str(e)\n"
         "else: raise SystemExit('no error')\n"
-        "with jax.enable_x64(True): jax.grad(lambda tau: f({{'a/op/tau': tau}})['a/op/v'].sum())(1.5)\n"
+        "with jax.enable_x64(True): jax.grad(lambda tau: f({{'n/op/tau': tau}})['n/op/v'].sum())(1.5)\n"
         "assert not jax.config.jax_enable_x64"
     ).format(tests=__file__.rpartition("/")[0])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    f = as_function(lower(nets.noisy_network()), 1.0, dt=0.05, precision="float32", record="a/op/v")
+    f = as_function(lower(nets.single(nets.noisy())), 1.0, dt=0.05, precision="float32", record="n/op/v")
     h = 1e-2
 
     def loss(tau):
-        return float((f({"a/op/tau": tau})["a/op/v"].astype(float) ** 2).sum())
+        return float((f({"n/op/tau": tau})["n/op/v"].astype(float) ** 2).sum())
 
     assert float(done.stdout) == pytest.approx((loss(1.5 + h) - loss(1.5 - h)) / 2 / h, rel=2e-2)
 

@@ -138,18 +138,18 @@ def test_numbers_compile_nothing():
 
 
 BATCH = {
-    "a/op/tau": np.array([1.0, 0.5, 2.0]),
-    "p/op/v": np.array([[0.1, 0.2, 0.3], [0.0, 0.0, 0.0], [1.0, -1.0, 0.5]]),
-    "a/op/v->b/o2/u/delay": np.array([0.05, 0.25, 0.13]),
-    "b/o2/v->p/op/u/delay": np.array([0.3, 0.4, 0.2]),
-    "p/op/v->a/op/u/weight": np.random.default_rng(2).normal(size=(3, 1, 3)),
+    "a/op/tau": np.array([1.0, 0.5]),
+    "p/op/v": np.array([[0.1, 0.2, 0.3], [1.0, -1.0, 0.5]]),
+    "a/op/v->b/o2/u/delay": np.array([0.05, 0.13]),
+    "b/o2/v->p/op/u/delay": np.array([0.3, 0.2]),
+    "p/op/v->a/op/u/weight": np.random.default_rng(2).normal(size=(2, 1, 3)),
 }
 
 
 def test_a_batch_is_a_loop():
     with nets.changed(run_module, CHUNK_ROWS=16):
         batch = run(batch=BATCH, every=2)
-    for i in range(3):
+    for i in range(2):
         one = run(params={path: value[i] for path, value in BATCH.items()}, every=2)
         for name in ALL:
             assert np.abs(batch[name][i] - one[name]).max() < 1e-13, (i, name)

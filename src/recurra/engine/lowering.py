@@ -295,8 +295,10 @@ class _GroupBody:
             # The path of the node's own operator, whoever it was merged with.
             paths = [f"{m}/{tuple(nodes[m].operators)[position]}/{stream}" for m in self.group.members]
             self.lowering.numbers.tables[seeds] = np.array([stream_seed(p) for p in paths], np.uint32)
-            self.lowering.shapes[key] = (self.group.units,)
-            self.noise.append(Noise(key, seeds, len(paths), self.group.sizes[0]))
+            # A vector has noise of its own in every entry; a noise that is shared has one value for each unit.
+            shape = self.lowering.shapes[self.group.key(operator, target)] if name == "xi" else (self.group.units,)
+            self.lowering.shapes[key] = shape
+            self.noise.append(Noise(key, seeds, len(paths), shape[0] // len(paths)))
         return key
 
     def _past(self, name: str, operator: Operator, past, text: str, where: str) -> str:

@@ -173,7 +173,8 @@ class _Oracle:
                         with jax.enable_x64(True):
                             seed = stream_seed(f"{label}/{name}/{stream}")
                             key = jax.random.fold_in(jax.random.key(self.run_.seed), seed)
-                            draw = jax.random.normal(jax.random.fold_in(key, k), (node.size,), float)
+                            size = self._length((label, name, equation.target)) if noise == "xi" else node.size
+                            draw = jax.random.normal(jax.random.fold_in(key, k), (size,), float)
                         found[label, name, stream] = np.asarray(draw) / math.sqrt(self.dt)
         return found
 

@@ -84,7 +84,8 @@ def simulate(
         every: steps between recorded rows.
         cutoff: leave out rows before this time after the start.
         params: path -> number or one per unit, for this run only.
-        batch: path -> `(runs,)` or `(runs, units)`: that many runs at once, each with its own numbers.
+        batch: path -> `(runs,)` or `(runs, units)`: that many runs at once, each with its own numbers and all with the
+            same noise. A run that diverges holds NaN from there on, and the others go on.
         state: where to go on, the `final` of an earlier result.
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
