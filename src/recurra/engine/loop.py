@@ -211,7 +211,8 @@ def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
                 row = _sample(rows, j, offset) if feed.series else rows[0]
                 if not feed.whole:
                     # A gather and a choice, not a scatter: those stay inside one compiled loop, a scatter does not.
-                    row = jnp.where(columns >= 0, row[columns], found.get(feed.key, bases[feed.key]))
+                    row = row if row.shape[0] == 1 else row[columns]
+                    row = jnp.where(columns >= 0, row, found.get(feed.key, bases[feed.key]))
                 found[feed.key] = row
             return found
 

@@ -295,7 +295,8 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     done, size, interrupted = 0, _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
-        params = jax.device_put(params)
+        if size < run.rows:  # else they are handed over only once
+            params = jax.device_put(params)
         while done < run.rows:
             rows = min(size, plan.capacity, run.rows - done)
             first = done * run.every
