@@ -17,7 +17,7 @@ from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.lowering import lower
 from recurra.engine.randomness import stream_seed
 from recurra.engine.results import Result
-from recurra.engine.run import Run, _cut, make_result, prepare
+from recurra.engine.run import Run, cut_off, make_result, prepare
 from recurra.engine.solvers import TABLEAUS
 from recurra.equations import Past, evaluate_numpy, noises
 from recurra.equations import names as names_in
@@ -55,7 +55,7 @@ def simulate(
     data = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)} if rows else {}
     empty = make_result(run, {}, [], 0, {"backend": "numpy"})
     time = np.arange(len(rows)) * run.every * dt
-    result = _cut(replace(empty, time=time, data=data), cutoff)
+    result = cut_off(replace(empty, time=time, data=data), cutoff)
     if done < run.steps:
         raise DivergenceError(f"not finite after step {done}", oracle.bad, done, done * dt, result)
     return result

@@ -123,7 +123,7 @@ def simulate(
         )
     else:
         result = _run_fixed(run, run.plan, find_device(device), progress)
-    return _cut(result, cutoff)
+    return cut_off(result, cutoff)
 
 
 def _keywords() -> list[str]:
@@ -272,7 +272,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
     return LoopData(
         params=params,
         tables=run.program.tables,  # type: ignore[arg-type]
-        rows=tuple(_cast(f.chunk(first, length), run.precision) for f in run.feeds),  # type: ignore[arg-type]
+        rows=tuple(as_precision(f.chunk(first, length), run.precision) for f in run.feeds),  # type: ignore[arg-type]
         columns=tuple(f.columns for f in run.feeds),  # type: ignore[arg-type]
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
@@ -281,7 +281,8 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
     )
 
 
-def _cast(value: np.ndarray, precision: str) -> np.ndarray:
+def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
+    """Return floats and complex numbers in the precision of a run; whole numbers stay as they are."""
     if value.dtype.kind == "c":
         return value.astype(np.complex64 if precision == "float32" else np.complex128, copy=False)
     return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
@@ -289,8 +290,8 @@ def _cast(value: np.ndarray, precision: str) -> np.ndarray:
 
 def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
-    params = {k: _cast(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
-    state = {k: _cast(np.asarray(v), run.precision) for k, v in run.start.state.items()}
+    params = {k: as_precision(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
+    state = {k: as_precision(np.asarray(v), run.precision) for k, v in run.start.state.items()}
     pieces: list[tuple[np.ndarray, ...]] = []
     done, size, interrupted = 0, _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
@@ -398,7 +399,8 @@ def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Re
     )
 
 
-def _cut(result: Result, cutoff: float) -> Result:
+def cut_off(result: Result, cutoff: float) -> Result:
+    """Leave out the rows of a result before a time after its start."""
     if not cutoff:
         return result
     start = result.time[0] if len(result.time) else 0.0

@@ -125,8 +125,8 @@ class Unary(Expr):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Binary(Expr):
-    """Join two expressions by `+`, `-`, `*`, `/`, `%` or `**`."""
+class Pair(Expr):
+    """Join two expressions by an operator; what :class:`Binary` and :class:`Compare` have in common."""
 
     op: str
     left: Expr
@@ -141,27 +141,17 @@ class Binary(Expr):
         return self.op
 
     def _with_children(self, children: tuple[Expr, ...]) -> Expr:
-        return Binary(self.op, *children, span=self.span)
+        return type(self)(self.op, *children, span=self.span)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Compare(Expr):
+class Binary(Pair):
+    """Join two expressions by `+`, `-`, `*`, `/`, `%` or `**`."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Compare(Pair):
     """Compare two expressions by `<`, `<=`, `>`, `>=`, `==` or `!=`."""
-
-    op: str
-    left: Expr
-    right: Expr
-    span: Span | None = field(default=None, repr=False)
-
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        return (self.left, self.right)
-
-    def _label(self) -> object:
-        return self.op
-
-    def _with_children(self, children: tuple[Expr, ...]) -> Expr:
-        return Compare(self.op, *children, span=self.span)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from recurra.network.edges import (
 from recurra.network.equation_nodes import Spiking, initial_values, recurrent_node, spiking_node, spread
 from recurra.network.nodes import NetworkNode, function_node, read_node
 from recurra.network.structure import WEIGHTS, NodeView, Structure
-
-if TYPE_CHECKING:
-    pass
 
 
 class Builder:
