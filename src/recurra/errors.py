@@ -45,6 +45,10 @@ class PathError(RecurraError):
     """Say that a template, node, operator, variable or file path does not exist, and what is near it."""
 
 
+class UnknownTag(PathError):
+    """Say that a network has nothing with a tag, no recording of that name, or not so many, and what is near."""
+
+
 class OptionError(RecurraError):
     """Say that a keyword, a solver, a backend or an option's value is unknown or out of range."""
 

@@ -1,0 +1,172 @@
+"""Behaviors: what users write to say what a group does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from recurra.errors import OptionError, near, unknown
+from recurra.groups import initialisers
+from recurra.groups.foresight import texts_in
+from recurra.groups.tags import Tagged, read_tags
+
+if TYPE_CHECKING:
+    from recurra.groups.objects import NetworkObject
+
+_OLD = {"set_variables": "initialize", "new_iteration": "iteration"}
+
+
+class Behavior(Tagged):
+    """Say what a network, a neuron group or a synapse group does; write a subclass of it.
+
+    Arguments:
+        *args: called `arg_0`, `arg_1`, ... (or by the names in the class's `positional`).
+        tag: one tag or several, separated by commas; the name of the class is a tag too.
+        behavior_enabled: whether it is executed.
+        **kwargs: what :meth:`parameter` gives to `initialize`. One that is never asked for is an error.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> class Leak(Behavior):
+    ...     def initialize(self, neurons):
+    ...         self.factor = self.parameter("factor", 0.9)
+    ...         neurons.v = neurons.vector("ones")
+    ...     def iteration(self, neurons):
+    ...         neurons.v *= self.factor
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, behavior={1: Leak(factor=0.5)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(3)
+    >>> cells.v.tolist()
+    [0.125, 0.125]
+    """
+
+    initialize_on_init: ClassVar[bool] = False
+    """Whether it is initialised when it is given to its object, rather than by the network's `initialize()`."""
+    initialize_last: ClassVar[bool] = False
+    """Whether it is initialised after the others, whatever its number."""
+    positional: ClassVar[tuple[str, ...]] = ()
+    """Names of the arguments that are given without one."""
+
+    def __init__(self, *args: Any, tag: str | None = None, behavior_enabled: bool = True, **kwargs: Any):
+        name = type(self).__name__
+        for old, new in _OLD.items():
+            if hasattr(type(self), old):
+                raise OptionError(f"{name}: the method {old} is called {new} now; rename it.")
+        if not isinstance(behavior_enabled, bool | np.bool_):
+            raise OptionError(f"{name}: behavior_enabled must be True or False, got {behavior_enabled!r}.")
+        self.init_kwargs: dict[str, Any] = {}
+        for i, value in enumerate(args):
+            self.init_kwargs[self.positional[i] if i < len(self.positional) else f"arg_{i}"] = value
+        twice = [key for key in kwargs if key in self.init_kwargs]
+        if twice:
+            raise OptionError(f"{name}: {twice[0]} is given twice, with and without its name.")
+        self.init_kwargs |= kwargs
+        self.tags = [*(t for t in read_tags(tag, name) if t != name), name]
+        self.behavior_enabled = bool(behavior_enabled)
+        self._asked: set[str] = set()
+
+    def initialize(self, neurons: Any) -> None:
+        """Prepare the object; called once. Override it; its second parameter may have any name."""
+
+    def iteration(self, neurons: Any) -> None:
+        """Do one step; called in every one. Override it; its second parameter may have any name."""
+
+    def parameter(
+        self,
+        key: str,
+        default: Any = None,
+        neurons: NetworkObject | None = None,
+        do_not_diversify: bool = False,
+        search_other_behaviors: bool = False,
+        required: bool = False,
+    ) -> Any:
+        """Return a keyword that the behavior was given.
+
+        Arguments:
+            key: its name.
+            default: what it is if it was not given. A text becomes a number if this is one (`"10%"` is 0.1).
+            neurons: the group; then a text such as `"normal(0.3, 0.1)"` becomes an array with one number for each
+                unit (each synapse, for a synapse group), and `"same(tag, name)"` a copy of what another object has.
+            do_not_diversify: leave such a text as it is.
+            search_other_behaviors: if it was not given, take it from another behavior of `neurons` that was given it.
+            required: whether it must be given.
+
+        Returns:
+            The value.
+
+        Raises:
+            OptionError: it is required and missing, or its text cannot be read.
+        """
+        where = f"{type(self).__name__}, parameter {key!r}"
+        self._asked.add(key)
+        value = self.init_kwargs.get(key, default)
+        if key not in self.init_kwargs and search_other_behaviors:
+            if neurons is None:
+                raise OptionError(f"{where}: search_other_behaviors needs the group as neurons=.")
+            for other in neurons.behavior.values():
+                if key in other.init_kwargs:
+                    value = other.init_kwargs[key]
+                    break
+        elif key not in self.init_kwargs and required:
+            given = near(key, set(self.init_kwargs) - self._asked)
+            hint = f" Did you mean it by {given[0]!r}?" if given else ""
+            raise OptionError(f"{where}: it is required; write {type(self).__name__}({key}=...).{hint}")
+        if not isinstance(value, str):
+            return value
+        return self._read(value, default, None if do_not_diversify else neurons, where)
+
+    def _read(self, value: str, default: Any, neurons: NetworkObject | None, where: str) -> Any:
+        text, plot = value.removesuffix(";plot").strip(), value.endswith(";plot")
+        if neurons is not None and text.startswith("same("):
+            return _same(text, neurons, where)
+        if neurons is not None and initialisers.is_call(text):
+            return neurons.array_of(text, plot=plot, where=where)
+        numeric = isinstance(default, int | float | np.number)
+        if isinstance(default, str) and not initialisers.is_call(default):
+            return value
+        number = initialisers.read_number(text)
+        if number is not None:
+            exact = not numeric or isinstance(default, bool) or float(type(default)(number)) != number
+            return number if exact else type(default)(number)
+        if numeric and neurons is not None:
+            return neurons.array_of(text, plot=plot, where=where)
+        if numeric and not initialisers.is_call(text):
+            raise OptionError(f"{where}: expected a number, got the text {value!r}.")
+        return value
+
+    def set_parameters_as_variables(self, obj: Any) -> None:
+        """Make each keyword an attribute of a group (or of the behavior itself)."""
+        group = None if obj is self else obj
+        for key in self.init_kwargs:
+            setattr(obj, key, self.parameter(key, None, group))
+
+    get_init_attr = parameter
+    set_init_attrs_as_variables = set_parameters_as_variables
+
+    def check_keywords(self, where: str) -> None:
+        """Complain of keywords that nobody has asked for.
+
+        Raises:
+            OptionError: there is one.
+        """
+        later = texts_in(type(self).iteration)
+        for key in self.init_kwargs:
+            if key not in self._asked and key not in later:
+                raise OptionError(unknown("keyword", key, sorted(self._asked), where))
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{key}={value!r}" for key, value in self.init_kwargs.items())
+        return f"{type(self).__name__}({given})"
+
+
+def _same(text: str, neurons: Any, where: str) -> Any:
+    pieces = [piece.strip(" '\"") for piece in text.removeprefix("same(").removesuffix(")").split(",")]
+    if not text.endswith(")") or len(pieces) != 2 or not all(pieces) or pieces[1].startswith("_"):
+        raise OptionError(f"{where}: write same(tag, name of a variable), got {text!r}.")
+    other = neurons.network[pieces[0], 0]
+    if not hasattr(other, pieces[1]):
+        names = [n for n in vars(other) if not n.startswith("_")]
+        raise OptionError(unknown("variable", pieces[1], names, f"{where}: {pieces[0]}"))
+    value = getattr(other, pieces[1])
+    return value.copy() if hasattr(value, "copy") else value

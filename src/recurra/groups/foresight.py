@@ -1,0 +1,69 @@
+"""Which names a piece of Python mentions: what a behavior may still create when it first runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_FOREIGN = {"numpy", "jax", "scipy", "builtins"}
+_OWN = "recurra.groups"  # what all behaviors share tells nothing about one
+
+
+def texts_in(function: Any) -> set[str]:
+    """List the text constants in a function.
+
+    >>> def f(x):
+    ...     return x.get("a")
+    >>> texts_in(f)
+    {'a'}
+    """
+    return {c for code in _codes(function) for c in code.co_consts if isinstance(c, str)}
+
+
+def names_in(objects: Iterable[object]) -> set[str]:
+    """List the attributes and texts that the methods of objects mention, and the functions that these call.
+
+    A variable whose name is not among them cannot come into being while the objects run, unless by a name that is
+    put together at run time.
+    """
+    seen: dict[int, Any] = {}
+    waiting: list[Any] = []
+    found: set[str] = set()
+    for obj in objects:
+        for kind in type(obj).__mro__:
+            waiting += [_plain(member) for member in vars(kind).values()]
+        texts = [v for v in getattr(obj, "init_kwargs", {}).values() if isinstance(v, str)]
+        found.update(word for text in texts for word in _WORD.findall(text))
+    while waiting:
+        function = waiting.pop()
+        if not isinstance(function, FunctionType) or id(function) in seen:
+            continue
+        seen[id(function)] = function
+        if function.__module__.split(".")[0] in _FOREIGN or function.__module__.startswith(_OWN):
+            continue
+        for code in _codes(function):
+            found.update(code.co_names)
+            found.update(word for c in code.co_consts if isinstance(c, str) for word in _WORD.findall(c))
+            for name in code.co_names:
+                value = function.__globals__.get(name)
+                waiting.append(value)
+                if isinstance(value, ModuleType) and value.__name__.split(".")[0] not in _FOREIGN:
+                    waiting += [getattr(value, n, None) for n in code.co_names]
+    return found
+
+
+def _plain(member: object) -> object:
+    if isinstance(member, property):
+        return member.fget
+    return getattr(member, "__func__", member)
+
+
+def _codes(function: Any) -> list[CodeType]:
+    code = getattr(function, "__code__", None)
+    codes = [code] if code is not None else []
+    for one in codes:
+        codes += [c for c in one.co_consts if isinstance(c, CodeType)]
+    return codes

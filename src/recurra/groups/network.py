@@ -1,0 +1,251 @@
+"""The network of groups: its schedule, its steps, its random numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recurra.engine.progress import Progress
+from recurra.errors import OptionError, TimeError, unknown
+from recurra.groups.behavior import Behavior
+from recurra.groups.draws import Draws
+from recurra.groups.objects import Behaviors, NetworkObject, object_tags
+from recurra.groups.schedule import Schedule, run_step
+from recurra.groups.tags import Tagged
+
+if TYPE_CHECKING:
+    from recurra.groups.neurons import NeuronGroup
+    from recurra.groups.synapses import SynapseGroup
+
+SxD = 0
+"""Weights as `W[src, dst]`."""
+DxS = 1
+"""Weights as `W[dst, src]`, the default."""
+_ORDERS = {SxD: SxD, DxS: DxS, "SxD": SxD, "DxS": DxS}
+_SETTINGS = ("dtype", "syn_dim", "synapse_mode")
+
+
+class GroupNetwork(NetworkObject):
+    """Hold groups of neurons and synapses, and execute their behaviors step by step.
+
+    Arguments:
+        tag: one tag or several, separated by commas; `"Network"` is a tag too.
+        behavior: number -> :class:`Behavior` of the network itself.
+        settings: `dtype` (of new arrays, float32 by default), and `syn_dim` or `synapse_mode` (`"DxS"`: weights are
+            `W[dst, src]`; `"SxD"`: the other way round).
+        seed: seed of all random numbers, those of `numpy.random` in the behaviors included.
+        dtype: as in the settings.
+
+    Raises:
+        OptionError: a setting or its value is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        tag: Any = None,
+        behavior: Behaviors = None,
+        settings: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        dtype: Any = None,
+    ):
+        self._set_up(self, object_tags(tag, ("Network",), "Network", "Network"))
+        self.NeuronGroups: list[NeuronGroup] = []
+        self.SynapseGroups: list[SynapseGroup] = []
+        self.schedule = Schedule()
+        self.synapse_tags: set[str] = set()
+        self.random: Any = Draws(seed)
+        self.initialized = False
+        self._iteration = 0
+        chosen = _read_settings(dict(settings or {}), dtype)
+        self._dtype, self.transposed_synapse_matrix_mode = chosen
+        self.add_behaviors(behavior)
+
+    @property
+    def iteration(self) -> int:
+        """Give the number of the present step; the first is 1."""
+        return self._iteration
+
+    @iteration.setter
+    def iteration(self, value: int) -> None:
+        self._iteration = value
+
+    @property
+    def def_dtype(self) -> Any:
+        """Give the type of the numbers of new arrays."""
+        return self._dtype
+
+    # Running
+
+    def initialize(self, info: bool = False) -> None:
+        """Initialise all behaviors, in the order of their numbers; again, if called again.
+
+        Arguments:
+            info: whether a summary of the network is printed.
+
+        Raises:
+            RecurraError: a behavior was given a keyword that it does not know, or something else does not fit.
+        """
+        if info:
+            print(self)
+        for synapses in self.SynapseGroups:
+            synapses.src, synapses.dst  # noqa: B018  an end that was named before it was made is looked up now
+        with self.random_lent():
+            self.schedule.initialize()
+        self.initialized = True
+
+    def simulate_iteration(self) -> None:
+        """Execute one step: every enabled behavior, in the order of the numbers."""
+        self.schedule.check_ready()
+        with self.random_lent():
+            run_step(self.schedule, self)
+
+    def simulate_iterations(
+        self,
+        iterations: int,
+        batch_size: int = 100,
+        measure_block_time: bool = False,
+        disable_recording: bool = False,
+        batch_progress_update_func: Callable[[float, Any], None] | None = None,
+        *,
+        progress: bool = True,
+    ) -> float | None:
+        """Execute steps.
+
+        Arguments:
+            iterations: how many.
+            batch_size: how many steps lie between two calls of `batch_progress_update_func`; -1 for all.
+            measure_block_time: whether the time is returned.
+            disable_recording: whether the recorders pause.
+            batch_progress_update_func: called with the percentage that is done, and the network.
+            progress: show a bar if the run takes longer than a second.
+
+        Returns:
+            The time that all steps took, in milliseconds, if it was asked for.
+
+        Raises:
+            TimeError: `iterations` or `batch_size` is no such number.
+        """
+        total, block = _read_steps(iterations, batch_size)
+        self.schedule.check_ready()
+        recording = [(obj, obj.recording) for obj in self.all_objects()] if disable_recording else []
+        bar, start, done = Progress(total, progress), time.perf_counter(), 0
+        for obj, _ in recording:
+            obj.recording = False
+        try:
+            while done < total:
+                steps = min(block, total - done)
+                self._advance(steps)
+                done += steps
+                bar.update(steps)
+                if batch_progress_update_func is not None:
+                    batch_progress_update_func(100 * done / total, self)
+        finally:
+            bar.close()
+            for obj, before in recording:
+                obj.recording = before
+        return (time.perf_counter() - start) * 1e3 if measure_block_time else None
+
+    def _advance(self, steps: int) -> None:
+        """Execute steps in NumPy."""
+        with self.random_lent():
+            for _ in range(steps):
+                run_step(self.schedule, self)
+
+    def random_lent(self) -> AbstractContextManager[None]:
+        """Let `numpy.random` draw from the stream of the network for a while, if it has one of its own."""
+        return self.random.lent() if isinstance(self.random, Draws) else nullcontext()
+
+    # Looking
+
+    def all_objects(self) -> list[NetworkObject]:
+        """List the network, its neuron groups and its synapse groups."""
+        return [self, *self.NeuronGroups, *self.SynapseGroups]
+
+    def all_behaviors(self) -> list[Behavior]:
+        """List all behaviors in the order of their execution."""
+        return [entry.behavior for entry in self.schedule]
+
+    @property
+    def sorted_behavior_execution_list(self) -> list[tuple[float, NetworkObject, Behavior]]:
+        """List number, object and behavior in the order of execution."""
+        return [(entry.key, entry.parent, entry.behavior) for entry in self.schedule]
+
+    @property
+    def behavior_timesteps(self) -> list[float]:
+        """List the numbers at which something is executed."""
+        return list(dict.fromkeys(entry.key for entry in self.schedule))
+
+    def _children(self) -> Iterable[Tagged]:
+        return [*super()._children(), *self.__dict__.get("NeuronGroups", ()), *self.__dict__.get("SynapseGroups", ())]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([group.tag for group in self.NeuronGroups])
+
+    def __len__(self) -> int:
+        return len(self.NeuronGroups)
+
+    def __repr__(self) -> str:
+        return f"Network({self.tag!r}, {len(self.NeuronGroups)} group(s), {len(self.SynapseGroups)} synapse group(s))"
+
+    def __str__(self) -> str:
+        neurons = sum(group.size for group in self.NeuronGroups)
+        synapses = sum(s.src.size * s.dst.size for s in self.SynapseGroups)
+        lines = [f"Network {self.tag!r}: {neurons} neurons, {synapses} synapses"]
+        lines += [f"  {group.tag}: {group.size} neurons" for group in self.NeuronGroups]
+        lines += [f"  {s.tag}: {s.src.tag} -> {s.dst.tag}, {s.matrix_dim()}" for s in self.SynapseGroups]
+        return "\n".join(lines)
+
+    # Changing
+
+    def discard(self, obj: NetworkObject) -> None:
+        """Take a group and its behaviors out of the network."""
+        self.schedule.drop(obj)
+        self.NeuronGroups = [group for group in self.NeuronGroups if group is not obj]
+        self.SynapseGroups = [group for group in self.SynapseGroups if group is not obj]
+
+    def recording_on(self) -> None:
+        """Let all recorders record."""
+        for obj in self.all_objects():
+            obj.recording = True
+
+    def recording_off(self) -> None:
+        """Let all recorders pause."""
+        for obj in self.all_objects():
+            obj.recording = False
+
+
+def _read_settings(settings: dict[str, Any], dtype: Any) -> tuple[Any, int]:
+    for key in settings:
+        if key not in _SETTINGS:
+            raise OptionError(unknown("setting", key, _SETTINGS, "Network"))
+    if dtype is not None and settings.get("dtype", dtype) != dtype:
+        raise OptionError(f"Network: dtype={dtype!r} and settings={{'dtype': {settings['dtype']!r}}} differ.")
+    try:
+        kind = np.dtype(settings.get("dtype", np.float32) if dtype is None else dtype)
+    except TypeError:
+        raise OptionError(f"Network: dtype must be a NumPy type such as np.float32, got {dtype!r}.") from None
+    if kind.kind not in "biuf":
+        raise OptionError(f"Network: dtype must be a type of real numbers, got {kind}.")
+    orders = {key: settings[key] for key in ("syn_dim", "synapse_mode") if key in settings}
+    for key, value in orders.items():
+        if isinstance(value, bool) or not isinstance(value, int | str) or value not in _ORDERS:
+            raise OptionError(f"Network: {key} must be 'DxS' (W[dst, src]) or 'SxD' (W[src, dst]), got {value!r}.")
+    chosen = {_ORDERS[value] for value in orders.values()}
+    if len(chosen) > 1:
+        raise OptionError(f"Network: syn_dim and synapse_mode are two names of one setting, got {orders}.")
+    return kind.type, chosen.pop() if chosen else DxS
+
+
+def _read_steps(iterations: object, batch_size: object) -> tuple[int, int]:
+    if isinstance(iterations, bool) or not isinstance(iterations, int | np.integer) or iterations < 0:
+        raise TimeError(f"iterations must be a whole number >= 0, got {iterations!r}.")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or not (
+        batch_size == -1 or batch_size > 0
+    ):
+        raise TimeError(f"batch_size must be a whole number > 0, or -1 for one block, got {batch_size!r}.")
+    return int(iterations), max(1, int(iterations)) if batch_size == -1 else int(batch_size)

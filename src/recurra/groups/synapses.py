@@ -1,0 +1,135 @@
+"""Groups of synapses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recurra.errors import TemplateError, UnknownTag, unknown
+from recurra.groups.network import GroupNetwork
+from recurra.groups.neurons import NeuronGroup, check_network
+from recurra.groups.objects import Behaviors, NetworkObject, object_tags
+
+if TYPE_CHECKING:
+    from recurra.groups.subgroups import NeuronSubGroup
+
+
+class SynapseGroup(NetworkObject):
+    """Join two groups of neurons; behaviors give it weights and use them.
+
+    Arguments:
+        net: the network.
+        src, dst: where it starts and where it leads: groups, sub-groups, or the tag of one group, which may be made
+            later.
+        tag: one tag or several, separated by commas; `"SynapseGroup"`, `"syn"` and `"<src>_to_<dst>"` are tags too.
+        behavior: number -> :class:`Behavior`.
+
+    Raises:
+        RecurraError: something does not fit.
+
+    Attributes of its own: `src`, `dst`, `enabled` (True), `group_weighting` (1), `network`, `tags`, `behavior`.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork()
+    >>> a, b = NeuronGroup(net, 2, tag="a"), NeuronGroup(net, 3, tag="b")
+    >>> SynapseGroup(net, src="a", dst=b, tag="GLU").matrix("ones").shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        net: GroupNetwork,
+        src: NeuronGroup | NeuronSubGroup | str,
+        dst: NeuronGroup | NeuronSubGroup | str,
+        tag: Any = None,
+        behavior: Behaviors = None,
+    ):
+        check_network(net, "SynapseGroup")
+        ends = [end if isinstance(end, str) else getattr(end, "tag", end) for end in (src, dst)]
+        pair = f"{ends[0]}_to_{ends[1]}"
+        tags = object_tags(tag, ("SynapseGroup", "syn", pair), f"SynapseGroup_{len(net.SynapseGroups) + 1}", pair)
+        self._set_up(net, tags)
+        self._src, self._dst = src, dst
+        for end, role in ((src, "src"), (dst, "dst")):
+            if not isinstance(end, str):
+                self._check_end(end, role)
+        self.enabled: Any = True
+        self.group_weighting = 1
+        net.SynapseGroups.append(self)
+        try:
+            self.add_behaviors(behavior)
+        except Exception:
+            net.discard(self)
+            raise
+
+    def __repr__(self) -> str:
+        return f"SynapseGroup({self.tag!r})"
+
+    @property
+    def src(self) -> Any:
+        """Give the group where the synapses start."""
+        if isinstance(self._src, str):
+            self._src = self._end(self._src, "src")
+        return self._src
+
+    @property
+    def dst(self) -> Any:
+        """Give the group to which the synapses lead."""
+        if isinstance(self._dst, str):
+            self._dst = self._end(self._dst, "dst")
+        return self._dst
+
+    def _end(self, tag: str, role: str) -> NeuronGroup:
+        groups = self.network.NeuronGroups
+        found = [group for group in groups if tag in group.tags]
+        if not found:
+            known = [t for group in groups for t in group.tags]
+            raise UnknownTag(unknown("group", tag, known, f"{self!r}, {role}"))
+        if len(found) > 1:
+            raise UnknownTag(
+                f"{self!r}, {role}: {len(found)} groups have the tag {tag!r}; give the group itself, or a tag of one"
+                f" of them: {', '.join(group.tag for group in found)}."
+            )
+        return found[0]
+
+    def _check_end(self, end: Any, role: str) -> None:
+        base = getattr(end, "BaseNeuronGroup", None)
+        if not isinstance(base, NeuronGroup):
+            raise TemplateError(f"{self!r}: {role} must be a NeuronGroup, a sub-group or the tag of one, got {end!r}.")
+        if base.network is not self.network:
+            raise TemplateError(f"{self!r}: {role} {base.tag!r} belongs to another network.")
+
+    # Arrays
+
+    def matrix_dim(self) -> tuple[int, int]:
+        """Return the shape of the weights: `(dst, src)`, or `(src, dst)` in a network with `syn_dim` SxD."""
+        shape = (self.dst.size, self.src.size)
+        return shape if self.network.transposed_synapse_matrix_mode else shape[::-1]
+
+    def matrix(self, mode: Any = "zeros()", scale: Any = None, density: Any = None, plot: bool = False) -> Any:
+        """Make a matrix with one number for each pair of neurons.
+
+        Arguments:
+            mode, scale, density, plot: as for :meth:`NeuronGroup.vector`; `density` may be one number for each row.
+
+        Returns:
+            `W[dst, src]`, or `W[src, dst]` in a network with `syn_dim` SxD.
+        """
+        return self.make_array(mode, self.matrix_dim(), scale, density, plot)
+
+    get_synapse_mat = matrix
+    mat = matrix
+
+    def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
+        """Make a matrix as :meth:`matrix` does; `where` is for messages."""
+        return self.make_array(mode, self.matrix_dim(), plot=plot, where=where)
+
+    def ignore_transpose_mode(self, W: np.ndarray) -> np.ndarray:
+        """Return a matrix of the group as `(dst, src)`, whatever `syn_dim` is."""
+        return W if self.network.transposed_synapse_matrix_mode else W.T
+
+    def set_var(self, key: str, value: Any) -> SynapseGroup:
+        """Set an attribute, and return the group."""
+        setattr(self, key, value)
+        return self
