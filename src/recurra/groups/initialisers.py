@@ -139,8 +139,8 @@ class _Reader:
                 return self.operation(node)
             case ast.Name():
                 return self.draw(node.id, [], [], node)
-            case ast.Call(func=ast.Name()):
-                return self.draw(node.func.id, node.args, node.keywords, node)
+            case ast.Call(func=ast.Name(id=name)):
+                return self.draw(name, node.args, node.keywords, node)
         raise self.error("only numbers, distributions, + - * / ** and brackets may stand here.", node)
 
     def operation(self, node: ast.BinOp) -> Any:
