@@ -1,103 +1,46 @@
 """Compile the schedule of a network into a Program of the engine, and run it there.
 
-A first step is executed in NumPy, because many behaviors create variables when they first run. Then the schedule is
-traced into one pure function, which becomes a rule of the engine. What it computes is compared with NumPy for a few
-steps before it is trusted. What cannot be traced stays in Python: behaviors that read nothing of the network are run
-ahead of a block of steps, behaviors that nothing depends on are run after it, and if that is not enough, the whole
-network runs in NumPy.
+The schedule is traced into one pure function, which becomes a rule of the engine. Behaviors that cannot be traced are
+kept apart where that changes nothing: a source reads nothing that others write, so it is run in Python ahead of a block
+of steps; nothing depends on a sink, so it is run in Python after the block, on what was put out for it.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
-from recurra.engine import Emission, Graph, Program, Rule, Snapshot, lower, simulate
-from recurra.errors import CapabilityError
-from recurra.groups.recorders import Watcher
-from recurra.groups.schedule import Entry
-from recurra.tracing import Access, Addressed, Body, Traced, Untraceable, trace, watch
+from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
+from recurra.groups.recordings import Recording
+from recurra.groups.roster import COUNTER, Member, Roster, count_step
+from recurra.tracing import Access, Addressed, Body, Traced, Untraceable, trace
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
     from recurra.groups.network import GroupNetwork
 
-CHECKED_STEPS = 3
-BLOCK_ROWS = 1 << 14
-COUNTER = "the count of steps"
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
+BLOCK_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Say what became of a behavior: `"compiled"`, `"hoisted"`, `"fed"` or `"eager"`, and why."""
+class Apart:
+    """Say how a behavior is kept apart from the compiled ones.
+
+    Arguments:
+        kind: `"hoisted"` (run ahead of a block) or `"fed"` (run after it).
+        slots: what it writes, and is given to the others; or what it reads, and is put out for it.
+        why: the construct that cannot be traced.
+    """
 
     kind: str
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Member:
-    """Hold one executed behavior under a name of its own."""
-
-    name: str
-    entry: Entry
-
-    @property
-    def watcher(self) -> Watcher | None:
-        """Return the behavior if it is a recorder."""
-        return self.entry.behavior if isinstance(self.entry.behavior, Watcher) else None
-
-    def run(self) -> Mapping[str, object] | None:
-        """Execute the behavior; a recorder gives what it would record."""
-        watcher = self.watcher
-        if watcher is None:
-            self.entry.call(self.entry.behavior.iteration)
-            return None
-        return watcher.observed()
-
-
-def members(network: GroupNetwork) -> list[Member]:
-    """Name the behaviors that a step executes."""
-    found: list[Member] = []
-    taken: set[str] = set()
-    for entry in network.schedule:
-        if entry.active:
-            name = _free(f"{paths(network)[id(entry.parent)]}/{entry.behavior.tag}".lstrip("/"), taken)
-            found.append(Member(name, entry))
-    return found
-
-
-def paths(network: GroupNetwork) -> dict[int, str]:
-    """Name the network (with nothing), its groups and its synapse groups, by the id of the object."""
-    taken: set[str] = set()
-    groups = [*network.NeuronGroups, *network.SynapseGroups]
-    return {id(network): ""} | {id(group): _free(group.tag, taken) for group in groups}
-
-
-def roots(network: GroupNetwork) -> dict[str, object]:
-    """List the objects whose attributes are the state of the network, by path."""
-    named = paths(network)
-    found: dict[str, object] = {named[id(obj)]: obj for obj in network.all_objects()}
-    for member in members(network):
-        if member.watcher is None:
-            found[member.name] = member.entry.behavior
-    return found
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return a name that nobody has, made of this one."""
-    free, count = name, 1
-    while free in taken:
-        count += 1
-        free = f"{name}#{count}"
-    taken.add(free)
-    return free
+    slots: tuple[str, ...]
+    why: str
 
 
 class Compiled:
@@ -106,67 +49,189 @@ class Compiled:
     Arguments:
         network: the network; all its behaviors have run at least once.
         random: its addressed randomness.
+        apart: the behaviors that stay in Python, by name.
 
     Raises:
-        Untraceable: something cannot be compiled, and cannot be kept apart from the rest.
+        Untraceable: a behavior cannot be traced.
     """
 
-    def __init__(self, network: GroupNetwork, random: Addressed):
-        self.members = members(network)
-        self.roots = roots(network)
-        self.signature = signature(network)
-        self.outcomes = {m.name: Outcome("compiled") for m in self.members}
-        self.traced = self._trace(network, random)
-        self.program = _program(self.traced)
-        for name, why in self.traced.notes.items():
-            if name in self.outcomes:
-                self.outcomes[name] = Outcome("compiled", why)
+    def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
+        self.network, self.random, self.apart = network, random, dict(apart)
+        self.roster = Roster(network)
+        slots = self.roster.slots()
+        hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
+        given = {path: jax.ShapeDtypeStruct(np.shape(slots[path]), np.asarray(slots[path]).dtype) for path in hoisted}
+        self.given = given
+        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=given)
+        self.program = _program(self.traced, given)
 
-    def _trace(self, network: GroupNetwork, random: Addressed) -> Traced:
-        bodies = [Body(COUNTER, lambda: _count(network))]
-        bodies += [Body(m.name, m.run) for m in self.members]
-        return trace(bodies, self.roots, random=random)
+    def _bodies(self) -> list[Body]:
+        bodies = [Body(COUNTER, lambda: count_step(self.network))]
+        for member in self.roster.members:
+            apart = self.apart.get(member.name)
+            if apart is None:
+                bodies.append(Body(member.name, member.run))
+            elif apart.kind == "fed":
+                bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
+        return bodies
 
-    def stale(self, network: GroupNetwork) -> bool:
+    def stale(self) -> bool:
         """Tell whether the network is no longer what was compiled."""
-        return self.signature != signature(network) or bool(self.traced.stale(self.roots))
+        return self.roster.signature != Roster(self.network).signature or bool(self.traced.stale(self.roster.roots))
 
-    def run(self, network: GroupNetwork, steps: int, seed: int) -> None:
-        """Advance the network by compiled steps; its objects and recorders are then as if it had run in NumPy."""
-        self._run(network, steps, seed, 1)
+    def run(self, steps: int, seed: int, progress: bool) -> None:
+        """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy."""
+        every = self._stride()
+        while steps:
+            first = self.network.iteration
+            block = steps if not self.apart else min(steps, self._block())
+            if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
+                block = min(block, every - first % every) if first % every else block - block % every or block
+            stride = every if block % every == 0 and first % every == 0 else 1
+            result = self.advance(block, seed, stride, progress)
+            self._deliver(result, first, stride)
+            steps -= block
 
-    def _run(self, network: GroupNetwork, steps: int, seed: int, every: int) -> None:
-        first = network.iteration
+    def advance(self, steps: int, seed: int, every: int = 1, progress: bool = False) -> Result:
+        """Run steps from where the objects are, and put the outcome into the objects, but not into recorders."""
+        first = self.network.iteration
         state, params = self.traced.read()
-        program = _with_numbers(self.program, state, params)
+        fed = self._run_sources(first, steps)
+        program = replace(self.program, params={**self.program.params, **params}, state=state)
         start = Snapshot(state, first, 0.0, 1.0)
-        watched = {name: name for name in self.traced.emitted}
+        record = {name: name for name in self.traced.emitted}
         result = simulate(
-            program, float(steps), dt=1.0, record=watched, every=every, state=start, seed=seed, progress=False
-        )
+            program, float(steps), dt=1.0, record=record, inputs=fed, every=every, state=start, seed=seed,
+            progress=progress,
+        )  # fmt: skip
         self.traced.write_back(result.final.state)
-        for member in self.members:
-            if (watcher := member.watcher) is not None and member.entry.parent.recording:
-                for name, keeper in watcher.kept.items():
-                    key = f"{member.name}/{name}"
-                    rows = result[key].reshape(-1, *self.traced.emitted[key].shape)
-                    keeper.extend(rows, first + 1)
+        return result
+
+    def compare(self, step: Any, seed: int) -> str:
+        """Execute one step in NumPy, and compare what it does with the compiled step.
+
+        Arguments:
+            step: executes the step in NumPy.
+            seed: the seed of the randomness.
+
+        Returns:
+            What differs, or nothing. The network has done one step either way, that of NumPy.
+        """
+        before, _ = self.traced.read()
+        result = self.advance(1, seed)
+        predicted = result.final.state
+        self.traced.write_back(before)
+        step()
+        now, _ = self.traced.read()
+        for path, value in now.items():
+            if not _alike(np.asarray(predicted[path]), np.asarray(value)):
+                return path
+        return ""
+
+    def _stride(self) -> int:
+        gaps = [
+            keeper.gapwidth if isinstance(keeper, Recording) else 1
+            for member in self.roster.members
+            if member.watcher is not None and member.entry.parent.recording
+            for keeper in member.watcher.kept.values()
+        ]
+        fed = any(apart.kind == "fed" for apart in self.apart.values())
+        return 1 if fed or not gaps else math.gcd(*gaps)
+
+    def _block(self) -> int:
+        row = sum(np.prod(s.shape, dtype=int) * 8 for s in (*self.given.values(), *self.traced.emitted.values()))
+        return int(max(1, BLOCK_BYTES // max(row, 1)))
+
+    def _run_sources(self, first: int, steps: int) -> dict[str, np.ndarray]:
+        """Run the sources through a block of steps, and collect what they give to the others."""
+        sources = [m for m in self.roster.members if m.name in self.apart and self.apart[m.name].kind == "hoisted"]
+        rows: dict[str, list[np.ndarray]] = {path: [] for path in self.given}
+        for k in range(first, first + steps) if sources else ():
+            self.network.iteration = k + 1
+            for member in sources:
+                with self.random.at(member.name, k, roots=self.roster.roots):
+                    member.run()
+                for path, value in self.roster.values(self.apart[member.name].slots).items():
+                    rows[path].append(np.ravel(np.array(value)))
+        self.network.iteration = first
+        return {path: np.stack(parts) for path, parts in rows.items() if parts}
+
+    def _deliver(self, result: Result, first: int, every: int) -> None:
+        """Hand to recorders and sinks what was put out for them; row r belongs to step first + every * (r + 1)."""
+        sinks = []
+        for member in self.roster.members:
+            if member.name in self.apart:
+                if self.apart[member.name].kind == "fed":
+                    sinks.append(member)
+            elif member.watcher is not None and member.entry.parent.recording:
+                for name, keeper in member.watcher.kept.items():
+                    keeper.extend(self._rows(result, f"{member.name}/{name}"), first + every, every)
+        if sinks:
+            self._feed(sinks, result, first)
+
+    def _rows(self, result: Result, key: str) -> np.ndarray:
+        return result[key].reshape(-1, *self.traced.emitted[key].shape)
+
+    def _feed(self, sinks: list[Member], result: Result, first: int) -> None:
+        rows = {m.name: {p: self._rows(result, f"{m.name}/{p}") for p in self.apart[m.name].slots} for m in sinks}
+        end, _ = self.traced.read()
+        for i in range(len(result.time)):
+            for member in sinks:
+                self.roster.put({path: row[i] for path, row in rows[member.name].items()})
+                self.network.iteration = first + i + 1
+                with self.random.at(member.name, first + i, roots=self.roster.roots):
+                    member.run()
+        self.traced.write_back(end)
 
 
-def _count(network: GroupNetwork) -> None:
-    network.iteration += 1
+def _alike(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Tell whether two arrays are equal up to rounding."""
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return False
+    if found.dtype.kind not in "fc":
+        return np.array_equal(found, expected)
+    tolerance = TOLERANCE[found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1)]
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(finite.max()) if finite.size else 0.0
+    return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
 
 
-def signature(network: GroupNetwork) -> tuple:
-    """Return what a compiled schedule depends on, beside the values of variables: who is executed, in which order."""
-    watched = [tuple(m.watcher.kept) for m in members(network) if m.watcher is not None]
-    return (*((m.name, id(m.entry.behavior), id(m.entry.parent)) for m in members(network)), *watched)
-
-
-def _program(traced: Traced) -> Program:
+def _program(traced: Traced, given: Mapping[str, jax.ShapeDtypeStruct]) -> Program:
     def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
-        return traced.update(state, params, inputs, clock.k, clock.key)
+        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in given.items()}
+        return traced.update(state, params, fed, clock.k, clock.key)
 
     emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
-    rule = Rule(update, traced.state, traced.params, {}, emits, "the behaviors of the groups, in their order")
+    inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in given.items()}
+    rule = Rule(update, traced.state, traced.params, inputs, emits, "the behaviors of the groups, in their order")
     return lower(Graph({"": rule}))
+
+
+def place_apart(name: str, why: str, accesses: Mapping[str, Access], slots: Mapping[str, Any]) -> Apart | None:
+    """Find out how a behavior can be kept apart from the others without changing anything.
+
+    Arguments:
+        name: its name.
+        why: the construct that cannot be traced.
+        accesses: what each behavior reads and writes, in the order of execution.
+        slots: the variables that could be handed over.
+
+    Returns:
+        How, or `None` if it cannot.
+    """
+    order = list(accesses)
+    own, place = accesses[name], order.index(name)
+    others = {other: access for other, access in accesses.items() if other != name}
+    written = {path for other, access in others.items() if other != COUNTER for path in access.writes}
+    read = {path for access in others.values() for path in access.reads}
+    shown = [path for path in sorted(own.writes) if path in read]
+    earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
+    if not own.reads & written and not own.writes & (written | earlier) and all(p in slots for p in shown):
+        return Apart("hoisted", tuple(shown), why)
+    needed = [path for path in sorted(own.reads) if path in written]
+    if not own.writes & (read | written) and all(path in slots for path in needed):
+        return Apart("fed", tuple(needed), why)
+    return None
+
+
+__all__ = ["Apart", "Compiled", "Untraceable", "place_apart"]

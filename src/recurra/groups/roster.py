@@ -1,0 +1,110 @@
+"""What a step executes, and the objects whose attributes it works on, each under a name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recurra.groups.recorders import Watcher
+
+if TYPE_CHECKING:
+    from recurra.groups.network import GroupNetwork
+    from recurra.groups.schedule import Entry
+
+COUNTER = "the count of steps"
+
+
+@dataclass(frozen=True)
+class Member:
+    """Hold one executed behavior under a name of its own."""
+
+    name: str
+    entry: Entry
+
+    @property
+    def watcher(self) -> Watcher | None:
+        """Return the behavior if it is a recorder."""
+        return self.entry.behavior if isinstance(self.entry.behavior, Watcher) else None
+
+    def run(self) -> Mapping[str, object] | None:
+        """Execute the behavior; a recorder only tells what it would record."""
+        if self.watcher is not None:
+            return self.watcher.observed()
+        self.entry.call(self.entry.behavior.iteration)
+        return None
+
+    def execute(self) -> None:
+        """Execute the behavior, recorders included."""
+        self.entry.call(self.entry.behavior.iteration)
+
+
+def count_step(network: GroupNetwork) -> None:
+    """Count a step."""
+    network.iteration += 1
+
+
+class Roster:
+    """Name the executed behaviors of a network, and everything that has attributes.
+
+    A path is the tag of a group, of its behavior, and the name of an attribute: `cells/Leak/threshold`, `cells/voltage`,
+    `GLU/W`. Where two would be called alike, the second gets a number.
+    """
+
+    def __init__(self, network: GroupNetwork):
+        taken: set[str] = set()
+        self.objects = {"": network} | {_free(g.tag, taken): g for g in (*network.NeuronGroups, *network.SynapseGroups)}
+        place = {id(obj): path for path, obj in self.objects.items()}
+        self.members = [
+            Member(_free("/".join([*filter(None, [place[id(e.parent)]]), e.behavior.tag]), taken), e)
+            for e in network.schedule
+            if e.active
+        ]
+
+    @cached_property
+    def roots(self) -> dict[str, object]:
+        """Map paths to the objects whose attributes are the state of the network."""
+        return {**self.objects, **{m.name: m.entry.behavior for m in self.members if m.watcher is None}}
+
+    @cached_property
+    def signature(self) -> tuple:
+        """What a compiled step depends on beside variables: what is executed in which order, what is recorded."""
+        watched = [(tuple(m.watcher.kept), m.entry.parent.recording) for m in self.members if m.watcher is not None]
+        return (*((m.name, id(m.entry.behavior), id(m.entry.parent)) for m in self.members), *watched)
+
+    def slots(self) -> dict[str, Any]:
+        """Map paths to the numbers and arrays that are attributes."""
+        found = {}
+        for path, obj in self.roots.items():
+            for name, value in vars(obj).items():
+                if isinstance(value, np.ndarray | np.generic | bool | int | float):
+                    found[f"{path}/{name}" if path else name] = value
+        return found
+
+    def values(self, paths: Iterable[str]) -> dict[str, Any]:
+        """Return the attributes of some paths."""
+        return {path: getattr(*self._place(path)) for path in paths}
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Set the attributes of some paths."""
+        for path, value in values.items():
+            obj, name = self._place(path)
+            old = getattr(obj, name)
+            setattr(obj, name, value if isinstance(old, np.ndarray) else type(old)(value))
+
+    def _place(self, path: str) -> tuple[object, str]:
+        root, _, name = path.rpartition("/")
+        return self.roots[root], name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a name that nobody has, made of this one, and take it."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name}#{count}"
+    taken.add(free)
+    return free
