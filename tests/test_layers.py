@@ -20,7 +20,7 @@ ROWS = [
     {"plotting"},
     {"analysis", "sweep"},
     {"circuits", "network", "glm", "rate", "spiking"},
-    {"training"},  # works on any Program; front-ends offer it as methods
+    {"training", "tracing"},  # training works on any Program; front-ends offer both as methods
     {"engine"},
     {"equations"},
     {"errors"},
