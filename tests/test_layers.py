@@ -21,7 +21,7 @@ ROWS = [
     {"analysis", "sweep"},
     {"circuits", "network", "glm", "rate", "spiking"},
     {"groups"},  # behaviors and their order; `network` joins them with nodes
-    {"training"},  # works on any Program; front-ends offer it as methods
+    {"training", "tracing"},  # training works on any Program; front-ends offer both as methods
     {"engine"},
     {"equations"},
     {"errors"},

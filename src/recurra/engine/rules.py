@@ -59,13 +59,22 @@ def lay_out_rules(
                     raise ShapeError(f"{key}: an input is a vector, one number for each unit; got {shapes[key]}.")
         parts = (names["state"], names["parameter"], names["input"])
         emits = tuple((name, key, str(rule.emits[name].dtype)) for name, key in names["emitted"])
-        steps.append(RuleStep(label, rule.update, *parts, emits, rule.text))
+        steps.append(RuleStep(label, rule.update, *parts, emits, rule.derive, rule.text))
     return targets, tuple(steps)
 
 
 def _target(key: str, kind: str, shape: tuple[int, ...]) -> Target:
     size = int(np.prod(shape))
     return Target(key, key, kind, slice(0, size) if len(shape) == 1 else ..., size)
+
+
+def derive_params(system: System, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to the parameters what rules derive from them, once a run."""
+    found = dict(params)
+    for rule in system.rules:
+        if rule.derive is not None and rule.derived_key not in found:
+            found[rule.derived_key] = rule.derive({name: params[k] for name, k in rule.params})
+    return found
 
 
 def rule_views(system: System, state: Mapping[str, Array]) -> dict[str, Array]:
@@ -104,7 +113,7 @@ def call_rules(
     emitted: dict[str, Array] = {}
     for rule in system.rules:
         own = {name: state[k] for name, k in rule.state}
-        given = {name: params[k] for name, k in rule.params}
+        given = {name: params[k] for name, k in rule.params} | params.get(rule.derived_key, {})
         fed = {name: inputs[k] for name, k in rule.inputs}
         after, out = rule.update(own, given, fed, clock._replace(key=keys[_key_of(rule)]))
         for name, k in rule.state:

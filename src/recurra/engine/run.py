@@ -21,6 +21,7 @@ from recurra.engine.program import Program
 from recurra.engine.progress import Progress
 from recurra.engine.recording import Recording, make_recording
 from recurra.engine.results import Result, Snapshot
+from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver
 from recurra.engine.stepping import Stepper, initial_state
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
@@ -292,6 +293,15 @@ def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
     return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
 
 
+def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
+    """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
+    system = run.program.system
+    axes = {key: 0 if key in run.batch else None for key in params}
+    if not run.batch:
+        return derive_params(system, params)
+    return jax.vmap(lambda own: derive_params(system, own), in_axes=(axes,))(params)
+
+
 def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return parameters or states in the precision of a run; those of rules keep their types."""
     own = run.program.system.rule_keys
@@ -308,6 +318,8 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
         if size < run.rows:  # else they are handed over only once
             params = jax.device_put(params)
+        if run.program.system.rules:
+            params = _derived(run, params)
         while done < run.rows:
             rows = min(size, plan.capacity, run.rows - done)
             first = done * run.every

@@ -143,7 +143,13 @@ class RuleStep:
     params: Names
     inputs: Names
     emits: tuple[tuple[str, str, str], ...]
+    derive: Callable[[dict], dict] | None
     text: str
+
+    @property
+    def derived_key(self) -> str:
+        """Return the key among the parameters of what is derived from them."""
+        return f"derived:{self.label}"
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,8 @@ class System:
     @cached_property
     def rule_keys(self) -> frozenset[str]:
         """Hold the keys of all arrays that belong to rules, which have types of their own."""
-        return self.rule_state | {key for rule in self.rules for _, key in rule.params}
+        found = {key for rule in self.rules for _, key in rule.params} | {rule.derived_key for rule in self.rules}
+        return self.rule_state | found
 
     @cached_property
     def _hash(self) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, Member, Roster, count_step
-from recurra.tracing import Access, Addressed, Body, Traced, Untraceable, trace
+from recurra.tracing import Addressed, Body, Traced, Untraceable, trace
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
@@ -95,7 +95,7 @@ class Compiled:
     def advance(self, steps: int, seed: int, every: int = 1, progress: bool = False) -> Result:
         """Run steps from where the objects are, and put the outcome into the objects, but not into recorders."""
         first = self.network.iteration
-        state, params = self.traced.read()
+        state, params = self.traced.current()
         fed = self._run_sources(first, steps)
         program = replace(self.program, params={**self.program.params, **params}, state=state)
         start = Snapshot(state, first, 0.0, 1.0)
@@ -117,12 +117,12 @@ class Compiled:
         Returns:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
-        before, _ = self.traced.read()
+        before, _ = self.traced.current()
         result = self.advance(1, seed)
         predicted = result.final.state
         self.traced.write_back(before)
         step()
-        now, _ = self.traced.read()
+        now, _ = self.traced.current()
         for path, value in now.items():
             if not _alike(np.asarray(predicted[path]), np.asarray(value)):
                 return path
@@ -174,7 +174,7 @@ class Compiled:
 
     def _feed(self, sinks: list[Member], result: Result, first: int) -> None:
         rows = {m.name: {p: self._rows(result, f"{m.name}/{p}") for p in self.apart[m.name].slots} for m in sinks}
-        end, _ = self.traced.read()
+        end, _ = self.traced.current()
         for i in range(len(result.time)):
             for member in sinks:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
@@ -203,11 +203,13 @@ def _program(traced: Traced, given: Mapping[str, jax.ShapeDtypeStruct]) -> Progr
 
     emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in given.items()}
-    rule = Rule(update, traced.state, traced.params, inputs, emits, "the behaviors of the groups, in their order")
+    rule = Rule(
+        update, traced.state, traced.params, inputs, emits, traced.derive, "the behaviors of the groups, in their order"
+    )
     return lower(Graph({"": rule}))
 
 
-def place_apart(name: str, why: str, accesses: Mapping[str, Access], slots: Mapping[str, Any]) -> Apart | None:
+def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:
     """Find out how a behavior can be kept apart from the others without changing anything.
 
     Arguments:

@@ -1,0 +1,122 @@
+"""Deliver boolean spikes so that the cost follows the number of spikes, not the size of the matrix.
+
+Finding the spikes walks the set bits of 32-bit words; each spike then adds one row (or column) of the weights.
+The derivative with respect to the weights is that of the dense product. On devices other than CPUs the dense
+product is used: a loop over spikes would start one kernel for each.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int32
+
+WORTHWHILE = 65_536  # entries of a matrix from which on walking the spikes beats the dense product
+
+
+def find(spikes: Bool[Array, " units"]) -> tuple[Int32[Array, " units"], Int32[Array, ""]]:
+    """List the units that spike.
+
+    Arguments:
+        spikes: which units spike.
+
+    Returns:
+        The numbers of the spiking units in ascending order, filled up with the number of units; and how many spike.
+
+    >>> units, count = find(jnp.array([False, True, False, True]))
+    >>> units.tolist(), int(count)
+    ([1, 3, 4, 4], 2)
+    """
+    units = spikes.shape[0]
+    padded = jnp.pad(spikes, (0, -units % 32)).reshape(-1, 32)
+    bits = jnp.left_shift(np.uint32(1), jnp.arange(32, dtype=np.uint32))
+    words = jnp.sum(jnp.where(padded, bits, np.uint32(0)), axis=1, dtype=np.uint32)
+
+    def in_word(at: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        def more(inner: tuple[Array, Array, Array]) -> Array:
+            return inner[0] != 0
+
+        def take(inner: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            word, found, count = inner
+            lowest = word & (~word + np.uint32(1))
+            unit = at * 32 + (31 - jax.lax.clz(lowest).astype(np.int32))
+            return word ^ lowest, found.at[count].set(unit), count + np.int32(1)
+
+        _, found, count = jax.lax.while_loop(more, take, (words[at], *carry))
+        return found, count
+
+    start = jnp.full(units, units, np.int32), jnp.zeros((), np.int32)
+    return jax.lax.fori_loop(np.int32(0), np.int32(words.shape[0]), in_word, start)
+
+
+@jax.custom_jvp
+def sum_rows(
+    rows: Float[Array, "units post"], spikes: Bool[Array, " units"], found: Int32[Array, " units"], count: Array
+) -> Float[Array, " post"]:
+    """Add up the rows of the units that spike: `spikes @ rows`.
+
+    Arguments:
+        rows: one row for each unit that may spike.
+        spikes: which do.
+        found, count: what `find` makes of `spikes`.
+
+    Returns:
+        One sum for each column.
+
+    >>> spikes = jnp.array([True, False, True])
+    >>> sum_rows(jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), spikes, *find(spikes)).tolist()
+    [6.0, 8.0]
+    """
+
+    def walk() -> Array:
+        def add(i: Array, total: Array) -> Array:
+            return total + jax.lax.dynamic_index_in_dim(rows, found[i], 0, keepdims=False)
+
+        return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, add, jnp.zeros(rows.shape[1], rows.dtype))
+
+    return jax.lax.platform_dependent(cpu=walk, default=lambda: _dense_rows(rows, spikes))
+
+
+def _dense_rows(rows: Array, spikes: Array) -> Array:
+    return jnp.matmul(spikes.astype(rows.dtype), rows, precision="highest")
+
+
+@sum_rows.defjvp
+def _sum_rows_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    rows, spikes, found, count = primals
+    return sum_rows(rows, spikes, found, count), _dense_rows(tangents[0], spikes)
+
+
+@jax.custom_jvp
+def sum_columns(
+    weights: Float[Array, "post units"], spikes: Bool[Array, " units"], found: Int32[Array, " units"], count: Array
+) -> Float[Array, " post"]:
+    """Add up the columns of the units that spike: `weights @ spikes`, without a transposed copy.
+
+    Arguments:
+        weights: one column for each unit that may spike.
+        spikes: which do.
+        found, count: what `find` makes of `spikes`.
+
+    Returns:
+        One sum for each row.
+    """
+
+    def walk() -> Array:
+        def add(i: Array, total: Array) -> Array:
+            return total + jax.lax.dynamic_index_in_dim(weights, found[i], 1, keepdims=False)
+
+        return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, add, jnp.zeros(weights.shape[0], weights.dtype))
+
+    return jax.lax.platform_dependent(cpu=walk, default=lambda: _dense_columns(weights, spikes))
+
+
+def _dense_columns(weights: Array, spikes: Array) -> Array:
+    return jnp.matmul(weights, spikes.astype(weights.dtype), precision="highest")
+
+
+@sum_columns.defjvp
+def _sum_columns_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    weights, spikes, found, count = primals
+    return sum_columns(weights, spikes, found, count), _dense_columns(tangents[0], spikes)

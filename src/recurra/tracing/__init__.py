@@ -1,0 +1,8 @@
+"""Tracing: compile the user's own Python update rules, which change attributes of plain objects, into JAX."""
+
+from recurra.tracing.escapes import Untraceable
+from recurra.tracing.leaves import Body
+from recurra.tracing.randomness import Addressed
+from recurra.tracing.tracer import Traced, trace
+
+__all__ = ["Addressed", "Body", "Traced", "Untraceable", "trace"]

@@ -1,0 +1,87 @@
+"""How a trace is left early: what cannot be traced, where it stands, and the two requests to run again."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+_LIBRARIES = tuple(str(Path(module.__file__).parent) + "/" for module in (np, jax) if module.__file__)
+_OWN = str(Path(__file__).parent.parent) + "/"
+
+
+class Untraceable(Exception):
+    """Say which construct of which body cannot be compiled, and where it stands.
+
+    Arguments:
+        body: name of the body, as its `Body` says.
+        filename: the user's file.
+        line: line number in that file, from 1; 0 where there is no line.
+        construct: the construct and why it cannot be compiled.
+
+    >>> str(Untraceable("Basic_Behavior", "model.py", 12, "`while v.sum() > 0`: a loop on traced data"))
+    'Basic_Behavior at model.py:12: `while v.sum() > 0`: a loop on traced data'
+    """
+
+    def __init__(self, body: str, filename: str, line: int, construct: str):
+        self.body, self.filename, self.line, self.construct = body, filename, line, construct
+        place = f" at {filename}:{line}" if line else ""
+        super().__init__(f"{body}{place}: {construct}")
+
+
+class Escape(BaseException):
+    """Leave the user's code; no `except Exception` of it may hold this back."""
+
+
+class Refusal(Escape):
+    """Leave because something cannot be traced; becomes an `Untraceable`."""
+
+    def __init__(self, reason: str, filename: str, line: int, text: str):
+        self.reason, self.filename, self.line, self.text = reason, filename, line, text
+        super().__init__(reason)
+
+    def to_untraceable(self, body: str) -> Untraceable:
+        """Return the public error."""
+        construct = f"`{self.text}`: {self.reason}" if self.text else self.reason
+        return Untraceable(body, self.filename, self.line, construct)
+
+
+class Fork(Escape):
+    """Leave because the truth of a traced value was asked; both answers are to be tried."""
+
+    def __init__(self, condition: object, line_text: str):
+        self.condition, self.line_text = condition, line_text
+        super().__init__("fork")
+
+
+class Bake(Escape):
+    """Leave because a number was needed that only depends on slots which no body writes."""
+
+    def __init__(self, paths: frozenset[str]):
+        self.paths = paths
+        super().__init__("bake")
+
+
+def refuse(reason: str) -> Refusal:
+    """Make the refusal of whatever the user's code is doing right now."""
+    filename, line = user_site()
+    return Refusal(reason, filename, line, source_line(filename, line))
+
+
+def user_site() -> tuple[str, int]:
+    """Return file and line of the innermost frame that belongs to no library."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((*_LIBRARIES, _OWN, "<")) and "/contextlib.py" not in name:
+            return name, frame.f_lineno
+        frame = frame.f_back
+    return "<unknown>", 0
+
+
+def source_line(filename: str, line: int) -> str:
+    """Return the text of a line without its indentation and final colon."""
+    return linecache.getline(filename, line).strip().rstrip(":") if line else ""

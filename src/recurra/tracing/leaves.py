@@ -1,0 +1,369 @@
+"""Run bodies on stand-ins: one leaf of the tree of decisions after another, joined by conditions."""
+
+from __future__ import annotations
+
+import random as python_random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recurra.tracing import operations, patches
+from recurra.tracing.escapes import Fork, Refusal, Untraceable, refuse
+from recurra.tracing.indexing import Flat, places_of
+from recurra.tracing.randomness import Addressed, is_generator
+from recurra.tracing.session import Facts, Session, as_value, is_traced
+from recurra.tracing.slots import (
+    Changed,
+    Inventory,
+    Layout,
+    Slot,
+    kind_of,
+    place,
+    restore,
+    same_layout,
+    take_out,
+)
+
+MAX_LEAVES = 64
+SELECT_BELOW = 4096  # numbers; below, both branches are computed and chosen between
+
+
+@dataclass(frozen=True)
+class Body:
+    """One entry of the schedule.
+
+    Arguments:
+        name: the name for messages and for the address of random numbers; different for each body.
+        run: does the work, e.g. `lambda: behavior.iteration(group)`. A mapping that it returns is emitted in every
+            step, under "name/key".
+    """
+
+    name: str
+    run: Callable[[], Mapping[str, object] | None]
+
+
+@dataclass
+class Plan:
+    """What one pass starts from: which slots are traced, and how."""
+
+    inventory: Inventory
+    facts: Facts
+    random: Addressed
+    given: frozenset[str]
+
+    def owner(self, path: str) -> str:
+        """Return the slot whose memory a slot shows."""
+        return self.inventory.layout.get(path, (path, None))[0]
+
+    def is_state(self, slot: Slot) -> bool:
+        """Tell whether a slot is carried from step to step."""
+        return slot.path in self.facts.written and self.owner(slot.path) == slot.path and slot.path not in self.given
+
+    def is_param(self, slot: Slot) -> bool:
+        """Tell whether a slot is a floating-point number that is only read and need not be known."""
+        written = slot.path in self.facts.written or slot.path in self.given
+        return not (written or slot.is_exact or slot.path in self.facts.baked) and self.owner(slot.path) == slot.path
+
+
+class Run:
+    """One pass over the bodies: runs leaves, and joins the branches between them."""
+
+    def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any):
+        scalars = frozenset(p for p, s in plan.inventory.slots.items() if s.kind != "array" or s.value.size == 1)
+        self.plan, self.step, self.key = plan, step, key
+        self.session = Session(plan.facts, scalars)
+        self.session.transposes = dict(transposes)
+        self.leaves = 0
+        self.writes = {name: set(paths) for name, paths in plan.facts.writes.items()}
+
+    def bodies(self, bodies: Sequence[Body], values: dict[str, Any]) -> dict[str, Any]:
+        """Run all bodies in order; `values` is updated. Returns what they emit."""
+        layout, emitted = dict(self.plan.inventory.layout), {}
+        for body in bodies:
+            self.session.body, self.leaves = body.name, 0
+            self.plan.facts.notes[body.name] = {}
+            new, out = self.explore(body, values, layout, [])
+            values.update(new)
+            emitted |= {f"{body.name}/{key}": value for key, value in out.items()}
+            layout = self.plan.facts.layouts.get(body.name, layout)
+        self._check_layout(layout)
+        return emitted
+
+    def explore(
+        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Run a body with decided answers; where another is asked for, run it with both and join the outcomes."""
+        try:
+            return self.leaf(body, values, layout, decisions)
+        except Fork as fork:
+            if len(decisions) >= MAX_LEAVES:
+                raise self.session.refuse(f"more than {MAX_LEAVES} branches on traced data") from None
+            condition = fork.condition
+        if not decisions:
+            self.plan.facts.notes[body.name] = {}
+
+        def branch(answer: bool) -> Callable[[], tuple]:
+            def explore() -> tuple:
+                self.session.memos.append({})
+                try:
+                    return self.explore(body, values, layout, [*decisions, answer])
+                finally:
+                    self.session.memos.pop()
+
+            return explore
+
+        writes = self.writes.get(body.name, set())
+        if sum(self.plan.inventory.slots[p].value.size for p in writes if _is_array(self.plan, p)) < SELECT_BELOW:
+            yes, no = branch(True)(), branch(False)()
+            return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+        return jax.lax.cond(condition, branch(True), branch(False))
+
+    def leaf(
+        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Run a body once on stand-ins. Returns the new values of the slots it writes, and what it emits."""
+        session, plan = self.session, self.plan
+        session.decisions, session.asked, session.escape = decisions, 0, None
+        self.leaves += 1
+        if self.leaves > 2 * MAX_LEAVES:
+            raise refuse(f"more than {MAX_LEAVES} branches on traced data in {body.name}")
+        stand_ins = self._stand_ins(values, layout)
+        try:
+            self._put_in(stand_ins)
+            try:
+                result = self._call(body)
+            except Untraceable:
+                raise
+            except Exception as error:
+                if session.escape is not None:
+                    raise session.escape from None
+                if decisions:
+                    raise refuse_error(error) from error
+                raise
+            if session.escape is not None:
+                raise session.escape
+            return self._outcome(body, result, stand_ins, layout)
+        finally:
+            restore(plan.inventory)
+
+    def _call(self, body: Body) -> Any:
+        states = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
+        try:
+            with self.plan.random.at(body.name, self.step, self.key, self.session), patches.arrays_of(self.session):
+                return body.run()
+        finally:
+            after = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
+            if not _same_states(states[0], after[0]) or states[1] != after[1]:
+                np.random.mtrand._rand.set_state(states[0])  # type: ignore[attr-defined]
+                python_random.setstate(states[1])
+                why = "random numbers that are not drawn through `numpy.random.name` or a Generator attribute"
+                self.session.leave(Refusal(why, "", 0, ""))
+
+    def _stand_ins(self, values: dict[str, Any], layout: Layout) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for path, slot in self.plan.inventory.slots.items():
+            owner, places = layout.get(path, (path, None))
+            if slot.kind != "array" and slot.is_exact and not is_traced(values[owner]):
+                made[path] = slot.value if values[owner] is slot.value else values[owner]
+                continue
+            if owner not in made:
+                value = values[owner]
+                made[owner] = operations.boxes.Box(
+                    self.session,
+                    value if is_traced(value) else as_value(value),
+                    frozenset({owner} if owner not in self.plan.given else {""}),
+                    self.plan.inventory.slots[owner].kind,
+                    owner,
+                )
+            if path not in made:
+                made[path] = made[owner] if places is None else made[owner]._view(Flat(places))
+        return made
+
+    def _put_in(self, stand_ins: dict[str, Any]) -> None:
+        def stand_in(slot: Slot) -> Any:
+            return stand_ins[slot.path]
+
+        for holder in self.plan.inventory.holders:
+            for name, tree in holder.trees.items():
+                holder.space[name] = place(tree, stand_in)
+        for holder, name in self.plan.inventory.find(is_generator):
+            holder.space[name] = self.plan.random
+
+    def _outcome(
+        self, body: Body, result: Any, stand_ins: dict[str, Any], layout: Layout
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        now = dict(self._now(stand_ins))
+        new_layout = self._layout(now, layout)
+        facts = self.plan.facts
+        known_layout = facts.layouts.get(body.name)
+        if known_layout is None or not same_layout(known_layout, new_layout):
+            new_layout = new_layout if known_layout is None else self._least_shared(known_layout, new_layout)
+            if known_layout is None or not same_layout(known_layout, new_layout):
+                facts.changed = True
+            facts.layouts[body.name] = new_layout
+        written = {p for p, value in now.items() if self._is_written(p, value, stand_ins[p], layout)}
+        known = facts.writes.setdefault(body.name, set())
+        for path in written:
+            facts.add("written", path)
+            if path not in known:
+                known.add(path)
+                facts.changed = True
+        new = {}
+        for path in sorted(self.writes.get(body.name, set()) if self.session.decisions else known):
+            new[path] = self._final(path, now[path])
+        return new, self._emitted(body, result)
+
+    def _now(self, stand_ins: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        for holder in self.plan.inventory.holders:
+            names = set(holder.space)
+            fresh = names - set(holder.trees)
+            if fresh:
+                name = sorted(fresh)[0]
+                raise _refuse_body(f"creates the attribute {_join(holder.path, name)}; run one step before tracing")
+            if set(holder.trees) - names:
+                raise _refuse_body(f"deletes the attribute {_join(holder.path, sorted(set(holder.trees) - names)[0])}")
+            for name, tree in holder.trees.items():
+                value = holder.space[name]
+                if value is self.plan.random:
+                    continue
+                try:
+                    for slot, found in take_out(tree, value):
+                        if name in holder.inherited and found is not stand_ins[slot.path]:
+                            raise _refuse_body(f"creates the attribute {slot.path}, so far on the class only")
+                        yield slot.path, found
+                except Changed as change:
+                    raise _refuse_body(str(change)) from None
+
+    def _is_written(self, path: str, value: Any, stand_in: Any, layout: Layout) -> bool:
+        if value is not stand_in:
+            exact = not operations.is_ours(value) and not operations.is_ours(stand_in)
+            return not (exact and type(value) is type(stand_in) and value == stand_in)
+        return operations.is_box(value) and value._root()._changed
+
+    def _final(self, path: str, value: Any) -> Any:
+        """Return the value of a slot after the body; its shape, type and kind may not change."""
+        slot = self.plan.inventory.slots[path]
+        if operations.is_masked(value):
+            raise _refuse_body(f"{path} gets a length that is only known when the model runs")
+        if operations.is_box(value):
+            kind, found = value._kind, value._read()
+        else:
+            kind, found = kind_of(value), value
+            if kind is None:
+                raise _refuse_body(f"{path} changes from a number or an array to {type(value).__name__}")
+        found = as_value(found)
+        old = as_value(slot.value)
+        if (kind, found.dtype, found.shape) != (slot.kind, old.dtype, old.shape):  # type: ignore[attr-defined]
+            raise _refuse_body(
+                f"{path} changes from {_describe(slot.kind, old)} to {_describe(kind, found)}; if it is so only in the "
+                "first step, run one step before tracing"
+            )
+        return jnp.asarray(found)
+
+    def _layout(self, now: dict[str, Any], before: Layout) -> Layout:
+        """Tell how the slots share memory after a body; note what cannot be said."""
+        layout: Layout = {}
+        groups: dict[int, list[str]] = {}
+        for path, value in now.items():
+            if path not in before:
+                continue
+            layout[path] = (path, None)
+            if operations.is_box(value) and value._kind == "array":
+                groups.setdefault(id(value._root()), []).append(path)
+        for paths in groups.values():
+            if len(paths) < 2:
+                continue
+            places = {p: None if now[p]._parent is None else places_of(now[p]) for p in paths}
+            whole = [p for p in paths if now[p]._parent is None]
+            whole.sort(key=lambda p: before[p] != (p, None))
+            for path in paths:
+                if not whole or places[path] is None and path not in whole:
+                    for other in paths:
+                        if other != path:
+                            self._entangle(path, other)
+                elif path in whole:
+                    layout[path] = (whole[0], None)
+                else:
+                    layout[path] = (whole[0], places[path])
+        return layout
+
+    def _entangle(self, first: str, second: str) -> None:
+        self.plan.facts.add("entangled", (first, second))
+
+    def _least_shared(self, first: Layout, second: Layout) -> Layout:
+        joint: Layout = {}
+        for path in first:
+            if same_layout({path: first[path]}, {path: second[path]}):
+                joint[path] = first[path]
+            else:
+                joint[path] = (path, None)
+                for owner in (first[path][0], second[path][0]):
+                    if owner != path:
+                        self._entangle(path, owner)
+        for path, (owner, places) in joint.items():
+            if joint[owner][0] != owner:
+                joint[path] = (path, None) if places is not None else joint[owner]
+        return joint
+
+    def _check_layout(self, layout: Layout) -> None:
+        """Refuse memory that is shared before a step but not after it, unless it makes no difference."""
+        for path, (owner, _) in self.plan.inventory.layout.items():
+            if not same_layout({path: (owner, _)}, {path: layout[path]}):
+                if owner != path:
+                    raise _refuse_body(f"{path} shares memory with {owner} before a step, but not after it")
+                self._entangle(path, layout[path][0])
+        for first, second in self.plan.facts.entangled | self.plan.inventory.entangled:
+            for changed in (first, second):
+                if changed in self.plan.facts.inplace:
+                    raise _refuse_body(f"{first} shares memory with {second}, and {changed} is changed in place")
+
+    def _emitted(self, body: Body, result: Any) -> dict[str, Any]:
+        if result is None:
+            result = {}
+        if not isinstance(result, Mapping):
+            raise _refuse_body(f"returns a {type(result).__name__}; a body returns a mapping of what it emits, or None")
+        emitted = {}
+        for key, value in result.items():
+            if operations.is_masked(value):
+                raise _refuse_body(f"emits {key}, whose length is only known when the model runs")
+            emitted[str(key)] = jnp.asarray(operations.value_of(self.session, value))
+        shapes = {k: (v.shape, str(v.dtype)) for k, v in emitted.items()}
+        known = self.plan.facts.emitted.setdefault(body.name, shapes)
+        if known != shapes:
+            raise _refuse_body(f"emits {shapes} in one branch and {known} in another")
+        return emitted
+
+
+def _same_states(first: tuple, second: tuple) -> bool:
+    return first[0] == second[0] and np.array_equal(first[1], second[1]) and first[2:] == second[2:]
+
+
+def _is_array(plan: Plan, path: str) -> bool:
+    return plan.inventory.slots[path].kind == "array"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+def _describe(kind: str | None, value: Any) -> str:
+    if kind == "python":
+        return f"a Python number ({value.dtype})"
+    return f"{value.dtype}{list(value.shape)}" if kind == "array" else f"a NumPy {value.dtype}"
+
+
+def _refuse_body(reason: str) -> Refusal:
+    return Refusal(reason, "", 0, "")
+
+
+def refuse_error(error: Exception) -> Refusal:
+    """Refuse an error that the user's code raises on one side of a branch only."""
+    traceback, place = error.__traceback__, ("", 0)
+    while traceback is not None:
+        place = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next
+    return Refusal(f"raises {type(error).__name__} ({error}) depending on traced data", *place, "")

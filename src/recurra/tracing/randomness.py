@@ -1,0 +1,313 @@
+"""Randomness by address: draw j of a body at step k has the key fold(seed, body, j, k).
+
+The same numbers come out while a body runs on arrays and while it is traced, so both can be compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recurra.engine.randomness import seed_key, stream_seed
+from recurra.tracing import operations
+from recurra.tracing.escapes import Untraceable, user_site
+from recurra.tracing.session import Session, as_value
+from recurra.tracing.slots import Inventory
+
+_LIBRARY_CALLERS = ("jax.", "jaxlib.", "numpy.", "scipy.", "recurra.tracing.", "recurra.engine.")
+
+
+def _uniform(key: Any, shape: tuple, low: Any, high: Any) -> Any:
+    return low + (high - low) * jax.random.uniform(key, shape, np.float64)
+
+
+def _normal(key: Any, shape: tuple, loc: Any, scale: Any) -> Any:
+    return loc + scale * jax.random.normal(key, shape, np.float64)
+
+
+def _integers(key: Any, shape: tuple, low: Any, high: Any) -> Any:
+    return jax.random.randint(key, shape, jnp.asarray(low, np.int64), jnp.asarray(high, np.int64), np.int64)
+
+
+def _binomial(key: Any, shape: tuple, n: Any, p: Any) -> Any:
+    drawn = jax.random.binomial(key, jnp.asarray(n, np.float64), jnp.asarray(p, np.float64), shape, np.float64)
+    return drawn.astype(np.int64)
+
+
+_DRAWS: dict[str, Callable] = {
+    "uniform": _uniform,
+    "normal": _normal,
+    "lognormal": lambda key, shape, mean, sigma: jnp.exp(_normal(key, shape, mean, sigma)),
+    "exponential": lambda key, shape, scale: scale * jax.random.exponential(key, shape, np.float64),
+    "poisson": lambda key, shape, lam: jax.random.poisson(key, lam, shape, np.int64),
+    "integers": _integers,
+    "binomial": _binomial,
+    "gamma": lambda key, shape, k, scale: scale * jax.random.gamma(key, jnp.asarray(k, np.float64), shape, np.float64),
+    "beta": lambda key, shape, a, b: jax.random.beta(
+        key, jnp.asarray(a, np.float64), jnp.asarray(b, np.float64), shape, np.float64
+    ),
+}
+
+
+class Addressed:
+    """Draw random numbers by address; stands in for `numpy.random` and for a Generator.
+
+    Arguments:
+        seed: an int, or a `jax.random.key`.
+
+    >>> numbers = Addressed(0)
+    >>> with numbers.at("noise", 3):
+    ...     first = np.random.rand(2)
+    >>> with numbers.at("noise", 3):
+    ...     bool((np.random.rand(2) == first).all())
+    True
+    """
+
+    def __init__(self, seed: object = 0):
+        self._seed = seed
+        self._place: tuple[Any, str, Any] | None = None
+        self._draws = 0
+        self._session: Session | None = None
+
+    @contextlib.contextmanager
+    def at(
+        self, name: str, step: Any, key: Any = None, session: Session | None = None, roots: Mapping[str, object] | None = None
+    ) -> Iterator[Addressed]:
+        """Let all draws of a block come from an address.
+
+        Arguments:
+            name: the body's name.
+            step: the step's number.
+            key: the key to use instead of the seed's.
+            session: the pass, while a body is traced.
+            roots: objects whose Generators are replaced during the block; while tracing the tracer does it.
+
+        Returns:
+            A context manager; inside it `numpy.random`'s functions draw from here.
+        """
+        before = self._place, self._draws, self._session
+        self._place, self._draws, self._session = (seed_key(self._seed) if key is None else key, name, step), 0, session
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._return_to, before)
+            stack.enter_context(self._patched())
+            if roots is not None:
+                stack.enter_context(self._standing_in(Inventory(roots)))
+            yield self
+
+    def _return_to(self, before: tuple) -> None:
+        self._place, self._draws, self._session = before
+
+    @contextlib.contextmanager
+    def _standing_in(self, inventory: Inventory) -> Iterator[None]:
+        found = [(h, n, h.trees[n].original) for h, n in inventory.find(is_generator)]  # type: ignore[union-attr]
+        for holder, name, _ in found:
+            holder.space[name] = self
+        try:
+            yield
+        finally:
+            for holder, name, original in found:
+                if name in holder.inherited:
+                    del holder.space[name]
+                else:
+                    holder.space[name] = original
+
+    @contextlib.contextmanager
+    def _patched(self) -> Iterator[None]:
+        originals = {name: getattr(np.random, name) for name in (*_METHODS, *_OTHERS) if hasattr(np.random, name)}
+        try:
+            for name, original in originals.items():
+                setattr(np.random, name, self._patch(name, original))
+            yield
+        finally:
+            for name, original in originals.items():
+                setattr(np.random, name, original)
+
+    def _patch(self, name: str, original: Callable) -> Callable:
+        """Return what stands in `numpy.random`: ours, except for callers that are libraries."""
+        ours = getattr(self, name, None)
+
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            caller = sys._getframe(1).f_globals.get("__name__", "")
+            if caller.startswith(_LIBRARY_CALLERS):
+                return original(*args, **kwargs)
+            if ours is None and self._session is not None:
+                raise self._session.refuse(f"numpy.random.{name} while a step is traced")
+            return (ours or original)(*args, **kwargs)
+
+        return stand_in
+
+    # -- one draw -----------------------------------------------------------------------------------------------
+
+    def _key(self) -> Any:
+        if self._place is None:
+            filename, line = user_site()
+            raise Untraceable("randomness", filename, line, "a draw outside of `with addressed.at(name, step)`")
+        key, name, step = self._place
+        for part in (stream_seed(name), self._draws):
+            key = jax.random.fold_in(key, part)
+        self._draws += 1
+        if self._session is not None:
+            self._session.note("random draws")
+        return jax.random.fold_in(key, step)
+
+    def _operand(self, value: Any) -> tuple[Any, frozenset[str]]:
+        if operations.is_ours(value) or isinstance(value, list | tuple):
+            session = self._session
+            if session is None:
+                return np.asarray(value), frozenset()
+            found = operations.operand(session, value)
+            return as_value(found.value), found.sources
+        return np.asarray(value), frozenset()
+
+    def _draw(self, kind: str, size: Any, *parameters: Any, dtype: Any = None, weak: bool = True) -> Any:
+        with jax.enable_x64(True):
+            found = [self._operand(p) for p in parameters]
+            shape = np.broadcast_shapes(*(np.shape(f[0]) for f in found)) if size is None else _shape(size)
+            drawn = _DRAWS[kind](self._key(), shape, *(f[0] for f in found))
+            return self._give(drawn, dtype, weak and size is None and not shape)
+
+    def _give(self, drawn: Any, dtype: Any = None, number: bool = False) -> Any:
+        drawn = drawn if dtype is None else drawn.astype(dtype)
+        if self._session is not None:
+            return operations.wrap(self._session, drawn, frozenset({""}), "python" if number else None)
+        made = np.array(drawn)
+        return made.item() if number else made[()] if not made.ndim else made
+
+    # -- NumPy's names ------------------------------------------------------------------------------------------
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        return self._draw("uniform", size, low, high)
+
+    def random(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        if out is not None:
+            out[...] = self._draw("uniform", np.shape(out), 0.0, 1.0, dtype=dtype)
+            return out
+        return self._draw("uniform", size, 0.0, 1.0, dtype=dtype)
+
+    def random_sample(self, size: Any = None) -> Any:
+        return self._draw("uniform", size, 0.0, 1.0)
+
+    ranf = sample = random_sample
+
+    def rand(self, *shape: Any) -> Any:
+        return self._draw("uniform", shape or None, 0.0, 1.0)
+
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+        return self._draw("normal", size, loc, scale)
+
+    def randn(self, *shape: Any) -> Any:
+        return self._draw("normal", shape or None, 0.0, 1.0)
+
+    def standard_normal(self, size: Any = None, dtype: Any = None) -> Any:
+        return self._draw("normal", size, 0.0, 1.0, dtype=dtype)
+
+    def lognormal(self, mean: Any = 0.0, sigma: Any = 1.0, size: Any = None) -> Any:
+        return self._draw("lognormal", size, mean, sigma)
+
+    def exponential(self, scale: Any = 1.0, size: Any = None) -> Any:
+        return self._draw("exponential", size, scale)
+
+    def standard_exponential(self, size: Any = None) -> Any:
+        return self._draw("exponential", size, 1.0)
+
+    def poisson(self, lam: Any = 1.0, size: Any = None) -> Any:
+        return self._draw("poisson", size, lam)
+
+    def binomial(self, n: Any, p: Any, size: Any = None) -> Any:
+        return self._draw("binomial", size, n, p)
+
+    def gamma(self, shape: Any, scale: Any = 1.0, size: Any = None) -> Any:
+        return self._draw("gamma", size, shape, scale)
+
+    def standard_gamma(self, shape: Any, size: Any = None) -> Any:
+        return self._draw("gamma", size, shape, 1.0)
+
+    def beta(self, a: Any, b: Any, size: Any = None) -> Any:
+        return self._draw("beta", size, a, b)
+
+    def randint(self, low: Any, high: Any = None, size: Any = None, dtype: Any = int) -> Any:
+        bounds = (0, low) if high is None else (low, high)
+        return self._draw("integers", size, *bounds, dtype=dtype, weak=dtype is int)
+
+    def random_integers(self, low: Any, high: Any = None, size: Any = None) -> Any:
+        return self.randint(1 if high is None else low, (low if high is None else high) + 1, size)
+
+    def integers(
+        self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64, endpoint: bool = False
+    ) -> Any:
+        low, high = (0, low) if high is None else (low, high)
+        return self._draw("integers", size, low, high + 1 if endpoint else high, dtype=dtype, weak=False)
+
+    def choice(self, a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True) -> Any:
+        with jax.enable_x64(True):
+            whole = isinstance(a, int | np.integer) or (operations.is_box(a) and not a.shape)
+            array = np.arange(int(a)) if whole else a if operations.is_box(a) else np.asarray(a)
+            chances = None if p is None else jnp.asarray(self._operand(p)[0])
+            shape = () if size is None else _shape(size)
+            picked = jax.random.choice(self._key(), array.shape[axis], shape, bool(replace), chances).astype(np.int64)
+            if whole:
+                return self._give(picked, None, size is None)
+            picked = self._give(picked) if self._session is not None else np.asarray(picked)
+            if self._session is not None and not operations.is_box(array):
+                array = operations.build_array(self._session, array)
+            return array[(slice(None),) * axis + (picked,)]
+
+    def permutation(self, x: Any, axis: int = 0) -> Any:
+        with jax.enable_x64(True):
+            if isinstance(x, int | np.integer):
+                return self._give(jax.random.permutation(self._key(), int(x)))
+            array = x if operations.is_box(x) else np.asarray(x)
+            order = self._give(jax.random.permutation(self._key(), array.shape[axis]))
+            if self._session is not None and not operations.is_box(array):
+                array = operations.build_array(self._session, array)
+            return array[(slice(None),) * axis + (order,)]
+
+    def permuted(self, x: Any, axis: Any = None) -> Any:
+        if axis is not None or np.ndim(x) != 1:
+            raise TypeError(f"permuted is known for vectors without axis, got axis={axis!r} and {np.ndim(x)} axes")
+        return self.permutation(x)
+
+    def shuffle(self, x: Any, axis: int = 0) -> None:
+        if isinstance(x, list):
+            raise TypeError("shuffle is known for arrays, got a list; use np.random.permutation")
+        x[...] = self.permutation(x, axis)
+
+    def default_rng(self, seed: object = None) -> Addressed:
+        return self
+
+    def RandomState(self, seed: object = None) -> Addressed:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Addressed:
+        return self
+
+
+def _shape(size: Any) -> tuple[int, ...]:
+    if isinstance(size, tuple | list):
+        return tuple(int(s.__index__()) for s in size)
+    return (int(size.__index__()),)
+
+
+def is_generator(value: object) -> bool:
+    """Tell whether a value is one of NumPy's generators of random numbers."""
+    return isinstance(value, np.random.Generator | np.random.RandomState)
+
+
+_METHODS = tuple(
+    """uniform random random_sample ranf sample rand normal randn standard_normal lognormal exponential
+    standard_exponential poisson binomial gamma standard_gamma beta randint random_integers choice permutation shuffle
+    default_rng""".split()
+)
+_OTHERS = tuple(
+    """seed bytes chisquare dirichlet f geometric get_state gumbel hypergeometric laplace logistic logseries
+    multinomial multivariate_normal negative_binomial noncentral_chisquare noncentral_f pareto power rayleigh
+    set_state standard_cauchy standard_t triangular vonmises wald weibull zipf""".split()
+)
+
+

@@ -1,0 +1,134 @@
+"""What is known while bodies are traced: the facts that outlive a pass, and the run of one leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+from recurra.tracing.escapes import Bake, Escape, Fork, refuse, source_line, user_site
+
+MAX_ITERATED = 256
+
+
+@dataclass
+class Facts:
+    """What passes over the bodies have found out; it only grows, so tracing again comes to an end.
+
+    Attributes:
+        written: slots that some body writes.
+        baked: slots whose value was needed concretely.
+        read: slots whose value an operation used in the last pass.
+        inplace: slots whose array some body changes in place.
+        entangled: pairs of slots that share memory in a way that is not carried from step to step.
+        writes: per body, the slots it writes.
+        layouts: per body, how the slots share memory after it.
+        emitted: per body, the shape and type of what it returns.
+        transposed: read-only matrices whose transpose is wanted.
+        notes: per body, what was met on the way.
+    """
+
+    written: set[str] = field(default_factory=set)
+    baked: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
+    inplace: set[str] = field(default_factory=set)
+    entangled: set[tuple[str, str]] = field(default_factory=set)
+    writes: dict[str, set[str]] = field(default_factory=dict)
+    layouts: dict[str, dict] = field(default_factory=dict)
+    emitted: dict[str, dict] = field(default_factory=dict)
+    transposed: set[str] = field(default_factory=set)
+    notes: dict[str, dict[str, int]] = field(default_factory=dict)
+    changed: bool = False
+
+    def add(self, kind: str, item: object) -> None:
+        """Add an item to one of the sets, and remember that there was something new."""
+        known = getattr(self, kind)
+        if item not in known:
+            known.add(item)
+            self.changed = True
+
+
+class Session:
+    """One pass over all bodies.
+
+    Arguments:
+        facts: what earlier passes found.
+        scalars: slots that hold a single number.
+    """
+
+    def __init__(self, facts: Facts, scalars: frozenset[str]):
+        self.facts, self.scalars = facts, scalars
+        self.body = ""
+        self.decisions: list[bool] = []
+        self.asked = 0
+        self.escape: Escape | None = None
+        self.memos: list[dict] = [{}]
+        self.transposes: dict[str, jax.Array] = {}
+
+    # -- asking -------------------------------------------------------------------------------------------------
+
+    def leave(self, escape: Escape) -> Escape:
+        """Remember the escape, so that a bare `except:` of the user cannot hide it, and return it."""
+        if self.escape is None:
+            self.escape = escape
+        return escape
+
+    def refuse(self, reason: str) -> Escape:
+        """Make the refusal of what the user's code does right now."""
+        return self.leave(refuse(reason))
+
+    def bakeable(self, sources: frozenset[str]) -> bool:
+        """Tell whether a value depends on nothing but slots that no body writes."""
+        return bool(sources) and "" not in sources and not (sources & self.facts.written)
+
+    def need(self, sources: frozenset[str], what: str) -> Escape:
+        """Return the escape for a value that is needed as a number now."""
+        if self.bakeable(sources):
+            return self.leave(Bake(sources))
+        return self.refuse(f"{what} needs a number now, but the value is only known when the model runs")
+
+    def decide(self, condition: object, sources: frozenset[str]) -> bool:
+        """Answer the truth of a traced value: as decided for this leaf, or fork."""
+        if self.bakeable(sources) and sources <= self.scalars:
+            raise self.leave(Bake(sources))
+        if self.asked < len(self.decisions):
+            self.asked += 1
+            return self.decisions[self.asked - 1]
+        line = source_line(*user_site())
+        if line.startswith("while "):
+            raise self.refuse("a loop on traced data")
+        raise self.leave(Fork(condition, line))
+
+    # -- remembering --------------------------------------------------------------------------------------------
+
+    def note(self, what: str) -> None:
+        """Count something for the explanation of the body."""
+        notes = self.facts.notes.setdefault(self.body, {})
+        notes[what] = notes.get(what, 0) + 1
+
+    def memo(self, key: tuple, keep: tuple, make: Callable[[], object]) -> object:
+        """Return the same traced value for the same operation on the same values.
+
+        Arguments:
+            key: what identifies the operation; ids of values in it are kept alive by `keep`.
+            keep: the values.
+            make: computes the value.
+        """
+        for memo in self.memos:
+            if key in memo:
+                return memo[key][0]
+        made = make()
+        self.memos[-1][key] = (made, keep)
+        return made
+
+
+def is_traced(value: object) -> bool:
+    """Tell whether a value is only known when the model runs."""
+    return isinstance(value, jax.Array)
+
+
+def as_value(value: object) -> object:
+    """Return an array or NumPy scalar for any number; leave traced values alone."""
+    return value if isinstance(value, jax.Array | np.ndarray | np.generic) else np.asarray(value)

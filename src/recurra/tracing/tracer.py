@@ -1,0 +1,286 @@
+"""Compile bodies, Python code that changes arrays and numbers of ordinary objects, into one pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+
+from recurra.errors import OptionError, RecurraError, unknown
+from recurra.tracing import products
+from recurra.tracing.escapes import Bake, Refusal, Untraceable
+from recurra.tracing.leaves import Body, Plan, Run
+from recurra.tracing.randomness import Addressed
+from recurra.tracing.session import Facts, as_value
+from recurra.tracing.slots import Container, Inventory, Slot, Tree
+
+MAX_PASSES = 60
+
+
+class Traced:
+    """One step of all bodies as a pure function of numbers.
+
+    Attributes:
+        state: path -> initial value of the slots that a step writes.
+        params: path -> value of the floating-point slots that a step reads and does not write; they may be changed
+            without compiling anew.
+        baked: path -> value of the slots that shaped the code: whole numbers, truth values, and what was needed as
+            a number. `stale` names those that have changed.
+        emitted: "body/key" -> shape and type of what the bodies return.
+        inputs: path -> shape and type of the slots whose values come from outside in every step.
+        explanation: body -> branches, random draws and event-driven products in words.
+        weak: paths of the state that are Python numbers, whose type gives way to an array's.
+    """
+
+    def __init__(self, plan: Plan, jaxpr: Any, tree: Any, inputs: Mapping[str, jax.ShapeDtypeStruct]):
+        slots, facts = plan.inventory.slots, plan.facts
+        self._plan, self._jaxpr, self._tree = plan, jaxpr, tree
+        self._wanted = sorted(p for p in facts.transposed if p in slots and plan.is_param(slots[p]))
+        self.state = {p: np.array(s.value) for p, s in slots.items() if plan.is_state(s)}
+        self.params = {p: np.array(s.value) for p, s in slots.items() if plan.is_param(s) and p in facts.read}
+        self.baked = {p: _copy(s.value) for p, s in slots.items() if _is_baked(plan, s)}
+        self.inputs = dict(inputs)
+        self.emitted = {f"{name}/{key}": jax.ShapeDtypeStruct(shape, np.dtype(kind))
+                        for name, shapes in facts.emitted.items() for key, (shape, kind) in shapes.items()}  # fmt: skip
+        self.weak = frozenset(p for p in self.state if slots[p].kind == "python")
+        self.explanation = {name: _explain(notes) for name, notes in facts.notes.items()}
+
+    def derive(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Add to the parameters what is computed from them once, outside of the time loop.
+
+        Arguments:
+            params: the parameters by path.
+
+        Returns:
+            The parameters, and transposed copies of matrices that carry spikes, under "path:transposed".
+        """
+        return {**params, **{f"{p}:transposed": products.transpose(params[p]) for p in self._wanted}}
+
+    def update(
+        self,
+        state: Mapping[str, Any],
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        k: Any,
+        key: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Do one step. Pure; may be jitted, vmapped and differentiated, under `jax.enable_x64(True)`.
+
+        Arguments:
+            state: path -> value now.
+            params: the parameters, best after `derive`.
+            inputs: the values from outside, by path.
+            k: number of the step.
+            key: a `jax.random.key`; draws are addressed by it, the body, the number of the draw, and k.
+
+        Returns:
+            The state after the step, of the same shapes and types, and what the bodies emit.
+
+        Raises:
+            RecurraError: if a path is missing or unknown.
+        """
+        given = {"state": (state, self.state), "params": (params, self.params), "inputs": (inputs, self.inputs)}
+        with jax.enable_x64(True):
+            values = {kind: _select(kind, got, wanted) for kind, (got, wanted) in given.items()}
+            rows = {p: params.get(f"{p}:transposed") for p in self._wanted}
+            rows = {p: products.transpose(params[p]) if row is None else row for p, row in rows.items()}
+            arguments = (*values.values(), rows, jnp.asarray(k, np.int32), key)
+            flat = jax.extend.core.jaxpr_as_fun(self._jaxpr)(*jax.tree.leaves(arguments))
+            return jax.tree.unflatten(self._tree, flat)
+
+    def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return state and parameters as the objects hold them now."""
+        now = Inventory(self._plan.inventory.roots).slots
+        state = {p: np.array(now[p].value) for p in self.state}
+        return state, {p: np.array(now[p].value) for p in self.params}
+
+    def stale(self, roots: Mapping[str, object] | None = None) -> list[str]:
+        """Return the paths of what has changed since and needs another trace.
+
+        Arguments:
+            roots: the objects, by default those that were traced.
+        """
+        now = Inventory(self._plan.inventory.roots if roots is None else roots)
+        before = self._plan.inventory.slots
+        changed = [p for p in before if p not in now.slots and (p in self.baked or p in self.state or p in self.params)]
+        changed += [p for p in self.baked if p in now.slots and not _equal(now.slots[p].value, self.baked[p])]
+        for path in (*self.state, *self.params):
+            if path in now.slots and _form(now.slots[path]) != _form(before[path]):
+                changed.append(path)
+        return sorted(set(changed))
+
+    def write_back(self, state: Mapping[str, Any]) -> None:
+        """Put values into the objects' attributes, in place where an attribute is an array.
+
+        Arguments:
+            state: path -> value, e.g. the state after the last step.
+        """
+        values = {p: np.asarray(v) for p, v in _select("state", state, self.state).items()}
+        for holder in self._plan.inventory.holders:
+            for name, tree in holder.trees.items():
+                if name not in holder.inherited and name in holder.space:
+                    holder.space[name] = _put(tree, holder.space[name], values)
+
+
+def trace(
+    bodies: Sequence[Body],
+    roots: Mapping[str, object],
+    *,
+    random: Addressed | None = None,
+    given: Mapping[str, jax.ShapeDtypeStruct] | None = None,
+) -> Traced:
+    """Compile what bodies do to the numbers of some objects; the objects are left exactly as they were found.
+
+    Run every body once before, so that attributes made in the first step exist. One trace at a time: NumPy's makers
+    of arrays and random numbers are replaced while the bodies run.
+
+    Arguments:
+        bodies: what a step does, in order.
+        roots: path -> object whose attributes hold the numbers.
+        random: the addressed randomness; by default `Addressed(0)`.
+        given: slots whose values come from outside in every step, with shape and type.
+
+    Returns:
+        The step as a pure function, with its state and parameters.
+
+    Raises:
+        Untraceable: if something cannot be compiled; names body, file, line and construct.
+        OptionError: if two bodies have one name, or `given` names no slot.
+
+    >>> class Neurons:
+    ...     def __init__(self):
+    ...         self.voltage = np.array([0.2, 0.8])
+    ...         self.decay = 0.5
+    >>> def decay(neurons):
+    ...     neurons.voltage *= neurons.decay
+    >>> neurons = Neurons()
+    >>> traced = trace([Body("decay", lambda: decay(neurons))], {"neurons": neurons})
+    >>> state, _ = traced.update(traced.state, traced.params, {}, 0, jax.random.key(0))
+    >>> state["neurons/voltage"].tolist(), list(traced.params)
+    ([0.1, 0.4], ['neurons/decay'])
+    """
+    names = [body.name for body in bodies]
+    if len(set(names)) != len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise OptionError(f"two bodies are named {twice!r}; names address random numbers and must differ")
+    inventory, inputs = Inventory(roots), dict(given or {})
+    for path in inputs:
+        if path not in inventory.slots:
+            raise OptionError(unknown("slot", path, inventory.slots, "given"))
+    facts = Facts()
+    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs))
+    facts.written |= set(inputs)
+    wanted: set[str] | None = None
+    for _ in range(MAX_PASSES):
+        facts.changed, before = False, set(facts.transposed)
+        facts.read = set()
+        attempt = _attempt(plan, bodies, inputs, wanted)
+        if attempt is None:
+            continue
+        read = {p for p in facts.read if plan.is_param(inventory.slots[p])}
+        if not facts.changed and wanted == read and before == facts.transposed:
+            return Traced(plan, *attempt, inputs)
+        wanted = read
+    raise Untraceable(names[0] if names else "", "", 0, f"no stable result after {MAX_PASSES} passes over the bodies")
+
+
+def _attempt(
+    plan: Plan, bodies: Sequence[Body], inputs: Mapping[str, jax.ShapeDtypeStruct], wanted: set[str] | None
+) -> tuple[Any, Any] | None:
+    """Make one pass; None if something was learned that asks for another at once."""
+    slots, facts = plan.inventory.slots, plan.facts
+    run: Run | None = None
+
+    def step(state: dict, params: dict, given: dict, rows: dict, k: Any, key: Any) -> tuple[dict, dict]:
+        nonlocal run
+        run = Run(plan, rows, k, key)
+        values = {path: slot.value for path, slot in slots.items()} | state | params | given
+        values |= {p: values[plan.owner(p)] for p in slots if plan.inventory.layout.get(p, (p, None))[1] is None}
+        emitted = run.bodies(bodies, values)
+        return {path: values[path] for path in state}, emitted
+
+    def numbers(chosen: list[str]) -> dict[str, jax.ShapeDtypeStruct]:
+        return {p: jax.ShapeDtypeStruct(np.shape(slots[p].value), as_value(slots[p].value).dtype) for p in chosen}
+
+    state = numbers([p for p, s in slots.items() if plan.is_state(s)])
+    params = numbers([p for p, s in slots.items() if plan.is_param(s) and (wanted is None or p in wanted)])
+    rows = {p: jax.ShapeDtypeStruct(v.shape[::-1], v.dtype) for p, v in numbers(sorted(facts.transposed)).items()
+            if plan.is_param(slots[p])}  # fmt: skip
+    example = (state, params, dict(inputs), rows, jax.ShapeDtypeStruct((), np.int32), jax.random.key(0))
+    try:
+        with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+            jaxpr, shape = jax.make_jaxpr(step, return_shape=True)(*example)
+    except Bake as bake:
+        facts.baked |= bake.paths
+        return None
+    except Refusal as refusal:
+        raise refusal.to_untraceable(run.session.body if run else "") from None
+    return jaxpr, jax.tree.structure(shape)
+
+
+def _is_baked(plan: Plan, slot: Slot) -> bool:
+    if slot.path in plan.facts.written or slot.path in plan.given:
+        return False
+    return slot.path in plan.facts.baked or (slot.kind != "array" and slot.is_exact)
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _equal(now: Any, before: Any) -> bool:
+    if type(now) is not type(before) or np.shape(now) != np.shape(before):
+        return False
+    return as_value(now).dtype == as_value(before).dtype and np.array_equal(now, before, equal_nan=True)  # type: ignore
+
+
+def _form(slot: Slot) -> tuple:
+    value = as_value(slot.value)
+    return slot.kind, value.dtype, value.shape  # type: ignore[attr-defined]
+
+
+def _select(kind: str, got: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    for path in got:
+        if path not in wanted and not path.endswith(":transposed"):
+            raise RecurraError(unknown(f"path in {kind}", path, wanted))
+    missing = [p for p in wanted if p not in got]
+    if missing:
+        raise RecurraError(f"{kind}: {missing[0]!r} is missing; expected {', '.join(wanted)}")
+    return {p: _typed(p, got[p], wanted[p]) for p in wanted}
+
+
+def _typed(path: str, value: Any, model: Any) -> Any:
+    if np.shape(value) != model.shape:
+        raise RecurraError(f"{path!r} has shape {np.shape(value)}, expected {model.shape}")
+    return jnp.asarray(value, model.dtype)
+
+
+def _explain(notes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in notes.items()) or "plain arithmetic"
+
+
+def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(tree, Container):
+        if type(now) is not type(tree.original) or len(now) != len(tree.items):
+            return now
+        items = {key: _put(item, now[key], values) for key, item in tree.items.items()}
+        if type(now) is tuple:
+            return now if all(items[i] is now[i] for i in items) else tuple(items.values())
+        for key, value in items.items():
+            now[key] = value
+        return now
+    if not isinstance(tree, Slot) or tree.path not in values:
+        return now
+    value = values[tree.path]
+    if tree.kind == "python":
+        return value.item()
+    if tree.kind == "scalar":
+        return value.astype(as_value(tree.value).dtype)[()]  # type: ignore[attr-defined]
+    if isinstance(now, np.ndarray) and now.flags.writeable and (now.shape, now.dtype) == (value.shape, value.dtype):
+        now[...] = value
+        return now
+    return value.copy()
