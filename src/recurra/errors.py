@@ -97,6 +97,10 @@ class TrainingError(RecurraError):
         self.update, self.result = update, result
 
 
+class NotCompiled(UserWarning):
+    """Tell that a behavior runs in Python, which behavior, and because of which line."""
+
+
 def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
     """Return up to `count` of the `known` names that look most like `name`.
 

@@ -20,6 +20,7 @@ from recurra.groups.schedule import Schedule, run_step
 from recurra.groups.tags import Tagged
 
 if TYPE_CHECKING:
+    from recurra.groups.runner import Runner
     from recurra.groups.neurons import NeuronGroup
     from recurra.groups.synapses import SynapseGroup
 
@@ -61,6 +62,8 @@ class GroupNetwork(NetworkObject):
         self.schedule = Schedule()
         self.synapse_tags: set[str] = set()
         self.random: Any = Draws(seed)
+        self._seed = int(seed)
+        self._runner: Runner | None = None
         self.initialized = False
         self._iteration = 0
         chosen = _read_settings(dict(settings or {}), dtype)
@@ -99,12 +102,20 @@ class GroupNetwork(NetworkObject):
         with self.random_lent():
             self.schedule.initialize()
         self.initialized = True
+        self.runner.forget()
 
-    def simulate_iteration(self) -> None:
-        """Execute one step: every enabled behavior, in the order of the numbers."""
-        self.schedule.check_ready()
-        with self.random_lent():
-            run_step(self.schedule, self)
+    @property
+    def runner(self) -> Runner:
+        """Give what advances the network, and what it has compiled."""
+        if self._runner is None:
+            from recurra.groups.runner import Runner
+
+            self._runner = Runner(self, self._seed)
+        return self._runner
+
+    def simulate_iteration(self, compile: bool | None = None) -> None:
+        """Execute one step: every enabled behavior, in the order of the numbers; see :meth:`simulate_iterations`."""
+        self.simulate_iterations(1, compile=compile)
 
     def simulate_iterations(
         self,
@@ -114,9 +125,10 @@ class GroupNetwork(NetworkObject):
         disable_recording: bool = False,
         batch_progress_update_func: Callable[[float, Any], None] | None = None,
         *,
+        compile: bool | None = None,
         progress: bool = True,
     ) -> float | None:
-        """Execute steps.
+        """Execute steps: the behaviors are compiled by tracing them, and what cannot be traced runs in NumPy.
 
         Arguments:
             iterations: how many.
@@ -124,6 +136,8 @@ class GroupNetwork(NetworkObject):
             measure_block_time: whether the time is returned.
             disable_recording: whether the recorders pause.
             batch_progress_update_func: called with the percentage that is done, and the network.
+            compile: `None` compiles what can be compiled, and warns of what cannot; `True` makes that an error; `False`
+                executes everything in NumPy, with the random numbers of `numpy.random.seed(seed)`.
             progress: show a bar if the run takes longer than a second.
 
         Returns:
@@ -131,7 +145,10 @@ class GroupNetwork(NetworkObject):
 
         Raises:
             TimeError: `iterations` or `batch_size` is no such number.
+            CapabilityError: `compile=True`, and something cannot be compiled.
         """
+        if compile not in (None, True, False):
+            raise OptionError(f"compile must be None, True or False, got {compile!r}.")
         total, block = _read_steps(iterations, batch_size)
         self.schedule.check_ready()
         recording = [(obj, obj.recording) for obj in self.all_objects()] if disable_recording else []
@@ -140,10 +157,9 @@ class GroupNetwork(NetworkObject):
             obj.recording = False
         try:
             while done < total:
-                steps = min(block, total - done)
-                self._advance(steps)
+                steps = total - done if batch_progress_update_func is None else min(block, total - done)
+                self._advance(steps, compile, bar.update)
                 done += steps
-                bar.update(steps)
                 if batch_progress_update_func is not None:
                     batch_progress_update_func(100 * done / total, self)
         finally:
@@ -152,11 +168,18 @@ class GroupNetwork(NetworkObject):
                 obj.recording = before
         return (time.perf_counter() - start) * 1e3 if measure_block_time else None
 
-    def _advance(self, steps: int) -> None:
-        """Execute steps in NumPy."""
+    def _advance(self, steps: int, compile: bool | None, progress: Callable[[int], None]) -> None:
+        if compile is not False:
+            self.runner.advance(steps, bool(compile), progress, False)
+            return
         with self.random_lent():
             for _ in range(steps):
                 run_step(self.schedule, self)
+                progress(1)
+
+    def explain(self) -> str:
+        """Say of each behavior in its order whether it is compiled, or runs in NumPy, and why."""
+        return self.runner.explain()
 
     def random_lent(self) -> AbstractContextManager[None]:
         """Let `numpy.random` draw from the stream of the network for a while, if it has one of its own."""

@@ -74,6 +74,11 @@ class Watcher(Behavior):
             if getattr(keeper, "gapwidth", 1) == 1 or step % keeper.gapwidth == 0:
                 keeper.append(self.value(name), step)
 
+    def observed(self) -> dict[str, Any]:
+        """Return what a step would record, without recording it."""
+        recording = self.parent is not None and self.parent.recording
+        return {name: self.value(name) for name in self.kept} if recording else {}
+
     def value(self, name: str) -> Any:
         """Return what a variable is at present.
 

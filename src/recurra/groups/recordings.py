@@ -88,19 +88,22 @@ class Recording:
             self._rows.append(value)
             self._iterations.append(np.int64(iteration))
 
-    def extend(self, rows: Any, first_iteration: int) -> None:
-        """Record the values after each of several steps in a row.
+    def extend(self, rows: Any, first_iteration: int, every: int = 1) -> None:
+        """Record the values after several steps at once, those whose turn it is.
 
         Arguments:
             rows: `(steps, ...)`.
             first_iteration: the number of the first of these steps.
+            every: how many steps lie between two rows.
         """
-        start = -first_iteration % self.gapwidth
-        chosen = np.asarray(rows)[start :: self.gapwidth]
-        steps = first_iteration + start + self.gapwidth * np.arange(len(chosen), dtype=np.int64)
-        if len(chosen):
-            self._rows.extend(chosen)
+        steps = first_iteration + every * np.arange(len(rows), dtype=np.int64)
+        turn = steps % self.gapwidth == 0
+        if turn.all():  # the usual case needs no copy
+            self._rows.extend(rows)
             self._iterations.extend(steps)
+        elif turn.any():
+            self._rows.extend(np.asarray(rows)[turn])
+            self._iterations.extend(steps[turn])
 
     def data(self) -> np.ndarray:
         """Return the rows: `(rows,)` of a number, `(rows, units)` of a vector; a copy."""
@@ -141,13 +144,13 @@ class Events:
             steps = np.full(len(places[0]), iteration, np.int64)
             self._rows.extend(np.stack([steps, *places], axis=1))
 
-    def extend(self, rows: Any, first_iteration: int) -> None:
-        """Record the events of several steps in a row: `rows` is `(steps, units)`."""
+    def extend(self, rows: Any, first_iteration: int, every: int = 1) -> None:
+        """Record the events of several steps at once: `rows` is `(steps, units)`; see :meth:`Recording.extend`."""
         rows = np.asarray(rows)
         steps, *places = np.nonzero(rows.reshape(len(rows), -1) if rows.ndim == 1 else rows)
         self._columns = 1 + len(places)
         if len(steps):
-            self._rows.extend(np.stack([steps + first_iteration, *places], axis=1).astype(np.int64))
+            self._rows.extend(np.stack([first_iteration + every * steps, *places], axis=1).astype(np.int64))
 
     def extend_events(self, events: Any) -> None:
         """Record events that were found already: `(events, 2)`, step and unit."""

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurra.engine.randomness import seed_key, stream_seed
+from recurra.engine.randomness import fold_in, normal, seed_key, stream_seed, uniform
 from recurra.tracing import operations
 from recurra.tracing.escapes import Untraceable, user_site
 from recurra.tracing.session import Session, as_value
@@ -24,11 +24,11 @@ _LIBRARY_CALLERS = ("jax.", "jaxlib.", "numpy.", "scipy.", "recurra.tracing.", "
 
 
 def _uniform(key: Any, shape: tuple, low: Any, high: Any) -> Any:
-    return low + (high - low) * jax.random.uniform(key, shape, np.float64)
+    return low + (high - low) * uniform(key, shape, np.float64)
 
 
 def _normal(key: Any, shape: tuple, loc: Any, scale: Any) -> Any:
-    return loc + scale * jax.random.normal(key, shape, np.float64)
+    return loc + scale * normal(key, shape, np.float64)
 
 
 def _integers(key: Any, shape: tuple, low: Any, high: Any) -> Any:
@@ -150,11 +150,11 @@ class Addressed:
             raise Untraceable("randomness", filename, line, "a draw outside of `with addressed.at(name, step)`")
         key, name, step = self._place
         for part in (stream_seed(name), self._draws):
-            key = jax.random.fold_in(key, part)
+            key = fold_in(key, part)
         self._draws += 1
         if self._session is not None:
             self._session.note("random draws")
-        return jax.random.fold_in(key, step)
+        return fold_in(key, step)
 
     def _operand(self, value: Any) -> tuple[Any, frozenset[str]]:
         if operations.is_ours(value) or isinstance(value, list | tuple):

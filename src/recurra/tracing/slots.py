@@ -16,7 +16,7 @@ import numpy as np
 from recurra.tracing.session import as_value
 
 MAX_LENGTH = 4096  # longer lists of numbers are taken for stores of results, not for state
-_FOREIGN = {"numpy", "jax", "jaxlib", "scipy", "pandas", "xarray", "torch", "matplotlib", "builtins", "threading"}
+_FOREIGN = {"numpy", "jax", "jaxlib", "scipy", "pandas", "xarray", "torch", "matplotlib", "builtins", "threading", "recurra"}
 _PLAIN = (str, bytes, type(None), types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.ModuleType, type)
 
 

@@ -119,7 +119,7 @@ class Traced:
         Arguments:
             state: path -> value, e.g. the state after the last step.
         """
-        values = {p: np.asarray(v) for p, v in _select("state", state, self.state).items()}
+        values = {p: np.asarray(v) for p, v in _select("state", state, self.state, np).items()}
         for holder in self._plan.inventory.holders:
             for name, tree in holder.trees.items():
                 if name not in holder.inherited and name in holder.space:
@@ -243,20 +243,20 @@ def _form(slot: Slot) -> tuple:
     return slot.kind, value.dtype, value.shape  # type: ignore[attr-defined]
 
 
-def _select(kind: str, got: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _select(kind: str, got: Mapping[str, Any], wanted: Mapping[str, Any], xp: Any = jnp) -> dict[str, Any]:
     for path in got:
         if path not in wanted and not path.endswith(":transposed"):
             raise RecurraError(unknown(f"path in {kind}", path, wanted))
     missing = [p for p in wanted if p not in got]
     if missing:
         raise RecurraError(f"{kind}: {missing[0]!r} is missing; expected {', '.join(wanted)}")
-    return {p: _typed(p, got[p], wanted[p]) for p in wanted}
+    return {p: _typed(p, got[p], wanted[p], xp) for p in wanted}
 
 
-def _typed(path: str, value: Any, model: Any) -> Any:
+def _typed(path: str, value: Any, model: Any, xp: Any) -> Any:
     if np.shape(value) != model.shape:
         raise RecurraError(f"{path!r} has shape {np.shape(value)}, expected {model.shape}")
-    return jnp.asarray(value, model.dtype)
+    return xp.asarray(value, model.dtype)
 
 
 def _explain(notes: Mapping[str, int]) -> str:

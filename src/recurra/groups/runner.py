@@ -1,0 +1,214 @@
+"""Advance a network of groups: compiled where that is possible, in NumPy where not, with the same random numbers.
+
+Random numbers are addressed by seed, behavior, draw and step, so it changes nothing how a run is cut into pieces, and
+NumPy draws what the compiled step draws. With `compile=False` they come from one stream instead, as from
+`numpy.random.seed(seed)`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from recurra.engine.randomness import seed_key, stream_seed
+from recurra.errors import CapabilityError, NotCompiled
+from recurra.groups.compiled import Apart, Compiled, place_apart
+from recurra.groups.roster import COUNTER, Roster, count_step
+from recurra.tracing import Addressed, Body, Untraceable
+from typing import Any as Access
+watch = None
+
+if TYPE_CHECKING:
+    from recurra.groups.network import GroupNetwork
+
+CHECKED_STEPS = 3
+MOST_APART = 16
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Say why a network runs in NumPy: what it was then, the behavior, and the construct."""
+
+    signature: tuple
+    behavior: str
+    why: str
+
+
+class Runner:
+    """Advance a network, and remember what was compiled.
+
+    Arguments:
+        network: the network.
+        seed: seed of the random numbers.
+    """
+
+    def __init__(self, network: GroupNetwork, seed: int):
+        self.network, self.seed = network, seed
+        self._random: Addressed | None = None
+        self._compiled: Compiled | None = None
+        self._unchecked = 0
+        self._refused: Refused | None = None
+        self._warm: tuple | None = None
+
+    @property
+    def random(self) -> Addressed:
+        """Give the addressed randomness: the numbers that the engine's rule draws."""
+        if self._random is None:
+            with jax.enable_x64(True):
+                self._random = Addressed(jax.random.fold_in(seed_key(self.seed), stream_seed("")))
+        return self._random
+
+    def forget(self) -> None:
+        """Forget what was compiled; the next run finds out anew."""
+        self._compiled = self._refused = self._warm = None
+
+    def advance(self, steps: int, must_compile: bool, progress: Callable[[int], None], bar: bool) -> None:
+        """Do steps.
+
+        Arguments:
+            steps: how many.
+            must_compile: whether it is an error if not all behaviors can be compiled.
+            progress: told about steps done in NumPy.
+            bar: whether the engine shows a bar of its own.
+
+        Raises:
+            CapabilityError: `must_compile`, and something runs in Python.
+        """
+        with self._lent():
+            steps -= self._prepare(steps, must_compile, progress)
+            if steps and self._compiled is not None:
+                self._compiled.run(steps, self.seed, bar)
+                progress(steps)
+                steps = 0
+            roster = Roster(self.network)
+            for _ in range(steps):
+                self.step(roster)
+                progress(1)
+                if Roster(self.network).signature != roster.signature:  # a behavior has changed the schedule
+                    roster = Roster(self.network)
+
+    def step(self, roster: Roster) -> None:
+        """Do one step in NumPy, with addressed random numbers."""
+        k = self.network.iteration
+        count_step(self.network)
+        for member in roster.members:
+            if member.entry.active:
+                with self.random.at(member.name, k, roots=roster.roots):
+                    member.execute()
+
+    def _prepare(self, steps: int, must_compile: bool, progress: Callable[[int], None]) -> int:
+        """Compile if needed, and check what was compiled; return the number of steps done on the way, in NumPy."""
+        done, roster = 0, Roster(self.network)
+        if self._compiled is not None and self._compiled.stale():
+            self._compiled = None
+        if self._refused is not None and self._refused.signature == roster.signature:
+            self._refuse(self._refused, must_compile)
+            return 0
+        if self._warm != roster.signature and steps:
+            # Many behaviors create variables when they first run.
+            self.step(roster)
+            progress(1)
+            self._warm, done = roster.signature, 1
+        if self._compiled is None and done < steps:
+            done += self._compile(must_compile, progress)
+        while self._compiled is not None and self._unchecked and done < steps:
+            wrong = self._compiled.compare(lambda: self.step(Roster(self.network)), self.seed)
+            self._unchecked -= 1
+            done += 1
+            progress(1)
+            if wrong:
+                signature, self._compiled = self._compiled.roster.signature, None
+                why = f"compiled, {wrong!r} is not what NumPy makes of it in step {self.network.iteration}"
+                self._refused = Refused(signature, "the network", why)
+                self._refuse(self._refused, must_compile)
+        return done
+
+    def _compile(self, must_compile: bool, progress: Callable[[int], None]) -> int:
+        """Trace the schedule, keeping apart what cannot be traced; return the number of steps done on the way."""
+        apart: dict[str, Apart] = {}
+        accesses: dict[str, Access] | None = None
+        signature = Roster(self.network).signature
+        while True:
+            try:
+                self._compiled, self._unchecked = Compiled(self.network, self.random, apart), CHECKED_STEPS
+                break
+            except Untraceable as problem:
+                name, why = problem.body, str(problem)
+            done = 0 if accesses is None else 1
+            if accesses is None:
+                accesses, done = self._watch(), 1
+                progress(1)
+            found = None
+            if name in accesses and name not in apart and len(apart) < MOST_APART:
+                found = place_apart(name, why, accesses, Roster(self.network).slots())
+            if found is None:
+                self._refused = Refused(signature, name, why)
+                self._refuse(self._refused, must_compile)
+                return done
+            apart[name] = found
+        if apart:
+            self._tell(apart, must_compile)
+        return 0 if accesses is None else 1
+
+    def _watch(self) -> dict[str, Access]:
+        """Do a step in NumPy, and find out what each behavior reads and writes."""
+        roster, k = Roster(self.network), self.network.iteration
+        found = {COUNTER: watch(Body(COUNTER, lambda: count_step(self.network)), roster.roots)}
+        for member in roster.members:
+            with self.random.at(member.name, k, roots=roster.roots):
+                found[member.name] = watch(Body(member.name, member.execute), roster.roots)
+        return found
+
+    def _tell(self, apart: dict[str, Apart], must_compile: bool) -> None:
+        lines = [f"{name} runs in Python, {_PLACES[one.kind]}: {one.why}" for name, one in apart.items()]
+        if must_compile:
+            self._compiled = None
+            raise CapabilityError("compile=True: " + "; ".join(lines))
+        warnings.warn("; ".join(lines), NotCompiled, stacklevel=6)
+
+    def _refuse(self, refused: Refused, must_compile: bool) -> None:
+        if must_compile:
+            raise CapabilityError(f"compile=True: {refused.behavior} cannot be compiled: {refused.why}")
+        if refused is not getattr(self, "_told", None):
+            self._told = refused
+            message = f"the network runs in NumPy, because {refused.behavior} cannot be compiled: {refused.why}"
+            warnings.warn(message, NotCompiled, stacklevel=6)
+
+    @contextmanager
+    def _lent(self) -> Iterator[None]:
+        """Let everything in the network draw addressed numbers."""
+        before, self.network.random = self.network.random, self.random
+        try:
+            yield
+        finally:
+            self.network.random = before
+
+    def explain(self) -> str:
+        """Say of each behavior in its order whether it is compiled, kept apart, or runs in NumPy, and why."""
+        lines = ["Behaviors in the order of their execution:"]
+        compiled = self._compiled if self._compiled is not None and not self._compiled.stale() else None
+        names = {id(m.entry): m.name for m in Roster(self.network).members}
+        for entry in self.network.schedule:
+            name = names.get(id(entry))
+            state = "not executed" if name is None else self._state(name, compiled)
+            lines.append(f"  {entry.key:g} {name or entry}: {state}")
+        return "\n".join(lines)
+
+    def _state(self, name: str, compiled: Compiled | None) -> str:
+        if compiled is not None:
+            apart = compiled.apart.get(name)
+            if apart is not None:
+                return f"{apart.kind} (runs in Python, {_PLACES[apart.kind]}), because of {apart.why}"
+            return f"compiled ({compiled.traced.explanation.get(name, 'recorded')})"
+        if self._refused is not None:
+            why = f": {self._refused.why}" if name == self._refused.behavior else ""
+            return f"eager (NumPy){why}"
+        return "not compiled yet; the first run with simulate_iterations does it"
+
+
+_PLACES: dict[str, Any] = {"hoisted": "ahead of each block of steps", "fed": "after each block of steps"}
