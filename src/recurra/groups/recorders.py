@@ -87,7 +87,7 @@ class Watcher(Behavior):
             missing = error.name or expression.names[0]
             where = f"{self._where()}, {name!r}"
             raise PathError(unknown("variable", missing, self._names(error.obj), where)) from None
-        except (TypeError, IndexError, ValueError, ZeroDivisionError) as error:
+        except (TypeError, IndexError, ValueError, ArithmeticError) as error:
             raise ShapeError(f"{self._where()}, {name!r}: it has no value now ({error}).") from None
 
     def clear(self) -> None:
