@@ -60,6 +60,8 @@ class NetworkObject(Tagged):
             raise OptionError(
                 f"{self!r}: number {key:g} is taken by {self.behavior[key]!r}; choose another, or remove that first."
             )
+        if not any(obj is self for obj in self.network.all_objects()):
+            raise TemplateError(f"{self!r}: it has left the network, so {behavior!r} would never be executed.")
         entry = Entry(key, behavior, self, ready=not initialize)
         self.behavior[key] = behavior
         self.network.schedule.insert(entry)
@@ -70,7 +72,7 @@ class NetworkObject(Tagged):
 
     def add_behaviors(self, behaviors: Behaviors) -> None:
         """Add several behaviors: a dict number -> behavior, or a list (numbers 0, 1, ...)."""
-        for key, behavior in read_behaviors(behaviors, repr(self)).items():
+        for key, behavior in sorted(read_behaviors(behaviors, repr(self)).items(), key=lambda item: item[0]):
             self.add_behavior(key, behavior)
 
     def remove_behavior(self, which: float | str | Behavior | type) -> None:

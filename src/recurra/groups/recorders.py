@@ -113,7 +113,7 @@ class Watcher(Behavior):
         missing = [name for name in expression.names if not hasattr(parent, name)]
         if not missing:
             return
-        later = names_in(parent.network.all_behaviors())
+        later = names_in(b for b in parent.network.all_behaviors() if not isinstance(b, Watcher))
         for name in missing:
             if name not in later:
                 made = sorted(later - set(dir(NetworkObject)) - set(dir(np)) - set(dir(Behavior)))
