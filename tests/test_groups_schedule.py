@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recurra import Behavior, Network, NeuronGroup, Recorder, SynapseGroup, afferent
-from recurra.errors import OptionError
+from recurra.errors import OptionError, TemplateError
 from recurra.groups import GroupNetwork, run_step
 
 
@@ -223,6 +223,19 @@ def test_add_behavior_waits_for_the_network_and_initialize_false_never_initialis
     group.add_behavior(2, Plain(), initialize=False)
     net.simulate_iterations(1)
     assert log == ["1", "plain"]
+
+
+def test_a_group_made_after_initialize_waits_for_another_one(Net):
+    log = []
+    net = Net()
+    net.initialize()
+    NeuronGroup(net, 1, {1: Logged(log=log, name="late")}, "cells")
+    with pytest.raises(TemplateError, match="behavior 1: Logged of 'cells': not initialised yet"):
+        net.simulate_iterations(1)
+    assert log == [] and net.iteration == 0
+    net.initialize()
+    net.simulate_iterations(1)
+    assert log == ["init late", "late"]
 
 
 def test_all_that_is_executed_goes_through_one_list(Net):

@@ -238,7 +238,7 @@ class _Reader:
             )
         positional = [self.value(arg) for arg in node.args]
         named = {str(keyword.arg): self.keyword(keyword) for keyword in node.keywords}
-        called = getattr(np, name) if of_numpy else None
+        called: Any = getattr(np, name) if of_numpy else None
         base = None if of_numpy else self.value(function.value)
 
         def result(parent: Any) -> Any:

@@ -60,15 +60,22 @@ class NetworkObject(Tagged):
             raise OptionError(
                 f"{self!r}: number {key:g} is taken by {self.behavior[key]!r}; choose another, or remove that first."
             )
+        self._attach(Entry(key, behavior, self, ready=not initialize), now=initialize and self.network.initialized)
+        return behavior
+
+    def _attach(self, entry: Entry, now: bool) -> None:
         if not any(obj is self for obj in self.network.all_objects()):
-            raise TemplateError(f"{self!r}: it has left the network, so {behavior!r} would never be executed.")
-        entry = Entry(key, behavior, self, ready=not initialize)
-        self.behavior[key] = behavior
+            raise TemplateError(f"{self!r}: it has left the network, so {entry.behavior!r} would never be executed.")
+        self.behavior[entry.key] = entry.behavior
         self.network.schedule.insert(entry)
-        if initialize and (behavior.initialize_on_init or self.network.initialized):
+        if now or (entry.behavior.initialize_on_init and not entry.ready):
             with self.network.random_lent():
                 entry.initialize()
-        return behavior
+
+    # The synapses of a new group are not there yet, so its behaviors wait for the network to be initialised.
+    def _add_own(self, behaviors: Mapping[float, Behavior]) -> None:
+        for key in sorted(behaviors):
+            self._attach(Entry(key, behaviors[key], self), now=False)
 
     def add_behaviors(self, behaviors: Behaviors) -> None:
         """Add several behaviors: a dict number -> behavior, or a list (numbers 0, 1, ...)."""

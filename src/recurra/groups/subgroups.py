@@ -96,8 +96,6 @@ class NeuronSubGroup:
         return self.BaseNeuronGroup.make_array(mode, (self.size,), scale, density, plot, repr(self))
 
     get_neuron_vec = vector
-    vec = vector
-    array = vector
 
     def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
         """Make an array with one number for each neuron of the sub-group; `where` is for messages."""
