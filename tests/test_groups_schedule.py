@@ -283,6 +283,14 @@ def test_an_error_in_a_behavior_keeps_its_type_and_says_where_it_was(Net):
     assert caught.value.__notes__ == ["in iteration() of behavior 4: Bad of 'cells', iteration 1"]
 
 
+def test_the_behaviors_of_a_group_can_be_read_but_are_changed_by_methods(Net):
+    group = NeuronGroup(Net(), 1, {1: Behavior()})
+    with pytest.raises(TypeError):
+        group.behavior[2] = Behavior()
+    with pytest.raises(TypeError):
+        list(group)
+
+
 # Steps
 
 

@@ -93,7 +93,7 @@ class NeuronSubGroup:
 
     def vector(self, mode: Any = "zeros()", scale: Any = None, density: Any = None, plot: bool = False) -> Any:
         """Make an array with one number for each neuron of the sub-group; see :meth:`NeuronGroup.vector`."""
-        return self.BaseNeuronGroup.make_array(mode, (self.size,), scale, density, plot, repr(self))
+        return self.BaseNeuronGroup.make_array(mode, (self.size,), scale, density, plot, self)
 
     get_neuron_vec = vector
 
