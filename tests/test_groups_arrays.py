@@ -21,7 +21,7 @@ CONSTANTS = [
     ("0.5", 0.5), ("-1", -1.0), ("+2", 2.0), (" 3 ", 3.0), ("1e-3", 1e-3), (".5", 0.5), ("10%", 0.1), ("full(3)", 3.0),
     ("5*ones()", 5.0), ("-ones()", -1.0), ("2*(1+3)", 8.0), ("ones()/4", 0.25), ("2**3*ones", 8.0), ("2**-1", 0.5),
     (np.float64(1.5), 1.5), (np.int8(3), 3.0), (np.bool_(True), 1.0), (np.array(2.0), 2.0), ("1 - 3", -2.0),
-    (False, 0.0), ("1" * 200, np.inf), ("1" * 30, float("1" * 30)),
+    (False, 0.0), ("1" * 30, float("1" * 30)),
 ]  # fmt: skip
 
 
@@ -162,10 +162,9 @@ def test_matrix_is_post_pre_or_the_other_way_round():
 def test_names_of_old_are_the_same_functions():
     net = Network()
     cells = NeuronGroup(net, 3)
-    for other in (cells.get_neuron_vec, cells.vec, cells.array):
-        assert other("ones").tolist() == [1.0] * 3
+    assert cells.get_neuron_vec("ones").tolist() == [1.0] * 3
     synapses = SynapseGroup(net, cells, cells)
-    assert synapses.get_synapse_mat("ones").tolist() == synapses.mat("ones").tolist() == [[1.0] * 3] * 3
+    assert synapses.get_synapse_mat("ones").tolist() == [[1.0] * 3] * 3
     assert synapses.set_var("gain", 2) is synapses and synapses.gain == 2
 
 
@@ -302,8 +301,8 @@ def test_a_keyword_that_only_iteration_asks_for_is_known():
 # The parser runs nothing
 
 
-WORDS = """__import__ ( ) os . system 'ls' " open eval exec lambda : uniform normal ones , = [ ] { } ** * + - / 9 9e99 1 0
-    size None True if else for in x := @ ~ % # np random f'{1}' ... j choice randint ;"""
+WORDS = """__import__ ( ) os . system 'ls' " open eval exec lambda : uniform normal ones , = [ ] { } ** * + - / 9 9e99 1
+    0 size None True if else for in x := @ ~ % # np random f'{1}' ... j choice randint ;"""
 NASTY = st.sampled_from([*WORDS.split(), "\n", "\\", " "])
 
 

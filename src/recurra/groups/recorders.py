@@ -92,7 +92,7 @@ class Watcher(Behavior):
             missing = error.name or expression.names[0]
             where = f"{self._where()}, {name!r}"
             raise PathError(unknown("variable", missing, self._names(error.obj), where)) from None
-        except (TypeError, IndexError, ValueError, ZeroDivisionError) as error:
+        except (TypeError, IndexError, ValueError, ArithmeticError) as error:
             raise ShapeError(f"{self._where()}, {name!r}: it has no value now ({error}).") from None
 
     def clear(self) -> None:
@@ -118,12 +118,13 @@ class Watcher(Behavior):
         missing = [name for name in expression.names if not hasattr(parent, name)]
         if not missing:
             return
-        later = names_in(parent.network.all_behaviors())
+        later = names_in(b for b in parent.network.all_behaviors() if not isinstance(b, Watcher))
         for name in missing:
             if name not in later:
                 made = sorted(later - set(dir(NetworkObject)) - set(dir(np)) - set(dir(Behavior)))
                 known = [*self._names(parent), *(word for word in made if not word.startswith("_"))]
-                raise PathError(unknown("variable", name, known, f"{where}, {expression.name!r}"))
+                message = unknown("variable", name, known, f"{where}, {expression.name!r}")
+                raise PathError(message + " The object has no such attribute, and no behavior mentions one.")
 
     def _recordings(self, name: str | None) -> Sequence[Kept]:
         kept = self.__dict__.get("kept", {})
@@ -236,7 +237,10 @@ def observe(recorders: Iterable[Recorder], prefixed: bool = True) -> Result:
             labels[name] = _labels(name, values.shape[1:])
     if time is None:
         raise OptionError("nothing was recorded yet: give a group a Recorder, initialize and simulate.")
-    return Result(time.astype(float), data, labels, Snapshot({}, last, 0.0, 1.0), {"time": "number of the step"})
+    from recurra import __version__
+
+    meta = {"time": "number of the step", "dt": 1.0, "recurra": __version__, "numpy": np.__version__}
+    return Result(time.astype(float), data, labels, Snapshot({}, last, 0.0, 1.0), meta)
 
 
 def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
