@@ -16,6 +16,8 @@ Handler = Callable[[Session, tuple, dict], Any]
 
 
 def _map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, list) and value and all(isinstance(v, int | float | complex) for v in value):
+        return np.asarray(value) if not any(map(operations.is_ours, value)) else change(value)
     if isinstance(value, list | tuple):
         return type(value)(_map_leaves(v, change) for v in value)
     return change(value) if operations.is_ours(value) else value
@@ -24,10 +26,15 @@ def _map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
 def _small(value: Any) -> Any:
     """Return a small stand-in of the same type and number of axes, to ask NumPy for the type of a result."""
     if operations.is_masked(value):
-        return np.ones((1,) * value.ndim, value.dtype)
+        return _small_array(value)
     if value._kind == "python":
         return value.dtype.type(1).item()
-    return np.ones((1,) * value.ndim, value.dtype) if value.ndim else value.dtype.type(1)
+    return _small_array(value) if value.ndim else value.dtype.type(1)
+
+
+def _small_array(value: Any) -> np.ndarray:
+    make = np.zeros if value.dtype.kind in "iu" else np.ones  # whole numbers may be indices, and 0 is always one
+    return make((1,) * value.ndim, value.dtype)
 
 
 def _shrink(value: Any) -> Any:
@@ -35,7 +42,7 @@ def _shrink(value: Any) -> Any:
         return type(value)(_shrink(v) for v in value)
     if operations.is_ours(value):
         return _small(value)
-    return np.ones((1,) * value.ndim, value.dtype) if isinstance(value, np.ndarray) else value
+    return _small_array(value) if isinstance(value, np.ndarray) else value
 
 
 def _sources(session: Session, args: tuple, kwargs: dict) -> frozenset[str]:
@@ -453,7 +460,7 @@ _ALIKE = {
 _PRECISE = {"inner": (0, 1), "vdot": (0, 1), "convolve": (0, 1), "correlate": (0, 1)}
 _REDUCE = {
     "sum": "sum", "prod": "prod", "mean": "mean", "std": "std", "var": "var", "max": "max", "min": "min",
-    "any": "any", "all": "all", "argmax": "argmax", "argmin": "argmax", "cumsum": None, "cumprod": None, "ptp": None,
+    "amax": "max", "amin": "min", "any": "any", "all": "all", "argmax": "argmax", "argmin": "argmax", "cumsum": None, "cumprod": None, "ptp": None,
     "median": None, "percentile": None, "quantile": None, "trace": None, "nansum": None, "nanmean": None,
     "nanmax": None, "nanmin": None, "nanstd": None, "nanvar": None, "nanprod": None, "nanmedian": None,
     "nanargmax": "argmax", "nanargmin": "argmax",

@@ -336,6 +336,7 @@ def call(array: Any, function: Callable, *args: Any, **options: Any) -> Any:
 
 def apply_function(session: Session, function: Callable, args: tuple, kwargs: dict) -> Any:
     """Do a NumPy function that got a stand-in somewhere in its arguments."""
+    function = getattr(function, "original", function)  # NumPy's makers of arrays are replaced while tracing
     handler = functions.TABLE.get(function)
     if handler is None:
         name = f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', function)}"

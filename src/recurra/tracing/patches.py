@@ -48,6 +48,7 @@ def _stand_in(session: Session, name: str, original: Callable) -> Callable:
         made = original(*args, **kwargs) if name not in ("empty", "empty_like") else _zeros(original, args, kwargs)
         return operations.rewrap(session, made) if isinstance(made, np.ndarray) and made.dtype.kind in "biufc" else made
 
+    make.original = original  # type: ignore[attr-defined]
     return make
 
 

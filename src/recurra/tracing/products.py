@@ -41,9 +41,9 @@ def dot(session: Session, first: object, second: object, matmul: bool = False) -
     if not (is_traced(left) or is_traced(right)):
         result = np.matmul(left, right) if matmul else np.dot(left, right)
         return operations.wrap(session, result, sources)
+    types = np.result_type(*(np.zeros(1, v.dtype) for v in (left, right)))  # no type is weak in a product
     if not matmul and (np.ndim(left) == 0 or np.ndim(right) == 0):
-        return operations.apply_ufunc(session, np.multiply, "__call__", (first, second), {})
-    types = np.result_type(*(np.zeros(1, v.dtype) for v in (left, right)))
+        return operations.wrap(session, UFUNCS["multiply"](cast(left, types), cast(right, types)), sources)
     spikes = _event(session, first, second, left, right, types)
     if spikes is not None:
         return operations.wrap(session, spikes, sources)
