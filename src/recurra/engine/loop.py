@@ -103,7 +103,8 @@ def run_chunk(
     if plan.batched is None:
         return _chunk(plan, state, data, first, rows)
     state_axes = dict.fromkeys(state, 0)
-    param_axes = {k: 0 if k in plan.batched else None for k in data.params}
+    derived = {rule.derived_key for rule in plan.stepper.system.rules if plan.batched & {k for _, k in rule.params}}
+    param_axes = {k: 0 if k in plan.batched | derived else None for k in data.params}
     data_axes = LoopData(param_axes, None, None, None, None, None, None, None)  # type: ignore[arg-type]
     return jax.vmap(functools.partial(_chunk, plan), in_axes=(state_axes, data_axes, None, None))(
         state, data, first, rows

@@ -296,10 +296,12 @@ def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
 def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
     system = run.program.system
-    axes = {key: 0 if key in run.batch else None for key in params}
-    if not run.batch:
+    own = {key for rule in system.rules for _, key in rule.params}
+    if not own & set(run.batch):
         return derive_params(system, params)
-    return jax.vmap(lambda own: derive_params(system, own), in_axes=(axes,))(params)
+    axes = {key: 0 if key in run.batch else None for key in own}
+    found = jax.vmap(lambda numbers: derive_params(system, numbers), in_axes=(axes,))({k: params[k] for k in own})
+    return params | {key: value for key, value in found.items() if key not in own}
 
 
 def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:

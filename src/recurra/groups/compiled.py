@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
+from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, Member, Roster, count_step
 from recurra.tracing import Addressed, Body, Traced, Untraceable, trace
@@ -60,13 +61,17 @@ class Compiled:
         self.roster = Roster(network)
         slots = self.roster.slots()
         hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
-        given = {path: jax.ShapeDtypeStruct(np.shape(slots[path]), np.asarray(slots[path]).dtype) for path in hoisted}
-        self.given = given
-        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=given)
-        self.program = _program(self.traced, given)
+        self.given = {path: _spec(slots[path]) for path in hoisted}
+        self.nodes = network.nodes_among_groups()
+        seen = {f"{g.tag}/{name}": _spec(slots[f"{g.tag}/{name}"]) for g in network.node_groups for name in g.reads}
+        outside = {**self.given, **seen}
+        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside)
+        rule = _rule(self.traced, outside)
+        self.program = lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
 
     def _bodies(self) -> list[Body]:
         bodies = [Body(COUNTER, lambda: count_step(self.network))]
+        bodies += [Body(f"{g.tag}: {TAKE_OVER}", g.take_over) for g in self.network.node_groups]
         for member in self.roster.members:
             apart = self.apart.get(member.name)
             if apart is None:
@@ -95,17 +100,33 @@ class Compiled:
     def advance(self, steps: int, seed: int, every: int = 1, progress: bool = False) -> Result:
         """Run steps from where the objects are, and put the outcome into the objects, but not into recorders."""
         first = self.network.iteration
-        state, params = self.traced.current()
         fed = self._run_sources(first, steps)
-        program = replace(self.program, params={**self.program.params, **params}, state=state)
-        start = Snapshot(state, first, 0.0, 1.0)
+        start = self.snapshot()
+        dt = start.dt
         record = {name: name for name in self.traced.emitted}
         result = simulate(
-            program, float(steps), dt=1.0, record=record, inputs=fed, every=every, state=start, seed=seed,
+            self.program_now(), steps * dt, dt=dt, record=record, inputs=fed, every=every, state=start, seed=seed,
             progress=progress,
         )  # fmt: skip
-        self.traced.write_back(result.final.state)
+        self.put(result.final)
         return result
+
+    def program_now(self) -> Program:
+        """Return the program with the numbers that the objects hold now."""
+        state, params = self.traced.current()
+        return replace(self.program, params=self.program.params | params, state=self.program.state | state)  # type: ignore
+
+    def snapshot(self) -> Snapshot:
+        """Return where objects and equations stand now."""
+        dt = 1.0 if self.nodes is None else self.nodes.dt
+        equations = {} if self.nodes is None else self.nodes.state()
+        return Snapshot({**equations, **self.traced.current()[0]}, self.network.iteration, 0.0, dt)
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Let objects and equations stand where a snapshot says."""
+        self.traced.write_back({path: snapshot.state[path] for path in self.traced.state})
+        if self.nodes is not None:
+            self.nodes.put_state(snapshot.state)
 
     def compare(self, step: Any, seed: int) -> str:
         """Execute one step in NumPy, and compare what it does with the compiled step.
@@ -117,13 +138,12 @@ class Compiled:
         Returns:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
-        before, _ = self.traced.current()
+        before = self.snapshot()
         result = self.advance(1, seed)
         predicted = result.final.state
-        self.traced.write_back(before)
+        self.put(before)
         step()
-        now, _ = self.traced.current()
-        for path, value in now.items():
+        for path, value in self.snapshot().state.items():
             if not _alike(np.asarray(predicted[path]), np.asarray(value)):
                 return path
         return ""
@@ -196,17 +216,19 @@ def _alike(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
 
 
-def _program(traced: Traced, given: Mapping[str, jax.ShapeDtypeStruct]) -> Program:
+def _spec(value: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
+
+
+def _rule(traced: Traced, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
     def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
-        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in given.items()}
+        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
         return traced.update(state, params, fed, clock.k, clock.key)
 
     emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
-    inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in given.items()}
-    rule = Rule(
-        update, traced.state, traced.params, inputs, emits, traced.derive, "the behaviors of the groups, in their order"
-    )
-    return lower(Graph({"": rule}))
+    inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
+    text = "the behaviors of the groups, in their order"
+    return Rule(update, traced.state, traced.params, inputs, emits, traced.derive, text)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:

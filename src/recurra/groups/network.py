@@ -14,12 +14,14 @@ from recurra.engine.progress import Progress
 from recurra.errors import OptionError, TimeError, UnknownTag, unknown
 from recurra.groups.behavior import Behavior
 from recurra.groups.draws import Draws
+from recurra.groups.foresight import names_in
 from recurra.groups.objects import Behaviors, NetworkObject, object_tags, read_behaviors
 from recurra.groups.recorders import Recorder, Watcher, observe
 from recurra.groups.schedule import Schedule, run_step
 from recurra.groups.tags import Tagged
 
 if TYPE_CHECKING:
+    from recurra.groups.nodes import NodeGroup, Nodes
     from recurra.groups.runner import Runner
     from recurra.groups.neurons import NeuronGroup
     from recurra.groups.synapses import SynapseGroup
@@ -59,6 +61,7 @@ class GroupNetwork(NetworkObject):
         self._set_up(self, object_tags(tag, ("Network",), "Network", "Network"))
         self.NeuronGroups: list[NeuronGroup] = []
         self.SynapseGroups: list[SynapseGroup] = []
+        self.node_groups: list[NodeGroup] = []
         self.schedule = Schedule()
         self.synapse_tags: set[str] = set()
         self.random: Any = Draws(seed)
@@ -101,8 +104,19 @@ class GroupNetwork(NetworkObject):
             synapses.find_ends()
         with self.random_lent():
             self.schedule.initialize()
+        mentioned = names_in(self.all_behaviors())
+        for group in self.node_groups:
+            group.feed(mentioned)
         self.initialized = True
         self.runner.forget()
+
+    def group_of_node(self, label: str) -> NodeGroup | None:
+        """Return the group that stands for a node of equations; a network of groups has none."""
+        return None
+
+    def nodes_among_groups(self) -> Nodes | None:
+        """Return the equations that behaviors are joined to, if there are any."""
+        return None
 
     @property
     def runner(self) -> Runner:

@@ -56,7 +56,8 @@ class Roster:
 
     def __init__(self, network: GroupNetwork):
         taken: set[str] = set()
-        self.objects = {"": network} | {_free(g.tag, taken): g for g in (*network.NeuronGroups, *network.SynapseGroups)}
+        groups = (*network.node_groups, *network.NeuronGroups, *network.SynapseGroups)
+        self.objects = {"": network} | {_free(group.tag, taken): group for group in groups}
         place = {id(obj): path for path, obj in self.objects.items()}
         self.members = [
             Member(_free("/".join([*filter(None, [place[id(e.parent)]]), e.behavior.tag]), taken), e)

@@ -18,7 +18,8 @@ import jax
 from recurra.engine.randomness import seed_key, stream_seed
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.compiled import Apart, Compiled, place_apart
-from recurra.groups.roster import COUNTER, Roster, count_step
+from recurra.groups.roster import COUNTER, Roster
+from recurra.groups.schedule import begin_step
 from recurra.tracing import Addressed, Body, Untraceable
 from typing import Any as Access
 watch = None
@@ -95,7 +96,7 @@ class Runner:
     def step(self, roster: Roster) -> None:
         """Do one step in NumPy, with addressed random numbers."""
         k = self.network.iteration
-        count_step(self.network)
+        begin_step(self.network)
         for member in roster.members:
             if member.entry.active:
                 with self.random.at(member.name, k, roots=roster.roots):
@@ -158,7 +159,7 @@ class Runner:
     def _watch(self) -> dict[str, Access]:
         """Do a step in NumPy, and find out what each behavior reads and writes."""
         roster, k = Roster(self.network), self.network.iteration
-        found = {COUNTER: watch(Body(COUNTER, lambda: count_step(self.network)), roster.roots)}
+        found = {COUNTER: watch(Body(COUNTER, lambda: begin_step(self.network)), roster.roots)}
         for member in roster.members:
             with self.random.at(member.name, k, roots=roster.roots):
                 found[member.name] = watch(Body(member.name, member.execute), roster.roots)
@@ -187,6 +188,27 @@ class Runner:
             yield
         finally:
             self.network.random = before
+
+    @property
+    def compiled(self) -> Compiled:
+        """Give the compiled schedule, compiling it if needed, without doing a step.
+
+        Raises:
+            CapabilityError: it cannot be compiled whole.
+        """
+        if self._compiled is None or self._compiled.stale():
+            self.network.schedule.check_ready()
+            try:
+                with self._lent():
+                    self._compiled, self._unchecked = Compiled(self.network, self.random, {}), CHECKED_STEPS
+            except Untraceable as problem:
+                raise CapabilityError(
+                    f"the behaviors cannot be compiled into one program: {problem}. If a variable is made in the first"
+                    " step, call simulate_iterations(1) before."
+                ) from None
+        if self._compiled.apart:
+            raise CapabilityError(f"{', '.join(self._compiled.apart)} runs in Python, so there is no one program.")
+        return self._compiled
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, kept apart, or runs in NumPy, and why."""

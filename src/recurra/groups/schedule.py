@@ -99,12 +99,22 @@ class Schedule:
             raise TemplateError(f"{'; '.join(waiting)}: not initialised yet; call initialize() of the network first.")
 
 
+def begin_step(network: GroupNetwork) -> None:
+    """Advance the equations that groups are joined to, and count the step."""
+    nodes = network.nodes_among_groups()
+    if nodes is not None:
+        nodes.step()
+    network.iteration += 1
+    for group in network.node_groups:
+        group.take_over()
+
+
 def run_step(schedule: Schedule, network: GroupNetwork) -> None:
-    """Execute one step: count it, then each enabled behavior in order.
+    """Execute one step: begin it, then each enabled behavior in order.
 
     What a behavior adds or removes is executed, or not, from the next step on.
     """
-    network.iteration += 1
+    begin_step(network)
     for entry in schedule:
         if entry.active:
             entry.call(entry.behavior.iteration)

@@ -91,6 +91,9 @@ class SynapseGroup(NetworkObject):
     def _end(self, tag: str, role: str) -> NeuronGroup:
         groups = self.network.NeuronGroups
         found = [group for group in groups if tag in group.tags]
+        node = self.network.group_of_node(tag) if not found else None
+        if node is not None:
+            return node
         if not found:
             known = [t for group in groups for t in group.tags]
             raise UnknownTag(unknown("group", tag, known, f"{self!r}, {role}"))

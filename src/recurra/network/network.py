@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recurra.engine import Result, Snapshot
+from recurra.engine import Program, Result, Snapshot
 from recurra.errors import CapabilityError, PathError
 from recurra.groups import GroupNetwork
+from recurra.groups.nodes import NodeGroup, Nodes
 from recurra.groups.objects import Behaviors
 from recurra.network import running
+from recurra.network.bridge import Bridge, make_node_group
 from recurra.network.builder import Builder
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Network(Builder, GroupNetwork):
     ):
         Builder.__init__(self, dt, device, precision, seed, name)
         GroupNetwork.__init__(self, tag=tag, behavior=behavior, settings=settings, seed=seed, dtype=dtype)
+        self._bridge: Bridge | None = None
 
     # Looking: nodes by their labels, groups, behaviors and recordings by their tags
 
@@ -109,6 +112,61 @@ class Network(Builder, GroupNetwork):
 
     def __str__(self) -> str:
         return GroupNetwork.__str__(self) if self.NeuronGroups else repr(self)
+
+    def explain(self) -> str:
+        """Say in words what the network is and what one step of it does."""
+        if not self.NeuronGroups and not self.schedule:
+            return Builder.explain(self)
+        nodes = self._parts.describe() if self._parts.nodes else []
+        return "\n".join([repr(self), "", *nodes, *([""] if nodes else []), GroupNetwork.explain(self)])
+
+    # Nodes and groups together
+
+    @property
+    def program(self) -> Program:
+        """Give the program of everything: nodes, and the behaviors of groups as a rule among them.
+
+        Raises:
+            CapabilityError: a behavior cannot be compiled.
+        """
+        if not self.NeuronGroups and not self.schedule:
+            return Builder.program.fget(self)  # type: ignore[misc]
+        return self.runner.compiled.program_now()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Give where nodes and groups stand; `simulate(net.program, ..., dt=net.dt, state=net.snapshot)` goes on from it.
+
+        In a network without nodes a step is one unit of time.
+        """
+        if not self.NeuronGroups and not self.schedule:
+            return self.state
+        return self.runner.compiled.snapshot()
+
+    @snapshot.setter
+    def snapshot(self, snapshot: Snapshot) -> None:
+        if not self.NeuronGroups and not self.schedule:
+            self.state = snapshot
+            return
+        self.iteration = snapshot.step
+        self.runner.compiled.put(snapshot)
+
+    def group_of_node(self, label: str) -> NodeGroup | None:
+        """Return the group that stands for a node of equations; `None` if there is no such node."""
+        if label not in self._parts.nodes:
+            return None
+        known = [group for group in self.node_groups if group.tag == label]
+        if not known:
+            self.node_groups.append(make_node_group(self, label))
+        return (known or self.node_groups)[-1]
+
+    def nodes_among_groups(self) -> Nodes | None:
+        """Return the equations that behaviors are joined to, if there are any."""
+        if not self._parts.nodes:
+            return None
+        if self._bridge is None:
+            self._bridge = Bridge(self)
+        return self._bridge
 
     def _check_no_groups(self, what: str) -> None:
         if self.NeuronGroups or self.schedule:
