@@ -33,7 +33,7 @@ def rule() -> Rule:
         {"threshold": np.float64(THRESHOLD)},
         {"current": np.array([0.1, 0.2, 0.3, 0.4])},
         {"fired": Emission((4,), np.dtype(bool)), "mean": Emission((), np.dtype(float))},
-        "leaky units",
+        text="leaky units",
     )
 
 

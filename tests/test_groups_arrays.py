@@ -294,7 +294,7 @@ def test_a_keyword_that_only_iteration_asks_for_is_known():
     net = Network()
     cells = NeuronGroup(net, 1, {1: Late(late=4)})
     net.initialize()
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert cells.late == 4
 
 

@@ -68,7 +68,7 @@ def cells(*extra, size=3, **kwargs):
 def ready(*extra, steps=0, **kwargs):
     group = cells(*extra, **kwargs)
     group.network.initialize()
-    group.network.simulate_iterations(steps)
+    group.network.simulate_iterations(steps, compile=False)
     return group.network
 
 
@@ -90,9 +90,9 @@ CASES = {
     "steps": (lambda: ready(steps=1.5), "iterations must be a whole number >= 0, got 1.5"),
     "text as steps": (lambda: ready(steps="10*ms"), "iterations must be a whole number >= 0, got '10*ms'"),
     "negative steps": (lambda: ready(steps=-1), "iterations must be a whole number >= 0, got -1"),
-    "batch": (lambda: ready().simulate_iterations(1, batch_size=0), "batch_size must be a whole number > 0, or -1"),
+    "batch": (lambda: ready().simulate_iterations(1, batch_size=0, compile=False), "batch_size must be a whole number > 0, or -1"),
     "not initialised": (
-        lambda: cells().network.simulate_iterations(1),
+        lambda: cells().network.simulate_iterations(1, compile=False),
         "behavior 1: Cell of 'cells': not initialised yet; call initialize() of the network first",
     ),
     "run": (lambda: cells().network.run(), "run() is for nodes; for groups and behaviors write simulate_iterations"),
@@ -315,7 +315,7 @@ def test_a_failed_initialisation_is_repaired_by_another_one():
     net.cells.remove_behavior(1)
     net.cells.add_behavior(1, Cell(threshold=1))
     net.initialize()
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     assert net["voltage", 0].shape == (2, 3)
 
 

@@ -61,7 +61,7 @@ def test_first_block_runs():
     NeuronGroup(net=My_Network, tag='my_neurons', size=100)  # fmt: skip
     SynapseGroup(net=My_Network, src='my_neurons', dst='my_neurons', tag='GLUTAMATE')  # fmt: skip
     My_Network.initialize()
-    My_Network.simulate_iterations(1000)
+    My_Network.simulate_iterations(1000, compile=False)
     assert My_Network.iteration == 1000
     assert [s.tag for s in My_Network.my_neurons.synapses(afferent, "GLUTAMATE")] == ["GLUTAMATE"]
 
@@ -74,7 +74,7 @@ def test_second_block_runs_with_its_lookups_as_they_stand():
     })  # fmt: skip
     SynapseGroup(net=My_Network, src='my_neurons', dst='my_neurons', tag='GLUTAMATE')  # fmt: skip
     My_Network.initialize()
-    My_Network.simulate_iterations(1000)
+    My_Network.simulate_iterations(1000, compile=False)
 
     figure = plt.figure()
     lines = plt.plot(My_Network['n.voltage', 0, 'np'][:,0:10])  # fmt: skip
@@ -90,7 +90,7 @@ def test_second_block_runs_with_its_lookups_as_they_stand():
 def test_third_block_runs():
     My_Network, My_Neurons, _ = third_block()
     My_Network.initialize()
-    My_Network.simulate_iterations(1000)
+    My_Network.simulate_iterations(1000, compile=False)
     assert My_Network["voltage", 0, "np"][:, 0:10].shape == (1000, 10)
     assert My_Network["np.mean(voltage)", 0].shape == (1000,)
     assert My_Neurons["Basic_Behavior", 0].threshold == 0.5
@@ -102,7 +102,7 @@ def test_seeded_run_is_reproduced_bit_for_bit():
     golden = np.load(GOLDEN / "pymonnto_seeded.npz")
     net, _, synapses = third_block(seed=int(golden["seed"]))
     net.initialize()
-    net.simulate_iterations(1000)
+    net.simulate_iterations(1000, compile=False)
     assert np.array_equal(synapses.W, golden["W"]) and synapses.W.dtype == golden["W"].dtype
     assert np.array_equal(net["voltage", 0], golden["voltage"])
     assert net["voltage", 0].dtype == golden["voltage"].dtype
@@ -136,7 +136,7 @@ def test_stored_noise_is_replayed_spike_for_spike(stored):
     net, group, _ = third_block(basic=Stored, input_behavior=StoredWeights)
     group.add_behavior(8, Recorder("spike"))
     net.initialize()
-    net.simulate_iterations(len(stored["noise"]))
+    net.simulate_iterations(len(stored["noise"]), compile=False)
     assert np.array_equal(net["spike", 0], stored["spikes"])
     assert np.array_equal(net["spike", 1], stored["spike_events_t_i"])
     assert np.max(np.abs(net["voltage", 0] - stored["voltage"])) < 1e-6

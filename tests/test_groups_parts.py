@@ -129,7 +129,7 @@ def test_a_behavior_that_works_on_a_sub_group_steps_like_a_loop():
     net = Network(dtype=np.float64)
     group = NeuronGroup(net, 5, {1: Half(), 2: Recorder("v")})
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     v, rows = np.ones(5), []
     for _ in range(3):
         v[::2] *= 0.5
@@ -316,7 +316,7 @@ def test_a_partition_gives_the_same_as_the_whole(order, split, field):
         for s in net.SynapseGroups:
             s.W = s.W * s.enabled
         net.initialize()
-        net.simulate_iterations(5)
+        net.simulate_iterations(5, compile=False)
         return net, synapses
 
     positions = NeuronGroup(Network(), NeuronDimension(9, 4))

@@ -40,7 +40,7 @@ def build(*recorders, steps=6, Net=Network, size=SIZE, tag="cells"):
     net = Net()
     NeuronGroup(net, size, {1: Ramp(), **dict(enumerate(recorders, start=2))}, tag)
     net.initialize()
-    net.simulate_iterations(steps)
+    net.simulate_iterations(steps, compile=False)
     return net
 
 
@@ -163,7 +163,7 @@ def test_variables_that_a_function_outside_makes_can_be_recorded():
     net = Network()
     NeuronGroup(net, 2, {1: Calls(), 2: Recorder("made_outside")})
     net.initialize()
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     assert net["made_outside", 0].tolist() == [1, 2]
 
 
@@ -192,23 +192,23 @@ def test_max_length_keeps_the_last_rows(length, gap):
 def test_nothing_is_stale():
     net = build(Recorder("x", tag="rec"), EventRecorder("b", tag="events"), steps=2)
     assert len(net["x", 0]) == 2 and net["b", 0].tolist() == [[2, 0]]
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert np.array_equal(net["x", 0], x_of(range(1, 6)))
     first = net["x", 0]
     first[:] = -1
     assert np.array_equal(net["x", 0], x_of(range(1, 6)))
     net["rec", 0].reset()
     assert len(net["x", 0]) == 0 and len(net["b", 0]) > 0
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert np.array_equal(net["x", 0], x_of([6]))
     net.clear_recorder()
     assert len(net["x", 0]) == 0 and net["b", 0].shape == (0, 2)
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     net.clear_recorder("events")
     assert len(net["x", 0]) == 2 and len(net["b", 0]) == 0
     net.clear_recorder(["rec"])
     assert len(net["x", 0]) == 0
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     net.initialize()
     assert len(net["x", 0]) == 0
 
@@ -216,17 +216,17 @@ def test_nothing_is_stale():
 def test_pauses():
     net = build(Recorder("x"), EventRecorder("b"), steps=2)
     net.recording_off()
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     net.recording_on()
-    net.simulate_iterations(1)
-    net.simulate_iterations(2, disable_recording=True)
+    net.simulate_iterations(1, compile=False)
+    net.simulate_iterations(2, disable_recording=True, compile=False)
     net.cells.recording = False
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     net.cells.recording = True
     net.deactivate_behaviors("Recorder")
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     net.activate_behaviors("Recorder")
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert np.array_equal(net["x", 0], x_of([1, 2, 4, 9]))
     assert net.recording is True
     assert sorted(set(net["b.t", 0])) == [2, 4, 8, 9]
@@ -243,7 +243,7 @@ def test_recorded_arrays_are_copies_of_what_was():
     net = Network()
     NeuronGroup(net, 2, {1: InPlace(), 2: Recorder(["v", "v[0:1]", "np.ravel(v)"])})
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     for text in ("v", "v[0:1]", "np.ravel(v)"):
         assert net[text, 0][:, 0].tolist() == [1.0, 2.0, 3.0]
 
@@ -255,9 +255,9 @@ def test_types_are_kept_and_widened_where_a_value_needs_it():
 
     net = Network(behavior={1: Widen(), 2: Recorder("v")})
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert net["v", 0].dtype == bool
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     assert net["v", 0].tolist() == [0.0, 0.0, 1.0, 0.5, 0.625]
 
 
@@ -273,7 +273,7 @@ def test_recorders_of_networks_and_synapse_groups():
     cells = NeuronGroup(net, 2, {1: Ramp()})
     SynapseGroup(net, cells, cells, "GLU", {1: Grow(), 2: Recorder(["W", "s.W[0]", "np.mean(s.src.x)"])})
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert net["iteration", 0].tolist() == [1, 2, 3]
     assert net["W", 0].shape == (3, 2, 2) and net["s.W", 0][:, 1, 1].tolist() == [2.0, 3.0, 4.0]
     assert net["W[0]", 0].shape == (3, 2)
@@ -283,7 +283,7 @@ def test_recorders_of_networks_and_synapse_groups():
 def test_add_variable_later():
     net = build(Recorder("x", tag="rec"), steps=1)
     net["rec", 0].add_variable("x * 2")
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert net["x", 0].shape == (2, SIZE) and np.array_equal(net["x*2", 0], 2 * x_of([2]))
 
 
@@ -309,7 +309,7 @@ def test_events_of_matrices_and_of_expressions():
     net = Network()
     NeuronGroup(net, 3, {1: Matrix(), 2: EventRecorder(["m", "v > 0.5"])})
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert net["m", 0].tolist() == [[2, 0, 0], [2, 1, 1], [2, 2, 2]]
     assert net["m.j", 0].tolist() == [0, 1, 2]
     assert net["v > 0.5", 0].tolist() == [[1, 1], [2, 1], [3, 1]]
@@ -384,7 +384,7 @@ def test_a_changing_shape_is_an_error_that_names_the_variable():
     NeuronGroup(net, 2, {1: Changes(), 2: Recorder("v")}, "cells")
     net.initialize()
     with pytest.raises(ShapeError, match=r"of 'cells', 'v': its shape was \(1,\) and is \(2,\) now"):
-        net.simulate_iterations(2)
+        net.simulate_iterations(2, compile=False)
 
 
 # Labelled results
@@ -412,10 +412,10 @@ def test_the_network_gives_all_recordings_as_one_result():
     net.initialize()
     with pytest.raises(OptionError, match="nothing was recorded yet"):
         net.observer()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert net.observer().keys() == ["a/x", "b/x"]
     net.a.add_behavior(9, Recorder("x*2"))
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     with pytest.raises(OptionError, match=r"'a/x \* 2' and 'a/x' were recorded in different steps"):
         net.observer()
 
@@ -431,7 +431,7 @@ def net():
     SynapseGroup(net, a, b, "GLU,fast")
     SynapseGroup(net, "b", "a")
     net.initialize()
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     return net
 
 
@@ -490,7 +490,7 @@ def test_a_tag_that_is_also_the_name_of_a_variable():
     net = Network()
     NeuronGroup(net, 2, {1: Current(tag="I"), 2: Recorder("I")}, "I")
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert net["I", 0] is net.NeuronGroups[0]
     assert net["I", 0, "np"].shape == (3, 2) and net["n.I", 0].shape == (3, 2)
     assert net.NeuronGroups[0].I.tolist() == [1.0, 1.0]

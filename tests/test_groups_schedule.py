@@ -58,13 +58,13 @@ def test_order_of_construction_initialisation_and_iteration(Net):
     net.initialize()
     assert log == [f"init {name}" for name in ["b-1", "a1", "b1", "s1", "net2", "b2", "s2", "a3", "a5"]]
     log.clear()
-    net.simulate_iteration()
+    net.simulate_iteration(compile=False)
     assert log == ["b-1", "a0.5", "a1", "b1", "s1", "net2", "b2", "s2", "a3", "a5"]
     log.clear()
     a.add_behavior(2, Logged(log=log, name="a2"))
     assert log == ["init a2"]
     log.clear()
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert log == ["b-1", "a0.5", "a1", "b1", "s1", "net2", "b2", "s2", "a2", "a3", "a5"]
 
 
@@ -73,7 +73,7 @@ def test_order_of_the_dict_does_not_matter(Net):
     net = Net()
     NeuronGroup(net, 1, behavior={3: Logged(log=log, name="3"), 1: Logged(log=log, name="1")})
     net.initialize()
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert log == ["init 1", "init 3", "1", "3"]
 
 
@@ -83,7 +83,7 @@ def test_behaviors_as_a_list_are_numbered_from_0(Net):
     group = NeuronGroup(net, 1, behavior=[Logged(log=log, name="x"), Logged(log=log, name="y")])
     assert list(group.behavior) == [0, 1]
     net.initialize()
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     assert log[2:] == ["x", "y", "x", "y"]
 
 
@@ -97,7 +97,7 @@ def test_the_first_step_is_1_and_is_counted_before_the_first_behavior(Net):
     net = Net(behavior={-5: Look()})
     assert net.iteration == 0
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert seen == [(1, 1), (2, 2), (3, 3)]
     net.initialize()
     assert net.iteration == 3
@@ -116,7 +116,7 @@ def test_within_a_step_later_behaviors_see_what_earlier_ones_did(Net):
     a, b = NeuronGroup(net, 1, {1: Add()}, "a"), NeuronGroup(net, 1, {1: Add()}, "b")
     SynapseGroup(net, b, a), SynapseGroup(net, a, b)
     net.initialize()
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     # a <- a + b + 1, then b <- b + a + 1 with the new a
     assert (a.x[0], b.x[0]) == (4.0, 7.0)
 
@@ -137,13 +137,13 @@ def test_disabled_behaviors_are_skipped_and_behaviors_without_iteration_too(Net)
     assert log == ["init one", "init two", "init silent", "init four"]
     assert [e.active for e in net.schedule] == [True, False, False, True]
     log.clear()
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     net.deactivate_behaviors("x")
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     group.activate_behaviors("y")
     net.set_behaviors("Logged", True)
     net["y", 0].behavior_enabled = False
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert log == ["one", "four", "one", "two"]
 
 
@@ -159,11 +159,11 @@ def test_behaviors_are_removed_by_number_tag_instance_or_class(Net, which):
     net.initialize()
     assert group.Second is second and "second" in group
     group.remove_behavior({"instance": second, "class": Second}.get(which, which))
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert log[2:] == ["1"]
     assert not hasattr(group, "Second") and "second" not in net
     group.add_behavior(2, second)
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert log[3:] == ["init 2", "1", "2"]
 
 
@@ -178,7 +178,7 @@ def test_what_a_step_adds_is_executed_from_the_next_one_on(Net):
     net = Net()
     NeuronGroup(net, 1, {1: Grow()})
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     assert log == ["init new", "new", "new"]
 
 
@@ -194,11 +194,11 @@ def test_one_instance_in_two_groups_shares_its_own_state(Net):
     shared, net = Count(), Net()
     a, b = NeuronGroup(net, 1, {1: shared}), NeuronGroup(net, 1, {1: shared})
     net.initialize()
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     assert (a.seen, b.seen, shared.count) == (3, 4, 4)
     assert net["Count"] == [shared]
     a.remove_behavior(1)
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert (a.seen, b.seen) == (3, 5)
 
 
@@ -221,7 +221,7 @@ def test_add_behavior_waits_for_the_network_and_initialize_false_never_initialis
 
     log.clear()
     group.add_behavior(2, Plain(), initialize=False)
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert log == ["1", "plain"]
 
 
@@ -231,10 +231,10 @@ def test_a_group_made_after_initialize_waits_for_another_one(Net):
     net.initialize()
     NeuronGroup(net, 1, {1: Logged(log=log, name="late")}, "cells")
     with pytest.raises(TemplateError, match="behavior 1: Logged of 'cells': not initialised yet"):
-        net.simulate_iterations(1)
+        net.simulate_iterations(1, compile=False)
     assert log == [] and net.iteration == 0
     net.initialize()
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
     assert log == ["init late", "late"]
 
 
@@ -279,7 +279,7 @@ def test_an_error_in_a_behavior_keeps_its_type_and_says_where_it_was(Net):
     NeuronGroup(net, 1, {4: Bad()}, tag="cells")
     net.initialize()
     with pytest.raises(KeyError) as caught:
-        net.simulate_iterations(3)
+        net.simulate_iterations(3, compile=False)
     assert caught.value.__notes__ == ["in iteration() of behavior 4: Bad of 'cells', iteration 1"]
 
 
@@ -300,7 +300,7 @@ def test_steps_in_one_piece_or_in_many_give_the_same(Net):
         NeuronGroup(net, 5, {1: Noisy(), 2: Recorder("x")})
         net.initialize()
         for piece in pieces:
-            net.simulate_iterations(piece, batch_size=3)
+            net.simulate_iterations(piece, batch_size=3, compile=False)
         return net["x", 0]
 
     whole = run(10)
@@ -316,13 +316,13 @@ def test_progress_function_is_called_after_each_block(Net, batch, expected):
     out = net.simulate_iterations(10, batch, batch_progress_update_func=lambda done, n: seen.append((done, n is net)))
     assert seen == [(done, True) for done in expected]
     assert out is None
-    assert net.simulate_iterations(1, measure_block_time=True) >= 0
+    assert net.simulate_iterations(1, measure_block_time=True, compile=False) >= 0
 
 
 def test_nothing_is_printed_unless_it_is_asked_for(Net, capsys):
     net, *_ = logging_network(Net, [])
     net.initialize()
-    net.simulate_iterations(3)
+    net.simulate_iterations(3, compile=False)
     net.deactivate_behaviors("Logged")
     net.clear_recorder()
     assert capsys.readouterr().out == ""
@@ -349,7 +349,7 @@ def noisy_run(Net, seed):
     group = NeuronGroup(net, 3, {1: Noisy()})
     net.initialize()
     first = group.x
-    net.simulate_iterations(4)
+    net.simulate_iterations(4, compile=False)
     return first, group.x
 
 
@@ -389,7 +389,7 @@ def test_the_global_stream_comes_back_after_an_error(Net):
     net.initialize()
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     with pytest.raises(RuntimeError):
-        net.simulate_iteration()
+        net.simulate_iteration(compile=False)
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
@@ -410,7 +410,7 @@ def test_two_networks_side_by_side_do_not_disturb_each_other(Net):
         net.initialize()
     for _ in range(4):
         for net in nets:
-            net.simulate_iteration()
+            net.simulate_iteration(compile=False)
     assert np.array_equal(groups[0].x, alone)
     assert not np.array_equal(groups[1].x, alone)
 
@@ -429,16 +429,16 @@ def test_the_source_of_random_numbers_can_be_replaced(Net):
     assert group.vector("uniform(0, 3)", density=0.3).tolist() == [1.5, 1.5]
     assert group.vector("uniform(0, 3)", density=0.2).tolist() == [0.0, 0.0]
     net.initialize()
-    net.simulate_iterations(1)
+    net.simulate_iterations(1, compile=False)
 
 
 def test_a_copy_of_a_network_goes_on_by_itself(Net):
     net = Net(seed=4)
     group = NeuronGroup(net, 3, {1: Noisy(), 2: Recorder("x")}, tag="cells")
     net.initialize()
-    net.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
     twin = copy.deepcopy(net)
-    net.simulate_iterations(2)
-    twin.simulate_iterations(2)
+    net.simulate_iterations(2, compile=False)
+    twin.simulate_iterations(2, compile=False)
     assert twin.cells is not group
     assert np.array_equal(twin["x", 0], net["x", 0]) and len(net["x", 0]) == 4

@@ -102,7 +102,7 @@ class Recording:
         """
         steps = first_iteration + every * np.arange(len(rows), dtype=np.int64)
         turn = steps % self.gapwidth == 0
-        if turn.all():  # the usual case needs no copy
+        if len(rows) and turn.all():  # the usual case needs no copy
             self._rows.extend(rows)
             self._iterations.extend(steps)
         elif turn.any():
