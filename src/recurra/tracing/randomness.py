@@ -60,9 +60,9 @@ class Addressed:
 
     >>> numbers = Addressed(0)
     >>> with numbers.at("noise", 3):
-    ...     first = np.random.rand(2)
+    ...     first = numbers.rand(2)
     >>> with numbers.at("noise", 3):
-    ...     bool((np.random.rand(2) == first).all())
+    ...     bool((numbers.rand(2) == first).all())
     True
     """
 
