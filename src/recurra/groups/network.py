@@ -21,9 +21,9 @@ from recurra.groups.schedule import Schedule, run_step
 from recurra.groups.tags import Tagged
 
 if TYPE_CHECKING:
+    from recurra.groups.neurons import NeuronGroup
     from recurra.groups.nodes import NodeGroup, Nodes
     from recurra.groups.runner import Runner
-    from recurra.groups.neurons import NeuronGroup
     from recurra.groups.synapses import SynapseGroup
 
 SxD = 0

@@ -20,9 +20,7 @@ from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.compiled import Apart, Compiled, place_apart
 from recurra.groups.roster import COUNTER, Roster
 from recurra.groups.schedule import begin_step
-from recurra.tracing import Addressed, Body, Untraceable
-from typing import Any as Access
-watch = None
+from recurra.tracing import Access, Addressed, Body, Untraceable, watch
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork

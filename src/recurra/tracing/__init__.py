@@ -4,5 +4,6 @@ from recurra.tracing.escapes import Untraceable
 from recurra.tracing.leaves import Body
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.tracer import Traced, trace
+from recurra.tracing.watching import Access, watch
 
-__all__ = ["Addressed", "Body", "Traced", "Untraceable", "trace"]
+__all__ = ["Access", "Addressed", "Body", "Traced", "Untraceable", "trace", "watch"]

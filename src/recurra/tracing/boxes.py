@@ -233,7 +233,9 @@ class Box(Operators):
     def copy(self, order: str = "C") -> Box:
         return Box(self._session, self._read(), self._sources(), self._kind)
 
-    def astype(self, dtype: object, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Box:
+    def astype(
+        self, dtype: object, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Box:
         return operations.astype(self, dtype, casting)
 
     def fill(self, value: object) -> None:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 _LIBRARIES = tuple(str(Path(module.__file__).parent) + "/" for module in (np, jax) if module.__file__)
+_INSTALLED = ("/site-packages/", "/dist-packages/", f"/python{sys.version_info[0]}.{sys.version_info[1]}/")
 _OWN = str(Path(__file__).parent.parent) + "/"
 
 
@@ -75,11 +76,24 @@ def user_site() -> tuple[str, int]:
     """Return file and line of the innermost frame that belongs to no library."""
     frame = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith((*_LIBRARIES, _OWN, "<")) and "/contextlib.py" not in name:
-            return name, frame.f_lineno
+        if not _is_library(frame.f_code.co_filename):
+            return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
-    return "<unknown>", 0
+    return "", 0
+
+
+def error_site(error: BaseException) -> tuple[str, int]:
+    """Return file and line of the innermost frame of the user's code that an error passed."""
+    place, traceback = ("", 0), error.__traceback__
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        place = (name, traceback.tb_lineno) if not _is_library(name) else place
+        traceback = traceback.tb_next
+    return place
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith((*_LIBRARIES, _OWN, "<")) or any(part in filename for part in _INSTALLED)
 
 
 def source_line(filename: str, line: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -55,6 +56,16 @@ def _plain(session: Session, function: Callable, args: tuple, kwargs: dict) -> A
     return None if known is None else operations.rewrap(session, function(*known[0], **known[1]))
 
 
+def _understood(session: Session, function: Callable, args: Any, kwargs: dict) -> Any:
+    """Call a function of NumPy or JAX; what it cannot do with these arguments is refused, for NumPy to decide."""
+    try:
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+    except Exception as error:
+        name = getattr(function, "__name__", str(function))
+        raise session.refuse(f"numpy.{name} with these arguments: {str(error).splitlines()[0]}") from error
+
+
 def _like(function: Callable, jax_function: Callable, promote: tuple[int, ...] = (), options: Any = None) -> Handler:
     """Make the handler of a function that JAX has too.
 
@@ -70,8 +81,7 @@ def _like(function: Callable, jax_function: Callable, promote: tuple[int, ...] =
         plain = _plain(session, function, args, kwargs)
         if plain is not None:
             return plain
-        with np.errstate(all="ignore"):
-            model = function(*_shrink(args), **{k: _shrink(v) for k, v in kwargs.items()})
+        model = _understood(session, function, _shrink(args), {k: _shrink(v) for k, v in kwargs.items()})
 
         def value(x: Any) -> Any:
             if operations.is_masked(x):
@@ -80,21 +90,39 @@ def _like(function: Callable, jax_function: Callable, promote: tuple[int, ...] =
             return as_value(operations.operand(session, x).value)
 
         values = [_map_leaves(a, value) for a in args]
-        dtype = None if isinstance(model, tuple | list) else np.asarray(model).dtype
+        dtype = _common(model, [v for p, v in enumerate(values) if p in promote])
         for position in promote:
             if position < len(values) and dtype is not None:
                 values[position] = _cast_leaves(values[position], dtype)
         given = {k: _map_leaves(v, value) for k, v in kwargs.items() if not (k == "kind" and v is None)}
-        result = jax_function(*values, **given, **(options or {}))
+        result = _understood(session, jax_function, values, {**given, **(options or {})})
         return _typed(session, result, model, _sources(session, args, kwargs))
 
     return handle
 
 
+def _common(model: Any, values: Any) -> np.dtype | None:
+    """Return the type to compute in: that of the result, or for truths and indices that of the arguments."""
+    kinds = [v.dtype for v in jax.tree.leaves(values) if hasattr(v, "dtype")]
+    if not isinstance(model, tuple | list) and np.asarray(model).dtype.kind not in "biu":
+        kinds.append(np.asarray(model).dtype)
+    return np.result_type(*(np.zeros(1, k) for k in kinds)) if kinds else None
+
+
+def _gradient(session: Session, args: tuple, kwargs: dict) -> Any:
+    array = operations.build_array(session, args[0])
+    dtype = np.gradient(np.zeros((2,) * array.ndim, array.dtype)).dtype if array.ndim == 1 else None
+    if dtype is None or len(args) > 1 or kwargs:
+        raise session.refuse("np.gradient other than of a vector with unit spacing")
+    return operations.wrap(session, jnp.gradient(jnp.asarray(cast(array._read(), dtype))), array._sources())
+
+
 def _cast_leaves(value: Any, dtype: np.dtype) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_cast_leaves(v, dtype) for v in value)
-    return None if value is None else cast(as_value(value), dtype)
+    if value is None or (as_value(value).dtype.kind == "c" and dtype.kind != "c"):  # type: ignore[attr-defined]
+        return value
+    return cast(as_value(value), dtype)
 
 
 def _typed(session: Session, result: Any, model: Any, sources: frozenset[str]) -> Any:
@@ -126,15 +154,17 @@ def _reduction(function: Callable, jax_function: Callable, masked_kind: str | No
         if plain is not None:
             return plain
         small = {k: _shrink(v) for k, v in kwargs.items()}
-        with np.errstate(all="ignore"):
-            model = function(_small(array), *args[1:], **small)
+        model = _understood(session, function, (_small(array), *args[1:]), small)
         target = np.asarray(model).dtype
         value = as_value(operations.operand(session, array).value)
         if target.kind in "iufc" and masked_kind not in ("count", "argmax"):
             value = cast(value, np.result_type(target, value.dtype) if target.kind == value.dtype.kind else target)
-        given = {k: _map_leaves(v, lambda x: operations.value_of(session, x)) for k, v in kwargs.items() if k != "dtype"}
+        given = {
+            k: _map_leaves(v, lambda x: operations.value_of(session, x)) for k, v in kwargs.items() if k != "dtype"
+        }
         rest = [_map_leaves(a, lambda x: operations.value_of(session, x)) for a in args[1:]]
-        return _typed(session, jax_function(jnp.asarray(value), *rest, **given), model, _sources(session, args, kwargs))
+        result = _understood(session, jax_function, (jnp.asarray(value), *rest), given)
+        return _typed(session, result, model, _sources(session, args, kwargs))
 
     return handle
 
@@ -254,8 +284,7 @@ def _count(session: Session, args: tuple, kwargs: dict) -> Any:
     if operations.is_masked(args[0]):
         return masked.reduce(args[0], "count", kwargs.get("axis"), None, False)
     truths = operations.build_array(session, args[0]) != 0
-    made = truths.sum(axis=args[1] if len(args) > 1 else kwargs.get("axis"))
-    return made if made.ndim else operations.wrap(session, made._read(), made._sources(), "scalar")
+    return truths.sum(axis=args[1] if len(args) > 1 else kwargs.get("axis"))
 
 
 def _view_function(make: Callable[..., Any]) -> Handler:
@@ -364,7 +393,10 @@ def _meta(function: Callable) -> Handler:
     def handle(session: Session, args: tuple, kwargs: dict) -> Any:
         if any(map(operations.is_masked, args)):
             return getattr(args[0], function.__name__) if len(args) == 1 else function(*_shrink(args), **kwargs)
-        full = [np.broadcast_to(_small(a), a.shape) if operations.is_box(a) and a._kind != "python" else _shrink(a) for a in args]
+        full = [
+            np.broadcast_to(_small(a), a.shape) if operations.is_box(a) and a._kind != "python" else _shrink(a)
+            for a in args
+        ]
         return function(*full, **kwargs)
 
     return handle
@@ -375,7 +407,9 @@ def _truth(make: Callable[..., Any]) -> Handler:
 
     def handle(session: Session, args: tuple, kwargs: dict) -> Any:
         made = make(session, *args, **kwargs)
-        return made if not operations.is_box(made) else operations.wrap(session, made._read(), made._sources(), "python")
+        return (
+            made if not operations.is_box(made) else operations.wrap(session, made._read(), made._sources(), "python")
+        )
 
     return handle
 
@@ -406,7 +440,9 @@ def _sorted_places(session: Session, args: tuple, kwargs: dict) -> Any:
     array = operations.build_array(session, args[0])
     axis = kwargs.get("axis", -1)
     value = array._read()
-    made = jnp.argsort(value, axis=axis, stable=True) if is_traced(value) else np.argsort(value, axis=axis, kind="stable")
+    made = (
+        jnp.argsort(value, axis=axis, stable=True) if is_traced(value) else np.argsort(value, axis=axis, kind="stable")
+    )
     return operations.wrap(session, cast(made, np.int64), array._sources(), "array")
 
 
@@ -442,7 +478,9 @@ def _norm(session: Session, args: tuple, kwargs: dict) -> Any:
     array = operations.build_array(session, args[0])
     given = dict(zip(("x", "ord", "axis", "keepdims"), args, strict=False)) | kwargs
     model = np.linalg.norm(np.ones(1, array.dtype)).dtype
-    made = jnp.linalg.norm(jnp.asarray(cast(array._read(), model)), given.get("ord"), given.get("axis"), bool(given.get("keepdims")))
+    made = jnp.linalg.norm(
+        jnp.asarray(cast(array._read(), model)), given.get("ord"), given.get("axis"), bool(given.get("keepdims"))
+    )
     return operations.wrap(session, cast(made, model), array._sources())
 
 
@@ -452,9 +490,9 @@ _HIGH = {"precision": "highest"}
 _ALIKE = {
     "roll": (0,), "tile": (0,), "repeat": (0,), "concatenate": (0,), "stack": (0,), "hstack": (0,), "vstack": (0,),
     "column_stack": (0,), "dstack": (0,), "append": (0, 1), "diff": (0,), "triu": (0,), "tril": (0,), "diag": (0,),
-    "rot90": (0,), "kron": (0, 1), "cross": (0, 1), "pad": (0,), "ediff1d": (0,),
-    "gradient": (0,), "nan_to_num": (0,), "sinc": (0,), "angle": (0,), "isclose": (), "searchsorted": (),
-    "digitize": (), "interp": (), "isin": (0, 1), "take_along_axis": (0,), "select": (), "trapezoid": (0, 1),
+    "rot90": (0,), "kron": (0, 1), "pad": (0,), "ediff1d": (0,),
+    "nan_to_num": (0,), "sinc": (0,), "angle": (0,), "isclose": (0, 1), "searchsorted": (0, 1),
+    "digitize": (0, 1), "interp": (0, 1, 2), "isin": (0, 1), "take_along_axis": (0,), "select": (), "trapezoid": (0, 1),
     "average": (0,), "diagflat": (0,), "unwrap": (0,), "i0": (0,), "meshgrid": (),
 }  # fmt: skip
 _PRECISE = {"inner": (0, 1), "vdot": (0, 1), "convolve": (0, 1), "correlate": (0, 1)}
@@ -509,7 +547,7 @@ def _make_table() -> dict[Callable, Handler]:
         np.real: _view_function(lambda a: a.real), np.imag: _view_function(lambda a: a.imag),
         np.array_equal: _truth(_array_equal), np.allclose: _truth(_allclose), np.argsort: _argsort,
         np.argpartition: _argpartition, np.sort: _sort, np.partition: _partition, np.take: _take,
-        np.linalg.norm: _norm, np.tensordot: _tensordot, np.einsum: _einsum,
+        np.linalg.norm: _norm, np.gradient: _gradient, np.tensordot: _tensordot, np.einsum: _einsum,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.tracing import operations, patches
-from recurra.tracing.escapes import Fork, Refusal, Untraceable, refuse
+from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, source_line
 from recurra.tracing.indexing import Flat, places_of
 from recurra.tracing.randomness import Addressed, is_generator
 from recurra.tracing.session import Facts, Session, as_value, is_traced
@@ -101,10 +101,11 @@ class Run:
             return self.leaf(body, values, layout, decisions)
         except Fork as fork:
             if len(decisions) >= MAX_LEAVES:
-                raise self.session.refuse(f"more than {MAX_LEAVES} branches on traced data") from None
+                raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data") from None
             condition = fork.condition
         if not decisions:
             self.plan.facts.notes[body.name] = {}
+        self.session.note("branches")
 
         def branch(answer: bool) -> Callable[[], tuple]:
             def explore() -> tuple:
@@ -130,7 +131,7 @@ class Run:
         session.decisions, session.asked, session.escape = decisions, 0, None
         self.leaves += 1
         if self.leaves > 2 * MAX_LEAVES:
-            raise refuse(f"more than {MAX_LEAVES} branches on traced data in {body.name}")
+            raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data")
         stand_ins = self._stand_ins(values, layout)
         try:
             self._put_in(stand_ins)
@@ -281,7 +282,7 @@ class Run:
             whole = [p for p in paths if now[p]._parent is None]
             whole.sort(key=lambda p: before[p] != (p, None))
             for path in paths:
-                if not whole or places[path] is None and path not in whole:
+                if not whole or (places[path] is None and path not in whole):
                     for other in paths:
                         if other != path:
                             self._entangle(path, other)
@@ -362,8 +363,5 @@ def _refuse_body(reason: str) -> Refusal:
 
 def refuse_error(error: Exception) -> Refusal:
     """Refuse an error that the user's code raises on one side of a branch only."""
-    traceback, place = error.__traceback__, ("", 0)
-    while traceback is not None:
-        place = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
-        traceback = traceback.tb_next
-    return Refusal(f"raises {type(error).__name__} ({error}) depending on traced data", *place, "")
+    site = error_site(error)
+    return Refusal(f"raises {type(error).__name__} ({error}) depending on traced data", *site, source_line(*site))

@@ -153,6 +153,10 @@ class Masked(Operators):
                 axes += 1
             elif len(found) == 1 and self.ndim == 1 and is_masked(entry) and entry.dtype == bool:
                 return _thin(self, entry)
+            elif self._masks[axes] is None and is_traced(entry) and entry.dtype == bool and entry.ndim == 1:
+                masks.append(entry)
+                axes += 1
+                entry = slice(None)
             else:
                 raise self._session.refuse("an index into values picked by a traced mask")
             basic.append(entry)
@@ -255,7 +259,9 @@ def _inside(values: Masked, axes: tuple[int, ...]) -> Any:
         mask = values._masks[axis]
         shape = [1] * values.ndim
         shape[axis] = -1
-        inside = inside & (jnp.ones(values._full.shape[axis], bool) if mask is None else jnp.asarray(mask)).reshape(shape)
+        inside = inside & (jnp.ones(values._full.shape[axis], bool) if mask is None else jnp.asarray(mask)).reshape(
+            shape
+        )
     return inside
 
 

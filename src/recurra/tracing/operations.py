@@ -174,14 +174,13 @@ def compute(
         return (results if isinstance(results, tuple) else (results,)), sources
     if ufunc.__name__ not in UFUNCS:
         raise session.refuse(f"numpy.{ufunc.__name__} is not in the table of functions that can be compiled")
+    np.broadcast_shapes(*map(np.shape, values))  # raises NumPy's error
     if ufunc is np.power and types[0].kind in "iu":
         _check_exponent(session, found[1])
 
     def make() -> Any:
         if ufunc is np.power and not is_traced(values[1]) and values[1].ndim == 0 and types[0].kind in "fc":
             return _power(values[0], float(values[1].real) if not values[1].imag else None, values[1])
-        if ufunc is np.matmul:
-            products.check_shapes(*values)
         return UFUNCS[ufunc.__name__](*values)
 
     key = (ufunc.__name__, *map(str, types), *map(_identity, values))
@@ -233,14 +232,15 @@ def apply_ufunc(session: Session, ufunc: np.ufunc, method: str, inputs: tuple, o
     options.pop("casting", None)
     if options:
         raise session.refuse(f"the option {next(iter(options))!r} of numpy.{ufunc.__name__}")
+    if ufunc is np.matmul and any(map(is_masked, inputs)) and all(o is None for o in out):
+        return products.dot(session, *inputs, matmul=True)
     if any(map(is_masked, (*inputs, *out))):
         if where is not True or any(o is not None and not is_masked(o) for o in out) or ufunc.signature:
             raise session.refuse(f"numpy.{ufunc.__name__} of values picked by a traced mask")
         return masked.elementwise(session, ufunc, inputs, dtype, out[0])
     if ufunc is np.matmul:
         made = products.dot(session, *inputs, matmul=True)
-        found, results, sources = (), (made._read(),), made._sources()
-        found = tuple(operand(session, i) for i in inputs)
+        found, results, sources = tuple(operand(session, i) for i in inputs), (made._read(),), made._sources()
     else:
         found = tuple(operand(session, i) for i in inputs)
         results, sources = compute(session, ufunc, found, dtype)
@@ -261,7 +261,9 @@ def store(
     if target is None:
         return
     if not is_box(target):
-        raise session.refuse("a traced value is stored in an ordinary NumPy array, which is not an attribute of the model")
+        raise session.refuse(
+            "a traced value is stored in an ordinary NumPy array, which is not an attribute of the model"
+        )
     check_cast(ufunc, found, np.dtype(as_value(result).dtype), target.dtype)
     shape = np.broadcast_shapes(np.shape(result), target.shape)
     if shape != target.shape:

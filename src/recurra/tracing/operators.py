@@ -78,10 +78,10 @@ class Operators:
         return operations.call(self, np.mean, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
 
     def std(self, axis: object = None, dtype: object = None, out: object = None, ddof: int = 0) -> Any:
-        return operations.call(self, np.std, axis=axis, dtype=dtype, out=out, ddof=ddof)
+        return operations.call(self, np.std, axis=axis, dtype=dtype, out=out, ddof=ddof or None)
 
     def var(self, axis: object = None, dtype: object = None, out: object = None, ddof: int = 0) -> Any:
-        return operations.call(self, np.var, axis=axis, dtype=dtype, out=out, ddof=ddof)
+        return operations.call(self, np.var, axis=axis, dtype=dtype, out=out, ddof=ddof or None)
 
     def min(self, axis: object = None, out: object = None, keepdims: bool = False) -> Any:
         return operations.call(self, np.min, axis=axis, out=out, keepdims=keepdims)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from recurra.tracing import operations
+from recurra.tracing import callers, operations
 from recurra.tracing.session import Session
 
 _MAKERS = ("zeros", "ones", "empty", "full", "arange", "linspace", "eye", "identity", "zeros_like", "ones_like")
 _MORE_MAKERS = ("empty_like", "full_like", "tri", "diag", "tile", "repeat", "fromiter", "logspace", "copy")
 _TAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray", "stack", "hstack", "vstack", "concatenate")
-_LIBRARIES = ("jax.", "jaxlib.", "numpy.", "scipy.", "recurra.tracing.", "recurra.engine.", "ml_dtypes.")
 
 
 @contextlib.contextmanager
@@ -36,14 +34,16 @@ def arrays_of(session: Session) -> Iterator[None]:
 
 def _stand_in(session: Session, name: str, original: Callable) -> Callable:
     def make(*args: Any, **kwargs: Any) -> Any:
-        caller = sys._getframe(1).f_globals.get("__name__", "") + "."
-        if caller.startswith(_LIBRARIES):
+        frame = callers.caller()
+        if callers.is_library(frame) or not callers.calls_by_name(frame, np, name):
             return original(*args, **kwargs)
         if name in ("array", "asarray", "asanyarray", "ascontiguousarray"):
             return _take(session, name, original, *args, **kwargs)
         if any(map(operations.holds_ours, (*args, *kwargs.values()))) and name in ("full", "fromiter", "linspace"):
             return _full(session, name, *args, **kwargs)
-        if any(map(operations.holds_ours, (*args, *kwargs.values()))) and not name.startswith(("zeros", "ones", "empty", "full")):
+        if any(map(operations.holds_ours, (*args, *kwargs.values()))) and not name.startswith(
+            ("zeros", "ones", "empty", "full")
+        ):
             return operations.apply_function(session, original, args, kwargs)
         made = original(*args, **kwargs) if name not in ("empty", "empty_like") else _zeros(original, args, kwargs)
         return operations.rewrap(session, made) if isinstance(made, np.ndarray) and made.dtype.kind in "biufc" else made
@@ -84,6 +84,6 @@ def _take(session: Session, name: str, original: Callable, *args: Any, **kwargs:
     if kwargs.get("ndmin"):
         raise session.refuse("np.array with ndmin of traced values")
     made = operations.build_array(session, given, dtype)
-    if made is given and (name == "array" and kwargs.get("copy", True) or made._kind != "array"):
+    if made is given and ((name == "array" and kwargs.get("copy", True)) or made._kind != "array"):
         made = operations.wrap(session, made._read(), made._sources(), "array")
     return made

@@ -6,7 +6,6 @@ The same numbers come out while a body runs on arrays and while it is traced, so
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,12 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.engine.randomness import fold_in, normal, seed_key, stream_seed, uniform
-from recurra.tracing import operations
+from recurra.tracing import callers, operations
 from recurra.tracing.escapes import Untraceable, user_site
 from recurra.tracing.session import Session, as_value
 from recurra.tracing.slots import Inventory
-
-_LIBRARY_CALLERS = ("jax.", "jaxlib.", "numpy.", "scipy.", "recurra.tracing.", "recurra.engine.")
 
 
 def _uniform(key: Any, shape: tuple, low: Any, high: Any) -> Any:
@@ -63,9 +60,9 @@ class Addressed:
 
     >>> numbers = Addressed(0)
     >>> with numbers.at("noise", 3):
-    ...     first = np.random.rand(2)
+    ...     first = numbers.rand(2)
     >>> with numbers.at("noise", 3):
-    ...     bool((np.random.rand(2) == first).all())
+    ...     bool((numbers.rand(2) == first).all())
     True
     """
 
@@ -77,7 +74,12 @@ class Addressed:
 
     @contextlib.contextmanager
     def at(
-        self, name: str, step: Any, key: Any = None, session: Session | None = None, roots: Mapping[str, object] | None = None
+        self,
+        name: str,
+        step: Any,
+        key: Any = None,
+        session: Session | None = None,
+        roots: Mapping[str, object] | None = None,
     ) -> Iterator[Addressed]:
         """Let all draws of a block come from an address.
 
@@ -133,8 +135,10 @@ class Addressed:
         ours = getattr(self, name, None)
 
         def stand_in(*args: Any, **kwargs: Any) -> Any:
-            caller = sys._getframe(1).f_globals.get("__name__", "")
-            if caller.startswith(_LIBRARY_CALLERS):
+            frame = callers.caller()
+            if callers.is_library(frame):
+                return original(*args, **kwargs)
+            if self._session is not None and not callers.calls_by_name(frame, np.random, name):
                 return original(*args, **kwargs)
             if ours is None and self._session is not None:
                 raise self._session.refuse(f"numpy.random.{name} while a step is traced")
@@ -244,7 +248,9 @@ class Addressed:
         low, high = (0, low) if high is None else (low, high)
         return self._draw("integers", size, low, high + 1 if endpoint else high, dtype=dtype, weak=False)
 
-    def choice(self, a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True) -> Any:
+    def choice(
+        self, a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True
+    ) -> Any:
         with jax.enable_x64(True):
             whole = isinstance(a, int | np.integer) or (operations.is_box(a) and not a.shape)
             array = np.arange(int(a)) if whole else a if operations.is_box(a) else np.asarray(a)
@@ -300,14 +306,61 @@ def is_generator(value: object) -> bool:
 
 
 _METHODS = tuple(
-    """uniform random random_sample ranf sample rand normal randn standard_normal lognormal exponential
-    standard_exponential poisson binomial gamma standard_gamma beta randint random_integers choice permutation shuffle
-    default_rng""".split()
+    [
+        "uniform",
+        "random",
+        "random_sample",
+        "ranf",
+        "sample",
+        "rand",
+        "normal",
+        "randn",
+        "standard_normal",
+        "lognormal",
+        "exponential",
+        "standard_exponential",
+        "poisson",
+        "binomial",
+        "gamma",
+        "standard_gamma",
+        "beta",
+        "randint",
+        "random_integers",
+        "choice",
+        "permutation",
+        "shuffle",
+        "default_rng",
+    ]
 )
 _OTHERS = tuple(
-    """seed bytes chisquare dirichlet f geometric get_state gumbel hypergeometric laplace logistic logseries
-    multinomial multivariate_normal negative_binomial noncentral_chisquare noncentral_f pareto power rayleigh
-    set_state standard_cauchy standard_t triangular vonmises wald weibull zipf""".split()
+    [
+        "seed",
+        "bytes",
+        "chisquare",
+        "dirichlet",
+        "f",
+        "geometric",
+        "get_state",
+        "gumbel",
+        "hypergeometric",
+        "laplace",
+        "logistic",
+        "logseries",
+        "multinomial",
+        "multivariate_normal",
+        "negative_binomial",
+        "noncentral_chisquare",
+        "noncentral_f",
+        "pareto",
+        "power",
+        "rayleigh",
+        "set_state",
+        "standard_cauchy",
+        "standard_t",
+        "triangular",
+        "vonmises",
+        "wald",
+        "weibull",
+        "zipf",
+    ]
 )
-
-

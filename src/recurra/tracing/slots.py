@@ -16,8 +16,19 @@ import numpy as np
 from recurra.tracing.session import as_value
 
 MAX_LENGTH = 4096  # longer lists of numbers are taken for stores of results, not for state
-_FOREIGN = {"numpy", "jax", "jaxlib", "scipy", "pandas", "xarray", "torch", "matplotlib", "builtins", "threading", "recurra"}
-_PLAIN = (str, bytes, type(None), types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.ModuleType, type)
+_FOREIGN = {"numpy", "jax", "jaxlib", "scipy", "pandas", "xarray", "torch", "matplotlib", "builtins", "threading"} | {
+    "recurra"  # what is the library's own is no state of the user's
+}
+_PLAIN = (
+    str,
+    bytes,
+    type(None),
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    types.ModuleType,
+    type,
+)
 
 
 @dataclass(frozen=True)
@@ -219,7 +230,11 @@ def find_overlaps(slots: list[Slot], layout: Layout) -> set[tuple[str, str]]:
     for slot in based:
         for other in slots:
             apart = layout[other.path][0] != slot.path and other.path != slot.path
-            if apart and np.may_share_memory(slot.value, other.value) and np.shares_memory(slot.value, other.value, 100_000):
+            if (
+                apart
+                and np.may_share_memory(slot.value, other.value)
+                and np.shares_memory(slot.value, other.value, 100_000)
+            ):
                 found.add((slot.path, other.path))
     return found
 
