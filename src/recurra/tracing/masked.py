@@ -346,6 +346,9 @@ def _plan(session: Session, expanded: list) -> tuple[str, tuple]:
 def select(array: Box, found: list, sources: frozenset[str]) -> Any:
     """Return `array[index]` where the index has a traced mask in it."""
     session = array._session
+    flat = _mask_of_all(array, found)
+    if flat is not None:
+        return Masked(session, jnp.asarray(array._read()).reshape(-1), (flat,), sources)
     expanded = _numbers(session, found, sources, array.shape)
     how, masks = _plan(session, expanded)
     sliced = tuple(e if isinstance(e, slice) else slice(None) for e in expanded)
@@ -362,6 +365,13 @@ def select(array: Box, found: list, sources: frozenset[str]) -> Any:
     return Masked(session, full, tuple(shape), sources)
 
 
+def _mask_of_all(array: Box, found: list) -> Any:
+    """Return the mask, flattened, if the index is one traced mask over all axes of a matrix: no place need be listed."""
+    if len(found) != 1 or not is_traced(found[0]) or found[0].ndim < 2 or found[0].shape != array.shape:
+        return None
+    return array._session.memo(("flat", id(found[0])), (found[0],), lambda: found[0].reshape(-1))
+
+
 def _points(session: Session, expanded: list) -> tuple[tuple, tuple, int]:
     """Return the index in full, the masks of its own axes, and the axis of the result where those begin."""
     numbers = [e for e in expanded if not isinstance(e, slice)]
@@ -374,6 +384,11 @@ def _points(session: Session, expanded: list) -> tuple[tuple, tuple, int]:
 def assign(array: Box, found: list, value: object) -> Any:
     """Return what `array[index] = value` makes of the array, where the index has a traced mask in it."""
     session, old = array._session, array._read()
+    flat = _mask_of_all(array, found)
+    if flat is not None:
+        entries = jnp.asarray(old).reshape(-1)
+        new = cast(_full_of(Masked(session, entries, (flat,), frozenset()), value), array.dtype)
+        return jnp.where(flat, new, entries).reshape(old.shape)
     expanded = _numbers(session, found, frozenset(), array.shape)
     how, masks = _plan(session, expanded)
     if how == "whole":
