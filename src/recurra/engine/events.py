@@ -120,3 +120,51 @@ def _dense_columns(weights: Array, spikes: Array) -> Array:
 def _sum_columns_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     weights, spikes, found, count = primals
     return sum_columns(weights, spikes, found, count), _dense_columns(tangents[0], spikes)
+
+
+def sum_entries(
+    units: Int32[Array, "units width"], weights: Float[Array, "units width"], size: int,
+    found: Int32[Array, " units"], count: Array,
+) -> Float[Array, " post"]:  # fmt: skip
+    """Add up the entries of the units that spike, where each unit has a list of its targets.
+
+    Arguments:
+        units: the targets of each unit; `size` fills up what is left.
+        weights: their weights.
+        size: number of units that are reached.
+        found, count: what `find` makes of the spikes.
+
+    Returns:
+        One sum for each unit that is reached.
+
+    >>> targets, weights = jnp.array([[1, 2], [0, 3]]), jnp.array([[1.0, 2.0], [4.0, 0.0]])
+    >>> sum_entries(targets, weights, 3, *find(jnp.array([True, True]))).tolist()
+    [4.0, 1.0, 2.0]
+    """
+
+    def add(i: Array, total: Array) -> Array:
+        at = jax.lax.dynamic_index_in_dim(units, found[i], 0, keepdims=False)
+        values = jax.lax.dynamic_index_in_dim(weights, found[i], 0, keepdims=False)
+        return total.at[at].add(values, mode="drop")
+
+    return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, add, jnp.zeros(size, weights.dtype))
+
+
+def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """List the targets and weights of each column of a matrix, for `sum_entries`.
+
+    Arguments:
+        matrix: `(post, units)`.
+        width: the most entries that a column has.
+
+    Returns:
+        `(units, width)` targets, filled up with the number of rows, and weights, filled up with 0.
+    """
+    unit, target = np.nonzero(matrix.T)
+    start = np.searchsorted(unit, np.arange(matrix.shape[1]))
+    place = np.arange(len(unit)) - start[unit]
+    targets = np.full((matrix.shape[1], width), matrix.shape[0], np.int32)
+    weights = np.zeros((matrix.shape[1], width), matrix.dtype)
+    targets[unit, place] = target
+    weights[unit, place] = matrix[target, unit]
+    return targets, weights

@@ -349,7 +349,7 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
     """Guess how many rows surely take no longer than a chunk should: some nanoseconds for every number of a step."""
-    numbers = 4 * sum(v.size for v in params.values()) + 20 * sum(v.size for v in state.values())
+    numbers = 4 * sum(v.size for v in jax.tree.leaves(params)) + 20 * sum(v.size for v in state.values())
     return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -66,8 +67,15 @@ class Compiled:
         seen = {f"{g.tag}/{name}": _spec(slots[f"{g.tag}/{name}"]) for g in network.node_groups for name in g.reads}
         outside = {**self.given, **seen}
         self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside)
-        rule = _rule(self.traced, outside)
-        self.program = lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
+        self._outside = outside
+        # What advances the network is quicker; what others differentiate and sweep is general.
+        self.quick = self.traced.compressed()
+        self._program = self._lower(self.quick)
+        self._kept = KeptParams(self.quick)
+
+    def _lower(self, traced: Traced) -> Program:
+        rule = _rule(traced, self._outside)
+        return lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
 
     def _bodies(self) -> list[Body]:
         bodies = [Body(COUNTER, lambda: count_step(self.network))]
@@ -82,7 +90,9 @@ class Compiled:
 
     def stale(self) -> bool:
         """Tell whether the network is no longer what was compiled."""
-        return self.roster.signature != Roster(self.network).signature or bool(self.traced.stale(self.roster.roots))
+        if not self.quick.fits(self.quick.current()[1]):
+            return True
+        return self.roster.signature != Roster(self.network).signature or bool(self.quick.stale(self.roster.roots))
 
     def run(self, steps: int, seed: int, progress: bool) -> None:
         """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy."""
@@ -104,17 +114,25 @@ class Compiled:
         start = self.snapshot()
         dt = start.dt
         record = {name: name for name in self.traced.emitted}
+        state, params = self.quick.current()
+        params = self._kept.on_device(params)
+        program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
         result = simulate(
-            self.program_now(), steps * dt, dt=dt, record=record, inputs=fed, every=every, state=start, seed=seed,
+            program, steps * dt, dt=dt, record=record, inputs=fed, every=every, state=start, seed=seed,
             progress=progress,
         )  # fmt: skip
         self.put(result.final)
         return result
 
     def program_now(self) -> Program:
-        """Return the program with the numbers that the objects hold now."""
+        """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
         state, params = self.traced.current()
-        return replace(self.program, params=self.program.params | params, state=self.program.state | state)  # type: ignore
+        program = self._general
+        return replace(program, params=program.params | params, state=program.state | state)  # type: ignore
+
+    @cached_property
+    def _general(self) -> Program:
+        return self._program if self.quick is self.traced else self._lower(self.traced)
 
     def snapshot(self) -> Snapshot:
         """Return where objects and equations stand now."""
@@ -202,6 +220,30 @@ class Compiled:
                 with self.random.at(member.name, first + i, roots=self.roster.roots):
                     member.run()
         self.traced.write_back(end)
+
+
+class KeptParams:
+    """Keep parameters, and what is derived from them, where the engine computes, from run to run.
+
+    Arguments:
+        traced: what has the parameters.
+    """
+
+    def __init__(self, traced: Traced):
+        self.traced = traced
+        self._known: dict[str, np.ndarray] = {}
+        self._kept: dict[str, Any] = {}
+        self._derived: dict[str, Any] = {}
+
+    def on_device(self, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Return the parameters as arrays of JAX; those that have not changed are the same as before."""
+        changed = [p for p, v in params.items() if p not in self._known or not np.array_equal(v, self._known[p])]
+        with jax.enable_x64(True):
+            for path in changed:
+                self._known[path], self._kept[path] = params[path], jax.device_put(params[path])
+            if changed or not self._derived:
+                self._derived = {k: jax.device_put(v) for k, v in self.traced.derive(self._kept).items()}
+        return {**self._kept, "derived:": self._derived}
 
 
 def _alike(found: np.ndarray, expected: np.ndarray) -> bool:

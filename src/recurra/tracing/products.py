@@ -79,6 +79,8 @@ def _deliver(session: Session, matrix: object, weights: Any, spikes: Any, by_col
     if not by_column:
         return events.sum_rows(weights, spikes, *found)  # type: ignore[misc]
     rows = _transposed(session, matrix)
+    if isinstance(rows, tuple):
+        return events.sum_entries(*rows, weights.shape[0], *found)  # type: ignore[misc]
     if rows is not None:
         return events.sum_rows(rows, spikes, *found)  # type: ignore[misc]
     return events.sum_columns(weights, spikes, *found)  # type: ignore[misc]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
+from recurra.engine import events
 from recurra.errors import OptionError, RecurraError, unknown
 from recurra.tracing import products
 from recurra.tracing.escapes import Bake, Refusal, Untraceable
@@ -19,6 +21,7 @@ from recurra.tracing.session import Facts, as_value
 from recurra.tracing.slots import Container, Inventory, Slot, Tree
 
 MAX_PASSES = 60
+SPARSE_BELOW = 0.3  # filled part of a matrix below which lists of entries are quicker than whole rows
 
 
 class Traced:
@@ -36,9 +39,16 @@ class Traced:
         weak: paths of the state that are Python numbers, whose type gives way to an array's.
     """
 
-    def __init__(self, plan: Plan, jaxpr: Any, tree: Any, inputs: Mapping[str, jax.ShapeDtypeStruct]):
+    def __init__(
+        self,
+        plan: Plan,
+        again: Callable[[Mapping[str, int]], Any],
+        inputs: Mapping[str, jax.ShapeDtypeStruct],
+        widths: Mapping[str, int],
+    ):
         slots, facts = plan.inventory.slots, plan.facts
-        self._plan, self._jaxpr, self._tree = plan, jaxpr, tree
+        self._plan, self._again, self.widths = plan, again, dict(widths)
+        self._jaxpr, self._tree = again(widths)
         self._wanted = sorted(p for p in facts.transposed if p in slots and plan.is_param(slots[p]))
         self.state = {p: np.array(s.value) for p, s in slots.items() if plan.is_state(s)}
         self.params = {p: np.array(s.value) for p, s in slots.items() if plan.is_param(s) and p in facts.read}
@@ -56,9 +66,33 @@ class Traced:
             params: the parameters by path.
 
         Returns:
-            The parameters, and transposed copies of matrices that carry spikes, under "path:transposed".
+            The parameters, and what spikes are delivered with, under "path:transposed": transposed copies of matrices,
+            or lists of their entries.
         """
-        return {**params, **{f"{p}:transposed": products.transpose(params[p]) for p in self._wanted}}
+        found = {}
+        for p in self._wanted:
+            if p in self.widths:
+                found[f"{p}:transposed"] = events.list_entries(np.asarray(params[p]), self.widths[p])
+            else:
+                found[f"{p}:transposed"] = products.transpose(params[p])
+        return {**params, **found}
+
+    def compressed(self) -> Traced:
+        """Return the same step, with lists of entries for the matrices that are read only and mostly 0.
+
+        It is quicker, but neither differentiated nor vectorised over matrices, and no column may get more entries than
+        the fullest has now.
+        """
+        widths = {}
+        for p in self._wanted:
+            filled = np.count_nonzero(self.params[p], axis=0)
+            if self.params[p].size >= events.WORTHWHILE and filled.sum() < SPARSE_BELOW * self.params[p].size:
+                widths[p] = max(1, int(filled.max()))
+        return Traced(self._plan, self._again, self.inputs, widths) if widths else self
+
+    def fits(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether the lists of entries are long enough for these parameters."""
+        return all(np.count_nonzero(params[p], axis=0).max() <= width for p, width in self.widths.items())
 
     def update(
         self,
@@ -87,7 +121,9 @@ class Traced:
         with jax.enable_x64(True):
             values = {kind: _select(kind, got, wanted) for kind, (got, wanted) in given.items()}
             rows = {p: params.get(f"{p}:transposed") for p in self._wanted}
-            rows = {p: products.transpose(params[p]) if row is None else row for p, row in rows.items()}
+            if any(row is None for row in rows.values()):
+                made = self.derive(params)
+                rows = {p: made[f"{p}:transposed"] for p in rows}
             arguments = (*values.values(), rows, jnp.asarray(k, np.int32), key)
             flat = jax.extend.core.jaxpr_as_fun(self._jaxpr)(*jax.tree.leaves(arguments))
             return jax.tree.unflatten(self._tree, flat)
@@ -183,13 +219,17 @@ def trace(
             continue
         read = {p for p in facts.read if plan.is_param(inventory.slots[p])}
         if not facts.changed and wanted == read and before == facts.transposed:
-            return Traced(plan, *attempt, inputs)
+            return Traced(plan, _remade(plan, bodies, inputs, wanted, attempt), inputs, {})
         wanted = read
     raise Untraceable(names[0] if names else "", "", 0, f"no stable result after {MAX_PASSES} passes over the bodies")
 
 
 def _attempt(
-    plan: Plan, bodies: Sequence[Body], inputs: Mapping[str, jax.ShapeDtypeStruct], wanted: set[str] | None
+    plan: Plan,
+    bodies: Sequence[Body],
+    inputs: Mapping[str, jax.ShapeDtypeStruct],
+    wanted: set[str] | None,
+    widths: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Any, Any] | None:
     """Make one pass; None if something was learned that asks for another at once."""
     slots, facts = plan.inventory.slots, plan.facts
@@ -208,8 +248,8 @@ def _attempt(
 
     state = numbers([p for p, s in slots.items() if plan.is_state(s)])
     params = numbers([p for p, s in slots.items() if plan.is_param(s) and (wanted is None or p in wanted)])
-    rows = {p: jax.ShapeDtypeStruct(v.shape[::-1], v.dtype) for p, v in numbers(sorted(facts.transposed)).items()
-            if plan.is_param(slots[p])}  # fmt: skip
+    wide = numbers([p for p in sorted(facts.transposed) if plan.is_param(slots[p])])
+    rows = {p: _row_shapes(v, widths.get(p)) for p, v in wide.items()}
     example = (state, params, dict(inputs), rows, jax.ShapeDtypeStruct((), np.int32), jax.random.key(0))
     try:
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
@@ -220,6 +260,25 @@ def _attempt(
     except Refusal as refusal:
         raise refusal.to_untraceable(run.session.body if run else "") from None
     return jaxpr, jax.tree.structure(shape)
+
+
+def _row_shapes(matrix: jax.ShapeDtypeStruct, width: int | None) -> Any:
+    """Return the shape of a transposed matrix, or of the lists of its entries."""
+    if width is None:
+        return jax.ShapeDtypeStruct(matrix.shape[::-1], matrix.dtype)
+    shape = (matrix.shape[1], width)
+    return jax.ShapeDtypeStruct(shape, np.int32), jax.ShapeDtypeStruct(shape, matrix.dtype)
+
+
+def _remade(
+    plan: Plan, bodies: Sequence[Body], inputs: Mapping[str, Any], wanted: set[str] | None, attempt: Any
+) -> Callable[[Mapping[str, int]], Any]:
+    """Return a function that gives the step, made again where matrices come as lists of entries."""
+
+    def again(widths: Mapping[str, int]) -> Any:
+        return _attempt(plan, bodies, inputs, wanted, widths) if widths else attempt
+
+    return again
 
 
 def _is_baked(plan: Plan, slot: Slot) -> bool:
