@@ -131,6 +131,17 @@ PAGES = [
         measure=leaky_integrator,
     ),
     Page(
+        title="Update rules in plain Python",
+        text="The introductory example of PymoNNto: a behavior is a class whose `iteration` changes the arrays of its "
+        "group. The source is compiled as it stands, compared with NumPy for a few steps, and then run by the engine.",
+        script=EXAMPLES / "behaviors.py",
+        captions=(
+            "Second block: ten voltages, their mean and the threshold.",
+            "Third block: the same with recurrent connections.",
+            "The spikes of the third block.",
+        ),
+    ),
+    Page(
         title="A reservoir names sequences",
         text="Spiking neurons hear three letters in one of six orders; a readout fitted in closed form names the "
         "order when the last letter is over.",
