@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
+CHECKED_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,15 @@ class Compiled:
         random: its addressed randomness.
         apart: the behaviors that stay in Python, by name.
 
+    `unchecked` counts the steps that are still to be compared with NumPy.
+
     Raises:
         Untraceable: a behavior cannot be traced.
     """
 
     def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
         self.network, self.random, self.apart = network, random, dict(apart)
+        self.unchecked = CHECKED_STEPS
         self.roster = Roster(network)
         slots = self.roster.slots()
         hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
@@ -103,14 +107,22 @@ class Compiled:
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
-            result = self.advance(block, seed, stride, progress)
+            result = self.advance(block, seed, self._run_sources(first, block), stride, progress)
             self._deliver(result, first, stride)
             steps -= block
 
-    def advance(self, steps: int, seed: int, every: int = 1, progress: bool = False) -> Result:
-        """Run steps from where the objects are, and put the outcome into the objects, but not into recorders."""
-        first = self.network.iteration
-        fed = self._run_sources(first, steps)
+    def advance(
+        self, steps: int, seed: int, fed: Mapping[str, np.ndarray], every: int = 1, progress: bool = False
+    ) -> Result:
+        """Run steps from where the objects are, and put the outcome into the objects, but not into recorders.
+
+        Arguments:
+            steps: how many.
+            seed: the seed of the randomness.
+            fed: what the sources give in every step: path -> `(steps, numbers)`.
+            every: how many steps lie between two rows of what is put out.
+            progress: show a bar.
+        """
         start = self.snapshot()
         dt = start.dt
         record = {name: name for name in self.traced.emitted}
@@ -157,14 +169,17 @@ class Compiled:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
         before = self.snapshot()
-        result = self.advance(1, seed)
-        predicted = result.final.state
-        self.put(before)
         step()
-        for path, value in self.snapshot().state.items():
-            if not _alike(np.asarray(predicted[path]), np.asarray(value)):
-                return path
-        return ""
+        now, number = self.snapshot(), self.network.iteration
+        given = self.roster.values(self.given)
+        self.network.iteration = before.step
+        self.put(before)
+        fed = {path: np.ravel(np.array(value))[None] for path, value in given.items()}
+        predicted = self.advance(1, seed, fed).final.state
+        self.network.iteration = number
+        self.put(now)
+        wrong = (p for p, value in now.state.items() if not _alike(np.asarray(predicted[p]), np.asarray(value)))
+        return next(wrong, "")
 
     def _stride(self) -> int:
         gaps = [
@@ -288,7 +303,7 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     order = list(accesses)
     own, place = accesses[name], order.index(name)
     others = {other: access for other, access in accesses.items() if other != name}
-    written = {path for other, access in others.items() if other != COUNTER for path in access.writes}
+    written = {path for access in others.values() for path in access.writes}
     read = {path for access in others.values() for path in access.reads}
     shown = [path for path in sorted(own.writes) if path in read]
     earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}

@@ -74,6 +74,11 @@ class Watcher(Behavior):
             if getattr(keeper, "gapwidth", 1) == 1 or step % keeper.gapwidth == 0:
                 keeper.append(self.value(name), step)
 
+    @property
+    def names_read(self) -> set[str]:
+        """List the names of the attributes that its expressions read."""
+        return {name for expression in self._read.values() for name in expression.names}
+
     def observed(self) -> dict[str, Any]:
         """Return what a step would record, without recording it."""
         recording = self.parent is not None and self.parent.recording

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -25,8 +26,8 @@ from recurra.tracing import Access, Addressed, Body, Untraceable, watch
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
 
-CHECKED_STEPS = 3
 MOST_APART = 16
+MOST_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Runner:
         self.network, self.seed = network, seed
         self._random: Addressed | None = None
         self._compiled: Compiled | None = None
-        self._unchecked = 0
+        self._known: dict[tuple, Compiled] = {}
         self._refused: Refused | None = None
         self._warm: tuple | None = None
 
@@ -65,6 +66,7 @@ class Runner:
     def forget(self) -> None:
         """Forget what was compiled; the next run finds out anew."""
         self._compiled = self._refused = self._warm = None
+        self._known = {}
 
     def advance(self, steps: int, must_compile: bool, progress: Callable[[int], None], bar: bool) -> None:
         """Do steps.
@@ -103,8 +105,10 @@ class Runner:
     def _prepare(self, steps: int, must_compile: bool, progress: Callable[[int], None]) -> int:
         """Compile if needed, and check what was compiled; return the number of steps done on the way, in NumPy."""
         done, roster = 0, Roster(self.network)
+        # Recorders and behaviors are switched off and on again, so a few schedules are kept.
+        self._compiled = self._known.get(roster.signature)
         if self._compiled is not None and self._compiled.stale():
-            self._compiled = None
+            self._compiled = self._known.pop(roster.signature) and None
         if self._refused is not None and self._refused.signature == roster.signature:
             self._refuse(self._refused, must_compile)
             return 0
@@ -115,13 +119,14 @@ class Runner:
             self._warm, done = roster.signature, 1
         if self._compiled is None and done < steps:
             done += self._compile(must_compile, progress)
-        while self._compiled is not None and self._unchecked and done < steps:
+        while self._compiled is not None and self._compiled.unchecked and done < steps:
             wrong = self._compiled.compare(lambda: self.step(Roster(self.network)), self.seed)
-            self._unchecked -= 1
+            self._compiled.unchecked -= 1
             done += 1
             progress(1)
             if wrong:
                 signature, self._compiled = self._compiled.roster.signature, None
+                self._known.pop(signature, None)
                 why = f"compiled, {wrong!r} is not what NumPy makes of it in step {self.network.iteration}"
                 self._refused = Refused(signature, "the network", why)
                 self._refuse(self._refused, must_compile)
@@ -134,7 +139,7 @@ class Runner:
         signature = Roster(self.network).signature
         while True:
             try:
-                self._compiled, self._unchecked = Compiled(self.network, self.random, apart), CHECKED_STEPS
+                self._keep(Compiled(self.network, self.random, apart))
                 break
             except Untraceable as problem:
                 name, why = problem.body, str(problem)
@@ -154,19 +159,33 @@ class Runner:
             self._tell(apart, must_compile)
         return 0 if accesses is None else 1
 
+    def _keep(self, compiled: Compiled) -> None:
+        while len(self._known) >= MOST_KEPT:
+            self._known.pop(next(iter(self._known)))
+        self._compiled = self._known[compiled.roster.signature] = compiled
+
     def _watch(self) -> dict[str, Access]:
         """Do a step in NumPy, and find out what each behavior reads and writes."""
         roster, k = Roster(self.network), self.network.iteration
-        found = {COUNTER: watch(Body(COUNTER, lambda: begin_step(self.network)), roster.roots)}
+        begin_step(self.network)
+        nodes = {f"{group.tag}/{name}" for group in self.network.node_groups for name in (*group.reads, *group.fed)}
+        found = {COUNTER: Access(frozenset(), frozenset(nodes), frozenset())}
         for member in roster.members:
+            behavior, parent = member.entry.behavior, member.entry.parent
             with self.random.at(member.name, k, roots=roster.roots):
-                found[member.name] = watch(Body(member.name, member.execute), roster.roots)
+                if member.watcher is None:
+                    found[member.name] = watch(Body(member.name, partial(behavior.iteration, parent)), roster.roots)
+                    continue
+                member.execute()
+                names = member.watcher.names_read
+                reads = frozenset(path for path in roster.slots() if path.rpartition("/")[2] in names)
+                found[member.name] = Access(reads, frozenset(), frozenset())
         return found
 
     def _tell(self, apart: dict[str, Apart], must_compile: bool) -> None:
         lines = [f"{name} runs in Python, {_PLACES[one.kind]}: {one.why}" for name, one in apart.items()]
         if must_compile:
-            self._compiled = None
+            self.forget()
             raise CapabilityError("compile=True: " + "; ".join(lines))
         warnings.warn("; ".join(lines), NotCompiled, stacklevel=6)
 
@@ -194,18 +213,19 @@ class Runner:
         Raises:
             CapabilityError: it cannot be compiled whole.
         """
+        self._compiled = self._known.get(Roster(self.network).signature)
         if self._compiled is None or self._compiled.stale():
             self.network.schedule.check_ready()
             try:
                 with self._lent():
-                    self._compiled, self._unchecked = Compiled(self.network, self.random, {}), CHECKED_STEPS
+                    self._keep(Compiled(self.network, self.random, {}))
             except Untraceable as problem:
                 raise CapabilityError(
                     f"the behaviors cannot be compiled into one program: {problem}. If a variable is made in the first"
                     " step, call simulate_iterations(1) before."
                 ) from None
-        if self._compiled.apart:
-            raise CapabilityError(f"{', '.join(self._compiled.apart)} runs in Python, so there is no one program.")
+        if self._compiled is None or self._compiled.apart:
+            raise CapabilityError(f"{', '.join(self._compiled.apart if self._compiled else ())} runs in Python, so there is no one program.")
         return self._compiled
 
     def explain(self) -> str:

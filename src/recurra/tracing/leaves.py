@@ -69,6 +69,24 @@ class Plan:
         return not (written or slot.is_exact or slot.path in self.facts.baked) and self.owner(slot.path) == slot.path
 
 
+class Spent:
+    """Stand for an iterator while a body is traced: to ask it for an item would use the item up."""
+
+    def __init__(self, session: Session, name: str):
+        self._session, self._name = session, name
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        raise self._session.refuse(f"the iterator {self._name!r} is asked for its next item")
+
+
+def is_iterator(value: object) -> bool:
+    """Tell whether a value gives items that it has no more afterwards: an iterator, a generator, an open file."""
+    return hasattr(type(value), "__next__")
+
+
 class Run:
     """One pass over the bodies: runs leaves, and joins the branches between them."""
 
@@ -193,6 +211,8 @@ class Run:
                 holder.space[name] = place(tree, stand_in)
         for holder, name in self.plan.inventory.find(is_generator):
             holder.space[name] = self.plan.random
+        for holder, name in self.plan.inventory.find(is_iterator):
+            holder.space[name] = Spent(self.session, name)
 
     def _outcome(
         self, body: Body, result: Any, stand_ins: dict[str, Any], layout: Layout
@@ -229,7 +249,7 @@ class Run:
                 raise _refuse_body(f"deletes the attribute {_join(holder.path, sorted(set(holder.trees) - names)[0])}")
             for name, tree in holder.trees.items():
                 value = holder.space[name]
-                if value is self.plan.random:
+                if value is self.plan.random or isinstance(value, Spent):
                     continue
                 try:
                     for slot, found in take_out(tree, value):

@@ -111,6 +111,8 @@ def _names(run: Any, inventory: Inventory) -> tuple[set[str], set[str]]:
     stored: set[str] = set()
     seen: set[int] = set()
     objects = _objects(run, inventory)
+    method = getattr(run, "func", run)
+    run_name, own_objects = getattr(method, "__name__", ""), [getattr(method, "__self__", None)]
     waiting = list(_functions_of(run))
     while waiting:
         function = waiting.pop()
@@ -130,9 +132,18 @@ def _names(run: Any, inventory: Inventory) -> tuple[set[str], set[str]]:
         for value in held:
             waiting += _functions_of(value)
         for name in own:
-            for found in _named(name, function, objects):
+            # What the body itself is called, other objects have too: those are other bodies.
+            holders = own_objects if name == run_name else objects
+            for found in _named(name, function, holders):
                 waiting += _functions_of(found)
     return loaded, stored
+
+
+def _is_library(module: str | None) -> bool:
+    """Tell whether code is of a library, which does nothing to the user's objects but what it is asked for."""
+    if module is None or module.startswith("recurra.behaviors"):
+        return False
+    return module.split(".")[0] in _LIBRARIES | {"recurra"}
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -150,11 +161,11 @@ def _functions_of(value: Any) -> Iterator[types.FunctionType]:
         for accessor in (value.fget, value.fset, value.fdel):
             yield from _functions_of(accessor)
     elif isinstance(value, types.FunctionType):
-        if value.__module__ is None or value.__module__.split(".")[0] not in _LIBRARIES:
+        if not _is_library(value.__module__):
             yield value
     elif hasattr(value, "func") and not isinstance(value, type):  # functools.partial
         yield from _functions_of(value.func)
-    elif isinstance(value, type) and value.__module__.split(".")[0] not in _LIBRARIES:
+    elif isinstance(value, type) and not _is_library(value.__module__):
         yield from _functions_of(vars(value).get("__init__"))
     elif value is not None and isinstance(getattr(type(value), "__call__", None), types.FunctionType):  # noqa: B004
         yield from _functions_of(type(value).__call__)
@@ -193,7 +204,7 @@ def _named(name: str, function: types.FunctionType, objects: list[Any]) -> Itera
         yield here[name]
     for used in function.__code__.co_names:
         module = here.get(used)
-        if isinstance(module, types.ModuleType) and module.__name__.split(".")[0] not in _LIBRARIES:
+        if isinstance(module, types.ModuleType) and not _is_library(module.__name__):
             yield vars(module).get(name)
     for thing in objects:
         for cls in type(thing).__mro__:
