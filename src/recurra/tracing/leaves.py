@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Run:
         except Fork as fork:
             if len(decisions) >= MAX_LEAVES:
                 raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data") from None
-            condition = fork.condition
+            condition: Any = fork.condition
         if not decisions:
             self.plan.facts.notes[body.name] = {}
         self.session.note("branches")
@@ -193,6 +194,9 @@ class Run:
                 holder.space[name] = place(tree, stand_in)
         for holder, name in self.plan.inventory.find(is_generator):
             holder.space[name] = self.plan.random
+        for holder, name in self.plan.inventory.find(_hides_state):
+            what = type(holder.trees[name].original).__name__  # type: ignore[union-attr]
+            holder.space[name] = Hidden(self.session, f"{_join(holder.path, name)} is a {what}, whose state is hidden")
 
     def _outcome(
         self, body: Body, result: Any, stand_ins: dict[str, Any], layout: Layout
@@ -229,7 +233,7 @@ class Run:
                 raise _refuse_body(f"deletes the attribute {_join(holder.path, sorted(set(holder.trees) - names)[0])}")
             for name, tree in holder.trees.items():
                 value = holder.space[name]
-                if value is self.plan.random:
+                if value is self.plan.random or type(value) is Hidden:
                     continue
                 try:
                     for slot, found in take_out(tree, value):
@@ -339,7 +343,27 @@ class Run:
         return emitted
 
 
-def _same_states(first: tuple, second: tuple) -> bool:
+class Hidden:
+    """Stand in for an iterator, a file or a generator of Python's `random`: any use of it is refused."""
+
+    def __init__(self, session: Session, reason: str):
+        self._session, self._reason = session, reason
+
+    def __next__(self) -> Any:
+        raise self._session.refuse(self._reason)
+
+    def __iter__(self) -> Any:
+        raise self._session.refuse(self._reason)
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._session.refuse(self._reason)
+
+
+def _hides_state(value: object) -> bool:
+    return isinstance(value, Iterator | python_random.Random | io.IOBase)
+
+
+def _same_states(first: Any, second: Any) -> bool:
     return first[0] == second[0] and np.array_equal(first[1], second[1]) and first[2:] == second[2:]
 
 
