@@ -1,4 +1,7 @@
 """Decisions on traced data, and values whose length is only known when the model runs."""
+# ruff: noqa: NPY002
+
+import random
 
 import numpy as np
 import pytest
@@ -55,7 +58,7 @@ def counters(n):
     if n.i > 2 and n.t < 1.1:
         n.u += 1
     n.mode = 2 if n.i % 2 else 3
-    n.v += 0.1 if not n.mode == 2 else 0.2
+    n.v += 0.1 if n.mode != 2 else 0.2
 
 
 def builtins_on_numbers(n):
@@ -220,7 +223,7 @@ def test_an_error_of_the_user_is_the_users():
     def shapes(n):
         n.v += np.ones(3)
 
-    with pytest.raises(ValueError, match="could not be broadcast|shape mismatch"):
+    with pytest.raises(ValueError, match=r"could not be broadcast|shape mismatch"):
         compile_rule(shapes, group())
 
     def types(n):
@@ -389,6 +392,14 @@ def integer_power(n):
     n.u += 2**n.count
 
 
+def iterator(n):
+    n.v[:] = next(n.numbers)
+
+
+def own_random(n):
+    n.v += n.dice.random()
+
+
 HIDDEN = np.random.rand
 OUTSIDE = np.zeros(8)
 
@@ -421,6 +432,8 @@ REFUSED = [
     (random_size, "needs a number now"),
     (seeding, "numpy.random.seed"),
     (unknown_draw, "numpy.random.zipf"),
+    (iterator, "n/numbers is a list_iterator, whose state is hidden"),
+    (own_random, "n/dice is a Random, whose state is hidden"),
     (integer_power, "integer power with a traced exponent"),
 ]
 
@@ -429,7 +442,7 @@ REFUSED = [
 def test_what_cannot_be_compiled_is_named(rule, reason):
     n = group()
     n.v += 0.4
-    n.history, n.name = [], "a"
+    n.history, n.name, n.numbers, n.dice = [], "a", iter([1, 2]), random.Random(0)
     before = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in vars(n).items()}
     identities = {name: id(value) for name, value in vars(n).items()}
     zeros, rand, state = np.zeros, np.random.rand, np.random.get_state()[1].copy()
@@ -445,16 +458,14 @@ def test_what_cannot_be_compiled_is_named(rule, reason):
         np.testing.assert_array_equal(getattr(n, name), value)
     assert np.zeros is zeros and np.random.rand is rand
     np.testing.assert_array_equal(np.random.get_state()[1], state)
-    assert n.history == []
+    assert n.history == [] and list(n.numbers) == [1, 2]
 
 
 def test_the_message_says_body_file_line_and_construct():
     with pytest.raises(Untraceable) as caught:
         compile_rule(loop, group())
     line = loop.__code__.co_firstlineno + 1
-    assert str(caught.value) == (
-        f"0_loop at {__file__}:{line}: `while n.v.sum() > 1`: a loop on traced data"
-    )
+    assert str(caught.value) == (f"0_loop at {__file__}:{line}: `while n.v.sum() > 1`: a loop on traced data")
 
 
 def test_a_branch_that_never_ran_is_right_too():

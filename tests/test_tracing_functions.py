@@ -55,7 +55,6 @@ def check_all(expressions):
     check(rule, n, steps=2, tolerance=3e-6)
 
 
-
 GROUPS = {
     "arithmetic": [
         lambda n: n.x + n.y,

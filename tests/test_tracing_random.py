@@ -171,9 +171,7 @@ def sink(group):
 
 def test_source_and_sink_are_told_from_what_they_touch():
     group = Group()
-    found = {
-        f.__name__: watch(Body(f.__name__, lambda f=f: f(group)), {"g": group}) for f in (source, dynamics, sink)
-    }
+    found = {f.__name__: watch(Body(f.__name__, lambda f=f: f(group)), {"g": group}) for f in (source, dynamics, sink)}
     assert found["source"].reads >= {"g/rate", "g/index"}
     assert found["source"].writes == {"g/index", "g/drive"}
     assert found["dynamics"].reads == {"g/voltage", "g/drive", "g/gain"}

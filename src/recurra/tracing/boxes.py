@@ -216,7 +216,8 @@ class Box(Operators):
             yield self[i]
 
     def __contains__(self, item: object) -> bool:
-        return bool((self == item).any())
+        same: Any = self == item
+        return bool(same.any())
 
     def __getitem__(self, index: object) -> Any:
         return indexing.get(self, index)

@@ -227,7 +227,7 @@ def _ix(session: Session, args: tuple, kwargs: dict) -> Any:
     for axis, entry in enumerate(args):
         numbers = entry
         dtype = operations.build_array(session, entry).dtype if not operations.is_masked(entry) else entry.dtype
-        if dtype == bool:
+        if dtype.kind == "b":
             (numbers,) = _nonzero(session, (entry,), {})
         shape = (None,) * axis + (slice(None),) + (None,) * (len(args) - axis - 1)
         if operations.is_masked(numbers):
@@ -283,7 +283,7 @@ def _round(session: Session, args: tuple, kwargs: dict) -> Any:
 def _count(session: Session, args: tuple, kwargs: dict) -> Any:
     if operations.is_masked(args[0]):
         return masked.reduce(args[0], "count", kwargs.get("axis"), None, False)
-    truths = operations.build_array(session, args[0]) != 0
+    truths: Any = operations.build_array(session, args[0]) != 0
     return truths.sum(axis=args[1] if len(args) > 1 else kwargs.get("axis"))
 
 
@@ -309,7 +309,8 @@ def _axes_view(reorder: Callable) -> Callable:
 
 def _shape_view(function: Callable) -> Callable:
     def make(array: Any, *args: Any, **kwargs: Any) -> Any:
-        array = array if array._kind == "array" else array._session and operations.build_array(array._session, array)
+        if array._kind != "array":
+            array = operations.wrap(array._session, array._read(), array._sources(), "array")
         shape = function(np.broadcast_to(np.zeros(()), array.shape), *args, **kwargs).shape
         return array._view(indexing.Reshape(shape))
 
@@ -466,11 +467,12 @@ def _partition(session: Session, args: tuple, kwargs: dict) -> Any:
 
 
 def _take(session: Session, args: tuple, kwargs: dict) -> Any:
-    array = operations.build_array(session, args[0])
-    axis = args[2] if len(args) > 2 else kwargs.get("axis")
+    given, indices, *more = args
+    array = operations.build_array(session, given)
+    axis = more[0] if more else kwargs.get("axis")
     if set(kwargs) - {"axis", "out"}:
         raise session.refuse("np.take with mode")
-    made = array.ravel()[args[1]] if axis is None else array[(slice(None),) * (axis % array.ndim) + (args[1],)]
+    made = array.ravel()[indices] if axis is None else array[(slice(None),) * (axis % array.ndim) + (indices,)]
     return made if not operations.is_box(made) or made._parent is None else made.copy()
 
 
@@ -498,7 +500,8 @@ _ALIKE = {
 _PRECISE = {"inner": (0, 1), "vdot": (0, 1), "convolve": (0, 1), "correlate": (0, 1)}
 _REDUCE = {
     "sum": "sum", "prod": "prod", "mean": "mean", "std": "std", "var": "var", "max": "max", "min": "min",
-    "amax": "max", "amin": "min", "any": "any", "all": "all", "argmax": "argmax", "argmin": "argmax", "cumsum": None, "cumprod": None, "ptp": None,
+    "amax": "max", "amin": "min", "any": "any", "all": "all", "argmax": "argmax", "argmin": "argmax",
+    "cumsum": None, "cumprod": None, "ptp": None,
     "median": None, "percentile": None, "quantile": None, "trace": None, "nansum": None, "nanmean": None,
     "nanmax": None, "nanmin": None, "nanstd": None, "nanvar": None, "nanprod": None, "nanmedian": None,
     "nanargmax": "argmax", "nanargmin": "argmax",
@@ -542,7 +545,8 @@ def _make_table() -> dict[Callable, Handler]:
         np.ravel: _view_function(lambda a, order="C": a.ravel(order)), np.flip: _view_function(_flip),
         np.fliplr: _view_function(lambda a: _flip(a, 1)), np.flipud: _view_function(lambda a: _flip(a, 0)),
         np.diagonal: _view_function(_diagonal), np.broadcast_to: _broadcast_to,
-        np.zeros_like: _filled(False), np.empty_like: _filled(False), np.ones_like: _filled(1), np.full_like: _filled(None),
+        np.zeros_like: _filled(False), np.empty_like: _filled(False), np.ones_like: _filled(1),
+        np.full_like: _filled(None),
         np.copyto: _copyto, np.put: _put, np.putmask: _putmask, np.fill_diagonal: _fill_diagonal, np.copy: _copy,
         np.real: _view_function(lambda a: a.real), np.imag: _view_function(lambda a: a.imag),
         np.array_equal: _truth(_array_equal), np.allclose: _truth(_allclose), np.argsort: _argsort,

@@ -136,7 +136,7 @@ def reshape(array: Box, shape: Any, order: str) -> Box:
     shape = tuple(int(s) for s in shape) if isinstance(shape, tuple | list) else int(shape)
     if array._kind == "array" and (array._parent is None or is_contiguous(array)):
         view = array._view(Reshape(shape))
-        view.shape  # NumPy's and JAX's errors come now, at the user's line
+        np.broadcast_to(0, array.shape).reshape(shape)  # NumPy's error comes now, at the user's line
         return view
     return operations.wrap(array._session, array._read().reshape(shape), array._sources(), "array")
 
@@ -177,9 +177,13 @@ def entries(session: Session, index: object, ndim: int) -> tuple[list, frozenset
 def _width(entry: object) -> int:
     if entry is None or isinstance(entry, EllipsisType):
         return 0
-    if not operations.is_masked(entry) and getattr(entry, "dtype", None) == bool and not isinstance(entry, bool):
+    if not operations.is_masked(entry) and _is_truth(entry):
         return entry.ndim  # type: ignore[attr-defined]
     return 1
+
+
+def _is_truth(entry: object) -> bool:
+    return hasattr(entry, "dtype") and np.issubdtype(entry.dtype, np.bool_)  # type: ignore[attr-defined]
 
 
 def _is_integer(entry: object) -> bool:
@@ -278,6 +282,8 @@ def _scatter(old: Any, index: tuple, new: Any) -> Any:
 def scatter_last(old: Any, places: Any, new: Any) -> Any:
     """Write `new` to flat `places` of `old`; of several for one place the last wins, those past the end are dropped."""
     old, places, new = jnp.asarray(old), jnp.asarray(places).reshape(-1), jnp.asarray(new).reshape(-1)
+    if not places.size:
+        return old
     order = jnp.arange(places.size)
     winner = jnp.full(old.size, -1).at[places].max(order, mode="drop")
     return jnp.where(winner >= 0, new[winner], old.reshape(-1)).reshape(old.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,24 +70,6 @@ class Plan:
         return not (written or slot.is_exact or slot.path in self.facts.baked) and self.owner(slot.path) == slot.path
 
 
-class Spent:
-    """Stand for an iterator while a body is traced: to ask it for an item would use the item up."""
-
-    def __init__(self, session: Session, name: str):
-        self._session, self._name = session, name
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        raise self._session.refuse(f"the iterator {self._name!r} is asked for its next item")
-
-
-def is_iterator(value: object) -> bool:
-    """Tell whether a value gives items that it has no more afterwards: an iterator, a generator, an open file."""
-    return hasattr(type(value), "__next__")
-
-
 class Run:
     """One pass over the bodies: runs leaves, and joins the branches between them."""
 
@@ -120,7 +103,7 @@ class Run:
         except Fork as fork:
             if len(decisions) >= MAX_LEAVES:
                 raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data") from None
-            condition = fork.condition
+            condition: Any = fork.condition
         if not decisions:
             self.plan.facts.notes[body.name] = {}
         self.session.note("branches")
@@ -211,8 +194,9 @@ class Run:
                 holder.space[name] = place(tree, stand_in)
         for holder, name in self.plan.inventory.find(is_generator):
             holder.space[name] = self.plan.random
-        for holder, name in self.plan.inventory.find(is_iterator):
-            holder.space[name] = Spent(self.session, name)
+        for holder, name in self.plan.inventory.find(_hides_state):
+            what = type(holder.trees[name].original).__name__  # type: ignore[union-attr]
+            holder.space[name] = Hidden(self.session, f"{_join(holder.path, name)} is a {what}, whose state is hidden")
 
     def _outcome(
         self, body: Body, result: Any, stand_ins: dict[str, Any], layout: Layout
@@ -249,7 +233,7 @@ class Run:
                 raise _refuse_body(f"deletes the attribute {_join(holder.path, sorted(set(holder.trees) - names)[0])}")
             for name, tree in holder.trees.items():
                 value = holder.space[name]
-                if value is self.plan.random or isinstance(value, Spent):
+                if value is self.plan.random or type(value) is Hidden:
                     continue
                 try:
                     for slot, found in take_out(tree, value):
@@ -359,7 +343,27 @@ class Run:
         return emitted
 
 
-def _same_states(first: tuple, second: tuple) -> bool:
+class Hidden:
+    """Stand in for an iterator, a file or a generator of Python's `random`: any use of it is refused."""
+
+    def __init__(self, session: Session, reason: str):
+        self._session, self._reason = session, reason
+
+    def __next__(self) -> Any:
+        raise self._session.refuse(self._reason)
+
+    def __iter__(self) -> Any:
+        raise self._session.refuse(self._reason)
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._session.refuse(self._reason)
+
+
+def _hides_state(value: object) -> bool:
+    return isinstance(value, Iterator | python_random.Random | io.IOBase)
+
+
+def _same_states(first: Any, second: Any) -> bool:
     return first[0] == second[0] and np.array_equal(first[1], second[1]) and first[2:] == second[2:]
 
 

@@ -6,7 +6,7 @@ They are kept in full, together with a mask for each axis; what cannot be said o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +29,7 @@ class Masked(Operators):
         masks: for each axis the boolean vector of the entries that exist, or None for all.
         sources: the slots it depends on.
         whole: whether `full` counts 0, 1, 2, ... along its one masked axis, as `np.where(mask)` gives.
-        picked: the matrix of which this is an unchanged part, for event-driven products.
+        picked: the matrix of which this is an unchanged part and what its memory held then, for event-driven products.
     """
 
     __slots__ = ("_full", "_masks", "_picked", "_session", "_tied", "_whole")
@@ -41,7 +41,7 @@ class Masked(Operators):
         masks: tuple,
         sources: frozenset[str],
         whole: bool = False,
-        picked: Box | None = None,
+        picked: tuple[Box, Any] | None = None,
     ):
         self._session, self._full, self._masks = session, full, tuple(masks)
         self._tied, self._whole, self._picked = sources, whole, picked
@@ -171,7 +171,7 @@ class Masked(Operators):
         raise self._session.refuse(f"{name} of values picked by a traced mask is not understood")
 
 
-def is_masked(value: object) -> bool:
+def is_masked(value: object) -> TypeGuard[Masked]:
     """Tell whether a value is a `Masked`."""
     return type(value) is Masked
 
@@ -212,7 +212,7 @@ def elementwise(session: Session, ufunc: np.ufunc, inputs: tuple, dtype: object,
     values = tuple(i if is_masked(i) else operations.operand(session, i) for i in inputs)
     shaped = tuple(v if is_masked(v) else v.value for v in values)
     masks, _ = combine(session, shaped)
-    plain = tuple(operations.Operand(v._full, v._tied, False) if is_masked(v) else v for v in values)
+    plain: Any = tuple(operations.Operand(v._full, v._tied, False) if is_masked(v) else v for v in values)
     results, sources = operations.compute(session, ufunc, plain, dtype)
     made = [Masked(session, r, masks, sources) for r in results]
     if out is not None:
@@ -355,7 +355,7 @@ def select(array: Box, found: list, sources: frozenset[str]) -> Any:
     if how == "whole":
         untouched = all(s == slice(None) for s in sliced)
         full = array._read() if untouched else jnp.asarray(array._read())[sliced]
-        return Masked(session, full, masks, sources, picked=array if untouched else None)
+        return Masked(session, full, masks, sources, picked=(array, array._root()._inner) if untouched else None)
     if not all(s == slice(None) for s in sliced):
         raise session.refuse("a slice and traced indices in one index; index twice instead")
     fulls, point_masks, first = _points(session, expanded)

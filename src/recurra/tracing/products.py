@@ -107,14 +107,14 @@ def _already_transposed(matrix: Box) -> Any:
 
 def picked_sum(values: Masked, axes: tuple[int, ...]) -> Any:
     """Return `W[:, s].sum(1)` or `W[s].sum(0)` as a product with s, or None where it is something else."""
-    matrix = values._picked
-    if matrix is None or matrix.ndim != 2 or len(axes) != 1 or matrix.dtype.kind != "f":
+    if values._picked is None:
+        return None
+    matrix, memory = values._picked
+    if matrix._root()._inner is not memory or matrix.ndim != 2 or len(axes) != 1 or matrix.dtype.kind != "f":
         return None
     axis = axes[0]
     spikes = values._masks[axis]
     if spikes is None or values._masks[1 - axis] is not None or not is_traced(spikes):
-        return None
-    if values._full is not matrix._read():
         return None
     made = _deliver(values._session, matrix, values._full, spikes, by_column=axis == 1)
     return operations.wrap(values._session, made, values._tied)

@@ -7,6 +7,7 @@ numbers are weak), so JAX's promotion never decides anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,9 @@ import numpy as np
 PYTHON = {"b": bool, "i": int, "f": float, "c": complex}
 
 
-def cast(value: object, dtype: object) -> object:
+def cast(value: Any, dtype: Any) -> Any:
     """Return `value` as `dtype`, like a C cast: floats that no integer can hold become the smallest one."""
-    target = np.dtype(dtype)  # type: ignore[arg-type]
+    target = np.dtype(dtype)
     if not isinstance(value, jax.Array):
         with np.errstate(all="ignore"):
             return np.asarray(value).astype(target)
@@ -120,7 +121,7 @@ UFUNCS |= {
 }
 
 
-def resolve(ufunc: np.ufunc, kinds: list, dtype: object = None) -> tuple[np.dtype, ...]:
+def resolve(ufunc: np.ufunc, kinds: list, dtype: Any = None) -> tuple[np.dtype, ...]:
     """Return the types in which NumPy would compute; NumPy's own TypeError where there is no loop.
 
     Arguments:
@@ -137,5 +138,5 @@ def resolve(ufunc: np.ufunc, kinds: list, dtype: object = None) -> tuple[np.dtyp
     given = (*kinds, *([None] * ufunc.nout))
     if dtype is None:
         return ufunc.resolve_dtypes(given)
-    signature = (*([None] * ufunc.nin), *([np.dtype(dtype)] * ufunc.nout))  # type: ignore[arg-type]
+    signature = (*([None] * ufunc.nin), *([np.dtype(dtype)] * ufunc.nout))
     return ufunc.resolve_dtypes(given, signature=signature, casting="same_kind")

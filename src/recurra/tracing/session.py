@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -108,7 +109,7 @@ class Session:
         notes = self.facts.notes.setdefault(self.body, {})
         notes[what] = notes.get(what, 0) + 1
 
-    def memo(self, key: tuple, keep: tuple, make: Callable[[], object]) -> object:
+    def memo(self, key: tuple, keep: tuple, make: Callable[[], Any]) -> Any:
         """Return the same traced value for the same operation on the same values.
 
         Arguments:
@@ -124,11 +125,11 @@ class Session:
         return made
 
 
-def is_traced(value: object) -> bool:
+def is_traced(value: object) -> TypeGuard[jax.Array]:
     """Tell whether a value is only known when the model runs."""
     return isinstance(value, jax.Array)
 
 
-def as_value(value: object) -> object:
+def as_value(value: Any) -> Any:
     """Return an array or NumPy scalar for any number; leave traced values alone."""
     return value if isinstance(value, jax.Array | np.ndarray | np.generic) else np.asarray(value)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.errors import OptionError
 from recurra.tracing.session import as_value
 
 MAX_LENGTH = 4096  # longer lists of numbers are taken for stores of results, not for state
@@ -121,6 +122,9 @@ class Inventory:
     def _add_object(self, path: str, obj: object) -> None:
         space = getattr(obj, "__dict__", None)
         if not isinstance(space, dict):
+            if path in self.roots and obj is self.roots[path]:
+                what = f"{path or 'the root'} is a {type(obj).__name__} without __dict__"
+                raise OptionError(f"{what}; expected an object with attributes. Remove __slots__ from its class")
             return
         holder = Holder(path, space, {})
         self.holders.append(holder)
@@ -140,10 +144,10 @@ class Inventory:
             return self._container(path, value)
         if isinstance(value, set | bytearray):
             return Other(path, value, value.copy())
-        if not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] not in _FOREIGN:
-            if id(value) not in self._seen:
-                self._seen[id(value)] = path
-                self._add_object(path, value)
+        walked = not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] not in _FOREIGN
+        if walked and id(value) not in self._seen:
+            self._seen[id(value)] = path
+            self._add_object(path, value)
         return Other(path, value)
 
     def _container(self, path: str, value: Any) -> Tree:
@@ -230,11 +234,7 @@ def find_overlaps(slots: list[Slot], layout: Layout) -> set[tuple[str, str]]:
     for slot in based:
         for other in slots:
             apart = layout[other.path][0] != slot.path and other.path != slot.path
-            if (
-                apart
-                and np.may_share_memory(slot.value, other.value)
-                and np.shares_memory(slot.value, other.value, 100_000)
-            ):
+            if apart and np.may_share_memory(slot.value, other.value) and np.shares_memory(slot.value, other.value):
                 found.add((slot.path, other.path))
     return found
 
