@@ -90,7 +90,7 @@ CASES = {
     "steps": (lambda: ready(steps=1.5), "iterations must be a whole number >= 0, got 1.5"),
     "text as steps": (lambda: ready(steps="10*ms"), "iterations must be a whole number >= 0, got '10*ms'"),
     "negative steps": (lambda: ready(steps=-1), "iterations must be a whole number >= 0, got -1"),
-    "batch": (lambda: ready().simulate_iterations(1, batch_size=0, compile=False), "batch_size must be a whole number > 0, or -1"),
+    "batch": (lambda: ready().simulate_iterations(1, batch_size=0), "batch_size must be a whole number > 0, or -1"),
     "not initialised": (
         lambda: cells().network.simulate_iterations(1, compile=False),
         "behavior 1: Cell of 'cells': not initialised yet; call initialize() of the network first",

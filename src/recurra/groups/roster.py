@@ -50,8 +50,8 @@ def count_step(network: GroupNetwork) -> None:
 class Roster:
     """Name the executed behaviors of a network, and everything that has attributes.
 
-    A path is the tag of a group, of its behavior, and the name of an attribute: `cells/Leak/threshold`, `cells/voltage`,
-    `GLU/W`. Where two would be called alike, the second gets a number.
+    A path is the tag of a group, of its behavior, and the name of an attribute: `cells/Leak/threshold`,
+    `cells/voltage`, `GLU/W`. Where two would be called alike, the second gets a number.
     """
 
     def __init__(self, network: GroupNetwork):

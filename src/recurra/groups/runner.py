@@ -224,8 +224,9 @@ class Runner:
                     f"the behaviors cannot be compiled into one program: {problem}. If a variable is made in the first"
                     " step, call simulate_iterations(1) before."
                 ) from None
-        if self._compiled is None or self._compiled.apart:
-            raise CapabilityError(f"{', '.join(self._compiled.apart if self._compiled else ())} runs in Python, so there is no one program.")
+        apart = self._compiled.apart if self._compiled is not None else {}
+        if self._compiled is None or apart:
+            raise CapabilityError(f"{', '.join(apart)} runs in Python, so there is no one program.")
         return self._compiled
 
     def explain(self) -> str:

@@ -135,9 +135,10 @@ class Network(Builder, GroupNetwork):
 
     @property
     def snapshot(self) -> Snapshot:
-        """Give where nodes and groups stand; `simulate(net.program, ..., dt=net.dt, state=net.snapshot)` goes on from it.
+        """Give where nodes and groups stand.
 
-        In a network without nodes a step is one unit of time.
+        `simulate(net.program, ..., dt=net.dt, state=net.snapshot)` goes on from it. In a network without nodes a step
+        is one unit of time.
         """
         if not self.NeuronGroups and not self.schedule:
             return self.state

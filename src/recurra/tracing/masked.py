@@ -366,7 +366,7 @@ def select(array: Box, found: list, sources: frozenset[str]) -> Any:
 
 
 def _mask_of_all(array: Box, found: list) -> Any:
-    """Return the mask, flattened, if the index is one traced mask over all axes of a matrix: no place need be listed."""
+    """Return the mask, flattened, if the index is one traced mask over all axes of a matrix."""
     if len(found) != 1 or not is_traced(found[0]) or found[0].ndim < 2 or found[0].shape != array.shape:
         return None
     return array._session.memo(("flat", id(found[0])), (found[0],), lambda: found[0].reshape(-1))
