@@ -19,6 +19,17 @@ _HOME = {
     "PopulationTemplate": "recurra.circuits",
     "circuit_from_yaml": "recurra.circuits",
     "grid_search": "recurra.circuits",
+    "Behavior": "recurra.groups",
+    "DxS": "recurra.groups",
+    "EventRecorder": "recurra.groups",
+    "NeuronDimension": "recurra.groups",
+    "NeuronGroup": "recurra.groups",
+    "Recorder": "recurra.groups",
+    "SxD": "recurra.groups",
+    "SynapseGroup": "recurra.groups",
+    "afferent": "recurra.groups",
+    "efferent": "recurra.groups",
+    "get_squared_dim": "recurra.groups",
     "Network": "recurra.network",
     "Observer": "recurra.network",
     "Program": "recurra.engine",
@@ -26,7 +37,7 @@ _HOME = {
     "lower": "recurra.engine",
     "simulate": "recurra.engine",
 }
-_PACKAGES = ("circuits", "engine", "equations", "errors", "network", "plotting")
+_PACKAGES = ("circuits", "engine", "equations", "errors", "groups", "network", "plotting")
 
 if TYPE_CHECKING:
     from recurra.circuits import (
@@ -40,20 +51,44 @@ if TYPE_CHECKING:
         grid_search,
     )
     from recurra.engine import Program, Result, lower, simulate
+    from recurra.groups import (
+        Behavior,
+        DxS,
+        EventRecorder,
+        NeuronDimension,
+        NeuronGroup,
+        Recorder,
+        SxD,
+        SynapseGroup,
+        afferent,
+        efferent,
+        get_squared_dim,
+    )
     from recurra.network import Network, Observer
 
 __all__ = [
+    "Behavior",
     "CircuitTemplate",
     "Connectivity",
+    "DxS",
     "EdgeTemplate",
+    "EventRecorder",
     "Network",
+    "NeuronDimension",
+    "NeuronGroup",
     "NodeTemplate",
     "Observer",
     "OperatorTemplate",
     "PopulationTemplate",
     "Program",
+    "Recorder",
     "Result",
+    "SxD",
+    "SynapseGroup",
+    "afferent",
     "circuit_from_yaml",
+    "efferent",
+    "get_squared_dim",
     "grid_search",
     "lower",
     "simulate",

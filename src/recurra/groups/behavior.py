@@ -114,9 +114,9 @@ class Behavior(Tagged):
             raise OptionError(f"{where}: it is required; write {type(self).__name__}({key}=...).{hint}")
         if not isinstance(value, str):
             return value
-        return self._read(value, default, None if do_not_diversify else neurons, where)
+        return self._from_text(value, default, None if do_not_diversify else neurons, where)
 
-    def _read(self, value: str, default: Any, neurons: NetworkObject | None, where: str) -> Any:
+    def _from_text(self, value: str, default: Any, neurons: NetworkObject | None, where: str) -> Any:
         text, plot = value.removesuffix(";plot").strip(), value.endswith(";plot")
         if neurons is not None and text.startswith("same("):
             return _same(text, neurons, where)
@@ -127,8 +127,10 @@ class Behavior(Tagged):
             return value
         number = initialisers.read_number(text)
         if number is not None:
-            exact = not numeric or isinstance(default, bool) or float(type(default)(number)) != number
-            return number if exact else type(default)(number)
+            if isinstance(default, np.number):
+                return np.asarray(number, default.dtype)[()]
+            # A whole number as default does not cut a fraction off.
+            return float(number) if isinstance(default, float) else number
         if numeric and neurons is not None:
             return neurons.array_of(text, plot=plot, where=where)
         if numeric and not initialisers.is_call(text):

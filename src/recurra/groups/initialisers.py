@@ -71,9 +71,12 @@ def read_number(text: str) -> float | int | None:
     text = text.strip()
     if len(text) > 300 or not _NUMBER.fullmatch(text):
         return None
+    value = float(text.removesuffix("%"))
+    if not math.isfinite(value):
+        return None
     if text.endswith("%"):
-        return float(text[:-1]) / 100
-    return int(text) if text.lstrip("+-").isdigit() else float(text)
+        return value / 100
+    return int(text) if text.lstrip("+-").isdigit() and abs(value) < 2**63 else value
 
 
 def is_call(text: str) -> bool:
@@ -139,8 +142,8 @@ class _Reader:
                 return self.operation(node)
             case ast.Name():
                 return self.draw(node.id, [], [], node)
-            case ast.Call(func=ast.Name()):
-                return self.draw(node.func.id, node.args, node.keywords, node)
+            case ast.Call(func=ast.Name(id=name)):
+                return self.draw(name, node.args, node.keywords, node)
         raise self.error("only numbers, distributions, + - * / ** and brackets may stand here.", node)
 
     def operation(self, node: ast.BinOp) -> Any:
@@ -184,9 +187,10 @@ class _Reader:
         return value
 
     def finite(self, value: Any, node: ast.expr) -> Any:
-        if isinstance(value, complex) or not math.isfinite(value):
+        # Whole numbers of Python have no bound; those beyond 64 bits become floating-point numbers.
+        if isinstance(value, complex) or not -1.7e308 < value < 1.7e308:
             raise self.error("this has no finite value.", node)
-        return value
+        return value if abs(value) < 2**63 else float(value)
 
     def error(self, message: str, node: ast.expr) -> EquationError:
         return EquationError(message, self.text, (node.col_offset, node.end_col_offset or 0), self.where)
@@ -292,7 +296,7 @@ def make(
             raise EquationError(f"expected a text, a number or an array, got the type {mode.__name__}.", where=where)
         values = np.zeros(shape, dtype if mode is float else mode)
     elif np.ndim(mode) == 0:
-        values = np.full(shape, _real(mode, where), dtype)
+        values = np.full(shape, _real(mode[()] if isinstance(mode, np.ndarray) else mode, where), dtype)
     else:
         values = _spread(mode, shape, "values", where).astype(dtype)
     if density is not None:
@@ -324,7 +328,7 @@ def _density(density: Any, shape: tuple[int, ...], where: str) -> Any:
 
 def _spread(value: Any, shape: tuple[int, ...], what: str, where: str) -> Any:
     """Return an array of the shape; for a matrix, one number for each row will do."""
-    found = np.array(value)
+    found = value if hasattr(value, "__array_function__") else np.array(value)
     if found.shape == shape:
         return found
     if what == "density" and len(shape) == 2 and found.shape in ((shape[0],), (shape[0], 1)):

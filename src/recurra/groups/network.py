@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.engine import Result
 from recurra.engine.progress import Progress
-from recurra.errors import OptionError, TimeError, unknown
+from recurra.errors import OptionError, TimeError, UnknownTag, unknown
 from recurra.groups.behavior import Behavior
 from recurra.groups.draws import Draws
 from recurra.groups.objects import Behaviors, NetworkObject, object_tags
+from recurra.groups.recorders import Recorder, Watcher, observe
 from recurra.groups.schedule import Schedule, run_step
 from recurra.groups.tags import Tagged
 
@@ -93,7 +95,7 @@ class GroupNetwork(NetworkObject):
         if info:
             print(self)
         for synapses in self.SynapseGroups:
-            synapses.src, synapses.dst  # noqa: B018  an end that was named before it was made is looked up now
+            synapses.find_ends()
         with self.random_lent():
             self.schedule.initialize()
         self.initialized = True
@@ -217,6 +219,33 @@ class GroupNetwork(NetworkObject):
         """Let all recorders pause."""
         for obj in self.all_objects():
             obj.recording = False
+
+    def clear_recorder(self, keys: str | Sequence[str] | None = None) -> None:
+        """Forget what was recorded.
+
+        Arguments:
+            keys: the tag, or tags, of the recorders; all of them if `None`.
+
+        Raises:
+            UnknownTag: no recorder has the tag.
+        """
+        recorders = [b for b in self.all_behaviors() if isinstance(b, Watcher)]
+        tags = [keys] if isinstance(keys, str) else keys
+        known = [tag for recorder in recorders for tag in recorder.tags]
+        for tag in tags or ():
+            if tag not in known:
+                raise UnknownTag(unknown("tag of a recorder", tag, known))
+        for recorder in recorders:
+            if tags is None or set(tags) & set(recorder.tags):
+                recorder.clear()
+
+    def observer(self) -> Result:
+        """Return what all Recorders hold as one labelled result, under names such as `"cells/voltage"`.
+
+        Raises:
+            OptionError: nothing was recorded yet, or the recorders recorded in different steps.
+        """
+        return observe([b for b in self.all_behaviors() if isinstance(b, Recorder)])
 
 
 def _read_settings(settings: dict[str, Any], dtype: Any) -> tuple[Any, int]:

@@ -120,7 +120,8 @@ class NetworkObject(Tagged):
         return found
 
     def _children(self) -> Iterable[Tagged]:
-        return list(self.__dict__.get("behavior", {}).values())
+        behaviors = self.__dict__.get("behavior", {})
+        return [behaviors[key] for key in sorted(behaviors)]
 
     # Arrays
 

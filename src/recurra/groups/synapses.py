@@ -80,6 +80,14 @@ class SynapseGroup(NetworkObject):
             self._dst = self._end(self._dst, "dst")
         return self._dst
 
+    def find_ends(self) -> None:
+        """Look up the ends that were given by tag.
+
+        Raises:
+            UnknownTag: no group has the tag, or several have it.
+        """
+        self._src, self._dst = self.src, self.dst
+
     def _end(self, tag: str, role: str) -> NeuronGroup:
         groups = self.network.NeuronGroups
         found = [group for group in groups if tag in group.tags]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from recurra.errors import OptionError, UnknownTag, unknown
+from recurra.groups.recordings import Kept
 
 
 def read_tags(tag: object, where: str) -> list[str]:
@@ -59,11 +60,13 @@ class Tagged:
         return [as_data(found) for found in self._matches(key)]
 
     def __getitem__(self, key: object) -> Any:
-        name, *rest = key if isinstance(key, tuple) else (key,)
+        name, *rest = key if isinstance(key, tuple) and key else (key,)
+        if not isinstance(name, str | type) and not is_number(name):
+            raise UnknownTag(f"[{name!r}]: expected a tag, a recorded variable, a class or a behavior's number.")
         index, as_array = _read_rest(name, rest)
         found = self._matches(name)
         if as_array:
-            found = [f for f in found if not isinstance(f, Tagged)] or found
+            found = [f for f in found if isinstance(f, Kept)] or found
         if not found:
             raise UnknownTag(unknown(*self._missing(name)))
         if index is None:
@@ -73,13 +76,12 @@ class Tagged:
                 f"[{_shown(name)}, {index}]: there is only {len(found)} of this; the last is"
                 f" [{_shown(name)}, {len(found) - 1}]."
             )
-        chosen = as_data(found[index])
-        if as_array and isinstance(chosen, Tagged):
+        if as_array and not isinstance(found[index], Kept):
             raise UnknownTag(
-                f"[{_shown(name)}, {index}, 'np']: {_shown(name)} is a tag of {chosen!r}, not a recording; leave out"
-                " 'np', or record the variable with a Recorder."
+                f"[{_shown(name)}, {index}, 'np']: {_shown(name)} is a tag of {found[index]!r}, not a recording; leave"
+                " out 'np', or record the variable with a Recorder."
             )
-        return np.asarray(chosen) if as_array else chosen
+        return as_data(found[index])
 
     def __contains__(self, key: object) -> bool:
         return bool(self._matches(key))
@@ -102,8 +104,8 @@ class Tagged:
     def _children(self) -> Iterable[Tagged]:
         return ()
 
-    def _recordings(self, name: str | None) -> list[Any]:
-        """List the recordings of this object alone that a text means; all if `None`. Each has `data()` and `name`."""
+    def _recordings(self, name: str | None) -> Sequence[Kept]:
+        """List the recordings of this object alone that a text means; all if `None`."""
         return []
 
     def _matches(self, key: object) -> list[Any]:
@@ -117,8 +119,6 @@ class Tagged:
             elif is_number(key):
                 behaviors = obj.__dict__.get("behavior", {})
                 found += [behaviors[key]] if key in behaviors else []
-            else:
-                raise UnknownTag(f"[{key!r}]: expected a tag, a recorded variable, a class or a behavior's number.")
         return list({id(f): f for f in found}.values())
 
     def _missing(self, key: object) -> tuple[str, str, list[str]]:
@@ -143,7 +143,7 @@ def walk(obj: Tagged) -> Iterator[Tagged]:
 
 def as_data(found: Any) -> Any:
     """Return the array of a recording, and anything else as it is."""
-    return found.data() if hasattr(type(found), "data") and not isinstance(found, Tagged) else found
+    return found.data() if isinstance(found, Kept) else found
 
 
 def is_number(key: object) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.engine import Result, Snapshot
+from recurra.errors import CapabilityError, PathError
+from recurra.groups import GroupNetwork
+from recurra.groups.objects import Behaviors
 from recurra.network import running
 from recurra.network.builder import Builder
 
@@ -16,18 +19,24 @@ if TYPE_CHECKING:
     from recurra.training.rls import OnlineReadout
 
 
-class Network(Builder):
-    """Join nodes by edges into a network that can be run, trained and saved.
+class Network(Builder, GroupNetwork):
+    """Join nodes by edges, and groups of neurons by groups of synapses, into a network that can be run.
+
+    Nodes have equations (:meth:`add_diffeq_node`) and are run, trained and saved by :meth:`run`, `fit_*` and
+    :meth:`save`. Groups (:class:`recurra.NeuronGroup`) have behaviors written in Python, which are executed by
+    :meth:`simulate_iterations`. `net["label"]` is a node, or lists what has this tag.
 
     Arguments:
         dt: the step, in the unit of time of the nodes' equations.
         device: `"cpu"`, `"gpu"`, `"gpu:1"` or a `jax.Device`.
         precision: `"float64"` or `"float32"`.
-        seed: seed of noise and of weights that are not given.
+        seed: seed of noise, of weights that are not given, and of what behaviors draw.
         name: the name of the network, for people.
+        tag, behavior, settings, dtype: of the groups, see :class:`recurra.groups.GroupNetwork`.
 
     Raises:
         TimeError: `dt` is no finite number > 0.
+        OptionError: another argument is not what it should be.
 
     A hundred rate neurons with random weights (Sompolinsky, Crisanti and Sommers 1988):
 
@@ -40,6 +49,72 @@ class Network(Builder):
     >>> obs["out"].shape
     (1000, 100)
     """
+
+    def __init__(
+        self,
+        dt: float = 1e-3,
+        device: object = "cpu",
+        precision: str = "float64",
+        seed: int = 0,
+        name: str = "",
+        *,
+        tag: Any = None,
+        behavior: Behaviors = None,
+        settings: Mapping[str, Any] | None = None,
+        dtype: Any = None,
+    ):
+        Builder.__init__(self, dt, device, precision, seed, name)
+        GroupNetwork.__init__(self, tag=tag, behavior=behavior, settings=settings, seed=seed, dtype=dtype)
+
+    # Looking: nodes by their labels, groups, behaviors and recordings by their tags
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return GroupNetwork.__getitem__(self, key)
+        nodes, found = self._nodes(key), GroupNetwork._matches(self, key)
+        if nodes and found:
+            raise PathError(
+                f"both a node and {found[0]!r} are called {key!r}; write net.get_node({key!r}), or net[{key!r}, 1] for"
+                " what has the tag."
+            )
+        if nodes:
+            return nodes[0]
+        if not found and not self.NeuronGroups and not self.schedule:
+            return self.get_node(key)
+        return GroupNetwork.__getitem__(self, key)
+
+    def _nodes(self, key: object) -> list[Any]:
+        return [self.get_node(key)] if isinstance(key, str) and key in self._parts.nodes else []
+
+    def _matches(self, key: object) -> list[Any]:
+        return [*self._nodes(key), *GroupNetwork._matches(self, key)]
+
+    def _missing(self, key: object) -> tuple[str, str, list[str]]:
+        what, name, known = GroupNetwork._missing(self, key)
+        return what, name, [*self._parts.nodes, *known]
+
+    def __contains__(self, key: object) -> bool:
+        return GroupNetwork.__contains__(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._parts.nodes
+        yield from GroupNetwork.__iter__(self)
+
+    def __len__(self) -> int:
+        return len(self._parts.nodes) + len(self.NeuronGroups)
+
+    def __repr__(self) -> str:
+        groups = f", {len(self.NeuronGroups)} group(s), {len(self.SynapseGroups)} synapse group(s)"
+        return Builder.__repr__(self)[:-1] + (groups if self.NeuronGroups else "") + ")"
+
+    def __str__(self) -> str:
+        return GroupNetwork.__str__(self) if self.NeuronGroups else repr(self)
+
+    def _check_no_groups(self, what: str) -> None:
+        if self.NeuronGroups or self.schedule:
+            raise CapabilityError(f"{what}() is for nodes; for groups and behaviors write simulate_iterations(steps).")
+
+    # Running
 
     def run(
         self,
@@ -82,6 +157,7 @@ class Network(Builder):
             RecurraError: something does not fit.
             DivergenceError: a variable stopped being finite.
         """
+        self._check_no_groups("run")
         start = state if state is not None else self._snapshot
         if state is None and history is not None:
             start = None
@@ -217,6 +293,8 @@ class Network(Builder):
         """Write the network, its numbers and its state to one `.npz` file, without pickle."""
         from recurra.network.archive import save
 
+        if self.NeuronGroups or self.schedule:
+            raise CapabilityError("save() is for nodes; a network with groups and behaviors cannot be saved yet.")
         save(self, path)
 
     @classmethod

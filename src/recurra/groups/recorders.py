@@ -1,0 +1,240 @@
+"""Recorders: behaviors that keep what variables were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from recurra.engine import Result, Snapshot
+from recurra.errors import OptionError, PathError, ShapeError, unknown
+from recurra.groups.behavior import Behavior
+from recurra.groups.expressions import Expression, read_expression, standard_name
+from recurra.groups.foresight import names_in
+from recurra.groups.objects import NetworkObject, check_count
+from recurra.groups.recordings import Column, Events, Kept, Recording
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class Watcher(Behavior):
+    """Read expressions on the parent and keep something of them; what both recorders share."""
+
+    initialize_last: ClassVar[bool] = True
+    positional: ClassVar[tuple[str, ...]] = ("variables",)
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.parent: NetworkObject | None = None
+        self.kept: dict[str, Any] = {}
+        self._read: dict[str, Expression] = {}
+        self._max_length: int | None = None
+
+    def initialize(self, neurons: NetworkObject) -> None:
+        """Read the variables, check them on the parent, and start anew."""
+        if self.parent is not None and self.parent is not neurons:
+            raise OptionError(f"{self!r}: it records {self.parent!r} already; make another recorder for {neurons!r}.")
+        self.parent = neurons
+        variables, where = self.parameter("variables", required=True), self._where()
+        if isinstance(variables, str):
+            variables = [variables]
+        if not isinstance(variables, list | tuple) or not variables:
+            raise OptionError(f"{where}: variables must be a text or a list of texts, got {variables!r}.")
+        self._max_length = self.parameter("max_length")
+        if self._max_length is not None:
+            check_count(self._max_length, f"{where}: max_length")
+        self.kept, self._read = {}, {}
+        for variable in variables:
+            self.add_variable(variable)
+
+    def add_variable(self, variable: str) -> None:
+        """Record a further variable.
+
+        Raises:
+            EquationError: it is no expression.
+            PathError: it names something that the parent has not, and that no behavior makes.
+        """
+        where = self._where()
+        expression = read_expression(variable, where)
+        self._check_names(expression, where)
+        self._read[expression.name] = expression
+        self.kept[expression.name] = self._keeper(expression.name, f"{where}, {expression.name!r}")
+
+    def _keeper(self, name: str, where: str) -> Any:
+        raise NotImplementedError
+
+    def iteration(self, neurons: NetworkObject) -> None:
+        """Record the variables, unless the parent's `recording` is off."""
+        if not neurons.recording:
+            return
+        step = neurons.iteration
+        for name, keeper in self.kept.items():
+            if getattr(keeper, "gapwidth", 1) == 1 or step % keeper.gapwidth == 0:
+                keeper.append(self.value(name), step)
+
+    def value(self, name: str) -> Any:
+        """Return what a variable is at present.
+
+        Raises:
+            PathError: something that it names does not exist.
+        """
+        expression = self._read[name]
+        try:
+            return expression.value(self.parent)
+        except AttributeError as error:
+            missing = error.name or expression.names[0]
+            where = f"{self._where()}, {name!r}"
+            raise PathError(unknown("variable", missing, self._names(error.obj), where)) from None
+        except (TypeError, IndexError, ValueError, ArithmeticError) as error:
+            raise ShapeError(f"{self._where()}, {name!r}: it has no value now ({error}).") from None
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        for keeper in self.kept.values():
+            keeper.clear()
+
+    clear_recorder = clear
+    reset = clear
+
+    def _where(self) -> str:
+        return f"{type(self).__name__} {self.tag!r} of {self.parent.tag!r}" if self.parent is not None else self.tag
+
+    def _names(self, obj: Any) -> list[str]:
+        own = vars(obj) if hasattr(obj, "__dict__") else {}
+        return [name for name in own if not name.startswith("_")]
+
+    def _check_names(self, expression: Expression, where: str) -> None:
+        parent = self.parent
+        if parent is None:
+            raise OptionError(f"{where}: add the recorder to a group, and call initialize() of the network first.")
+        # Documents create variables in the first step ("neurons.spike = ..."): what any code mentions may still come.
+        missing = [name for name in expression.names if not hasattr(parent, name)]
+        if not missing:
+            return
+        later = names_in(parent.network.all_behaviors())
+        for name in missing:
+            if name not in later:
+                made = sorted(later - set(dir(NetworkObject)) - set(dir(np)) - set(dir(Behavior)))
+                known = [*self._names(parent), *(word for word in made if not word.startswith("_"))]
+                raise PathError(unknown("variable", name, known, f"{where}, {expression.name!r}"))
+
+    def _recordings(self, name: str | None) -> Sequence[Kept]:
+        kept = self.__dict__.get("kept", {})
+        if name is None:
+            return list(kept.values())
+        standard = standard_name(name)
+        return [kept[standard]] if standard in kept else []
+
+
+class Recorder(Watcher):
+    """Record variables in every step: give it to a group under a number behind what it records.
+
+    Arguments:
+        variables: a text or a list of texts: `"voltage"`, `"n.voltage"` (the same), `"np.mean(voltage)"`,
+            `"voltage[0:10]"`, `"voltage > 0.5"`; see :func:`recurra.groups.expressions.read_expression`.
+        gapwidth: 2 records in the steps 2, 4, 6, ...; 0 and 1 in every step.
+        max_length: how many of the last rows are kept; all by default.
+        tag, behavior_enabled: as for :class:`Behavior`.
+
+    What it holds is found by `network["voltage", 0]`: `(steps, units)`, row k after step k+1.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> class Count(Behavior):
+    ...     def initialize(self, neurons):
+    ...         neurons.x = neurons.vector()
+    ...     def iteration(self, neurons):
+    ...         neurons.x += 1
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, behavior={1: Count(), 2: Recorder(["x", "np.sum(x)"])})
+    >>> net.initialize()
+    >>> net.simulate_iterations(3)
+    >>> net["n.x", 0].tolist(), net["np.sum(x)", 0].tolist()
+    ([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], [2.0, 4.0, 6.0])
+    """
+
+    def initialize(self, neurons: NetworkObject) -> None:
+        """Read the variables, check them on the parent, and start anew."""
+        gap = check_count(self.parameter("gapwidth", 0), "Recorder: gapwidth", 0)
+        self._gapwidth = max(gap, 1)
+        super().initialize(neurons)
+
+    def _keeper(self, name: str, where: str) -> Recording:
+        return Recording(name, where, self._gapwidth, self._max_length)
+
+    def observer(self) -> Result:
+        """Return what was recorded as a labelled result whose time is the number of the step.
+
+        Raises:
+            OptionError: nothing was recorded yet.
+        """
+        return observe([self], prefixed=False)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return what was recorded as a dataset; `time` is the number of the step."""
+        return self.observer().to_xarray()
+
+
+class EventRecorder(Watcher):
+    """Record when and where a variable is not 0, such as spikes.
+
+    Arguments:
+        variables: as for :class:`Recorder`.
+        max_length: how many of the last events are kept; all by default.
+        tag, behavior_enabled: as for :class:`Behavior`.
+
+    `network["spike", 0]` gives `(events, 2)` whole numbers, step and unit; `network["spike.t", 0]` and
+    `network["spike.i", 0]` the two columns. Of a matrix there is `"spike.j"` too.
+    """
+
+    def _keeper(self, name: str, where: str) -> Events:
+        return Events(name, where, self._max_length)
+
+    def _recordings(self, name: str | None) -> Sequence[Kept]:
+        found = super()._recordings(name)
+        if name is None:
+            return [*found, *(Column(events, letter) for events in self.kept.values() for letter in "ti")]
+        stem, _, letter = name.strip().rpartition(".")
+        events = self.kept.get(standard_name(stem) or "")
+        return [Column(events, letter)] if not found and events is not None and letter in ("t", "i", "j") else found
+
+
+def observe(recorders: Iterable[Recorder], prefixed: bool = True) -> Result:
+    """Return what recorders hold as one labelled result.
+
+    Arguments:
+        recorders: recorders that recorded in the same steps.
+        prefixed: whether the names begin with the tag of the group: `"cells/voltage"`.
+
+    Raises:
+        OptionError: there is nothing, or the recorders recorded in different steps.
+    """
+    data: dict[str, np.ndarray] = {}
+    labels: dict[str, list[str]] = {}
+    time, first, last = None, "", 0
+    for recorder in recorders:
+        parent = recorder.parent
+        for kept in recorder.kept.values():
+            if parent is None or not len(kept):
+                continue
+            name = f"{parent.tag}/{kept.name}" if prefixed else kept.name
+            if time is None:
+                time, first = kept.iterations(), name
+            elif not np.array_equal(time, kept.iterations()):
+                raise OptionError(
+                    f"{name!r} and {first!r} were recorded in different steps; use observer() of each recorder."
+                )
+            last = parent.iteration
+            values = kept.data()
+            data[name] = values.reshape(len(values), -1)
+            labels[name] = _labels(name, values.shape[1:])
+    if time is None:
+        raise OptionError("nothing was recorded yet: give a group a Recorder, initialize and simulate.")
+    return Result(time.astype(float), data, labels, Snapshot({}, last, 0.0, 1.0), {"time": "number of the step"})
+
+
+def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
+    if not shape:
+        return [name]
+    return [f"{name}[{', '.join(map(str, place))}]" for place in np.ndindex(*shape)]
