@@ -21,9 +21,10 @@ class Feed(Behavior):
         setattr(neurons, self.name, self.rows[neurons.iteration - 1].copy())
 
 
-def run(net: Any, steps: int, compile: bool) -> None:
+def run(net: Any, steps: int, compile: bool, initialize: bool = True) -> None:
     """Initialise and simulate; `compile` says whether the compiler must take part."""
-    net.initialize()
+    if initialize:
+        net.initialize()
     if compile:
         net.simulate_iterations(steps, progress=False, compile=True)
     else:

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from behavior_runs import Feed, generator, one_group, random_spikes, run
 
+from behavior_runs import Feed, generator, one_group, random_spikes, run
 from recurra.behaviors import (
     AdEx,
     BinaryUnits,
@@ -226,7 +226,8 @@ def test_cells_are_independent_and_a_tree_may_be_a_chain(compile):
         net, _ = one_group(6, {1: Feed(rows=drive), 2: hh}, ["v"])
         run(net, 200, compile)
         runs.append(net["v", 0])
-    alone, _ = one_group(3, {1: Feed(rows=drive[:, 3:]), 2: HodgkinHuxley(compartments=3, dt=0.05, length=800.0)}, ["v"])
+    hh = HodgkinHuxley(compartments=3, dt=0.05, length=800.0)
+    alone, _ = one_group(3, {1: Feed(rows=drive[:, 3:]), 2: hh}, ["v"])
     run(alone, 200, compile)
     close(runs[0], runs[1], 1e-10)
     close(runs[0][:, 3:], alone["v", 0], 1e-10)

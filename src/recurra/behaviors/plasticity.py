@@ -330,6 +330,7 @@ class BCM(_RateRule):
         learning_rate: size of a change in one step.
         tau: time constant of the threshold (ms).
         y0: activity at which the threshold equals the activity.
+        theta_init: threshold at the beginning.
         variable: the activity, `"rate"` by default.
         w_min, w_max: bounds of the weight; at least 0 by default.
         dt: step (ms).

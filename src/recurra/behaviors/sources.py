@@ -211,8 +211,12 @@ class TextStimulus(Behavior):
     def initialize(self, neurons: Any) -> None:
         """Turn the texts into numbers."""
         texts = self.parameter("texts", "", required=True)
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        if not texts or not all(isinstance(text, str) and text for text in texts):
+        texts = [texts] if isinstance(texts, str) else texts
+        if (
+            not isinstance(texts, list | tuple)
+            or not texts
+            or not all(isinstance(text, str) and text for text in texts)
+        ):
             raise OptionError(
                 f"TextStimulus: texts must be a text or a list of texts, none of them empty, got {texts!r}."
             )
