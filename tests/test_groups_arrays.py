@@ -162,10 +162,9 @@ def test_matrix_is_post_pre_or_the_other_way_round():
 def test_names_of_old_are_the_same_functions():
     net = Network()
     cells = NeuronGroup(net, 3)
-    for other in (cells.get_neuron_vec, cells.vec, cells.array):
-        assert other("ones").tolist() == [1.0] * 3
+    assert cells.get_neuron_vec("ones").tolist() == [1.0] * 3
     synapses = SynapseGroup(net, cells, cells)
-    assert synapses.get_synapse_mat("ones").tolist() == synapses.mat("ones").tolist() == [[1.0] * 3] * 3
+    assert synapses.get_synapse_mat("ones").tolist() == [[1.0] * 3] * 3
     assert synapses.set_var("gain", 2) is synapses and synapses.gain == 2
 
 

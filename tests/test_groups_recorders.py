@@ -102,6 +102,54 @@ def test_expressions(text, expected):
     assert np.max(np.abs(found.astype(float) - expected)) < 1e-5
 
 
+class Duck:
+    """An array of another kind, which speaks to NumPy by its protocols only; the names of what it passed through."""
+
+    def __init__(self, array, trail=()):
+        self.array, self.trail = np.asarray(array), trail
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        plain = [i.array if isinstance(i, Duck) else i for i in inputs]
+        return Duck(getattr(ufunc, method)(*plain, **kwargs), (*self.trail, ufunc.__name__))
+
+    def __array_function__(self, func, types, args, kwargs):
+        plain = [a.array if isinstance(a, Duck) else a for a in args]
+        return Duck(func(*plain, **kwargs), (*self.trail, func.__name__))
+
+    def __getitem__(self, key):
+        return Duck(self.array[key.array if isinstance(key, Duck) else key], (*self.trail, "getitem"))
+
+    def __sub__(self, other):
+        return np.subtract(self, other)
+
+    def __gt__(self, other):
+        return np.greater(self, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "trail"),
+    [
+        ("np.mean(v)", ("mean",)),
+        ("np.exp(v - np.mean(v))", ("subtract", "exp")),
+        ("v[v > 1]", ("getitem",)),
+        ("np.clip(v, 0, 1)[0]", ("clip", "getitem")),
+        ("np.where(v > 1, v, 0)", ("greater", "where")),
+        ("n.v", ()),
+    ],
+)
+def test_expressions_work_on_arrays_of_another_kind(text, trail):
+    class Parent:
+        v = Duck([0.5, 2.0])
+
+    class Plain:
+        v = np.array([0.5, 2.0])
+
+    expression = read_expression(text)
+    found = expression.value(Parent())
+    assert isinstance(found, Duck) and found.trail == trail
+    assert np.array_equal(found.array, expression.value(Plain()))
+
+
 def test_variables_that_the_first_step_makes_can_be_recorded():
     net = build(Recorder("late"), EventRecorder("late"))
     assert net["late", 0].dtype == bool and net["late", 0].shape == (6, SIZE)

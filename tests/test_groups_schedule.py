@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recurra import Behavior, Network, NeuronGroup, Recorder, SynapseGroup, afferent
-from recurra.errors import OptionError
+from recurra.errors import OptionError, TemplateError
 from recurra.groups import GroupNetwork, run_step
 
 
@@ -225,6 +225,19 @@ def test_add_behavior_waits_for_the_network_and_initialize_false_never_initialis
     assert log == ["1", "plain"]
 
 
+def test_a_group_made_after_initialize_waits_for_another_one(Net):
+    log = []
+    net = Net()
+    net.initialize()
+    NeuronGroup(net, 1, {1: Logged(log=log, name="late")}, "cells")
+    with pytest.raises(TemplateError, match="behavior 1: Logged of 'cells': not initialised yet"):
+        net.simulate_iterations(1)
+    assert log == [] and net.iteration == 0
+    net.initialize()
+    net.simulate_iterations(1)
+    assert log == ["init late", "late"]
+
+
 def test_all_that_is_executed_goes_through_one_list(Net):
     net, a, b, s = logging_network(Net, [])
     assert [(e.key, e.parent) for e in net.schedule] == [
@@ -268,6 +281,14 @@ def test_an_error_in_a_behavior_keeps_its_type_and_says_where_it_was(Net):
     with pytest.raises(KeyError) as caught:
         net.simulate_iterations(3)
     assert caught.value.__notes__ == ["in iteration() of behavior 4: Bad of 'cells', iteration 1"]
+
+
+def test_the_behaviors_of_a_group_can_be_read_but_are_changed_by_methods(Net):
+    group = NeuronGroup(Net(), 1, {1: Behavior()})
+    with pytest.raises(TypeError):
+        group.behavior[2] = Behavior()
+    with pytest.raises(TypeError):
+        list(group)
 
 
 # Steps

@@ -144,7 +144,6 @@ class Behavior(Tagged):
             setattr(obj, key, self.parameter(key, None, group))
 
     get_init_attr = parameter
-    set_init_attrs_as_variables = set_parameters_as_variables
 
     def check_keywords(self, where: str) -> None:
         """Complain of keywords that nobody has asked for.

@@ -227,23 +227,25 @@ class _Reader:
         function = node.func
         if not isinstance(function, ast.Attribute):
             raise self.error("only functions of NumPy can be called, as np.mean(voltage).", node)
-        self.public(function.attr, function)
+        name = function.attr
+        of_numpy = isinstance(function.value, ast.Name) and function.value.id == "np"
+        what, known = ("function of NumPy", _FUNCTIONS) if of_numpy else ("method", _METHODS)
+        if name not in known:
+            raise self.error(unknown(what, name, known), function)
+        if len(node.args) > known[name]:
+            raise self.error(
+                f"{name} takes at most {known[name]} argument(s) without a name, got {len(node.args)}.", node
+            )
         positional = [self.value(arg) for arg in node.args]
         named = {str(keyword.arg): self.keyword(keyword) for keyword in node.keywords}
-        if isinstance(function.value, ast.Name) and function.value.id == "np":
-            name, most = f"np.{function.attr}", _FUNCTIONS.get(function.attr)
-            if most is None:
-                raise self.error(unknown("function of NumPy", function.attr, _FUNCTIONS), node)
-            called = getattr(np, function.attr)
-            self.count(name, positional, most, node)
-            return lambda parent: called(*(p(parent) for p in positional), **{k: v(parent) for k, v in named.items()})
-        base, method = self.value(function.value), function.attr
-        if method not in _METHODS:
-            raise self.error(unknown("method", method, _METHODS), node)
-        self.count(f".{method}", positional, _METHODS[method], node)
-        return lambda parent: getattr(base(parent), method)(
-            *(p(parent) for p in positional), **{k: v(parent) for k, v in named.items()}
-        )
+        called: Any = getattr(np, name) if of_numpy else None
+        base = None if of_numpy else self.value(function.value)
+
+        def result(parent: Any) -> Any:
+            do = getattr(base(parent), name) if base is not None else called
+            return do(*(p(parent) for p in positional), **{k: v(parent) for k, v in named.items()})
+
+        return result
 
     def keyword(self, keyword: ast.keyword) -> Value:
         if keyword.arg not in _KEYWORDS:
@@ -251,10 +253,6 @@ class _Reader:
         if isinstance(keyword.value, ast.Tuple):
             return self.index(keyword.value)
         return self.value(keyword.value)
-
-    def count(self, name: str, given: list[Value], most: int, node: ast.expr) -> None:
-        if len(given) > most:
-            raise self.error(f"{name} takes at most {most} argument(s) without a name, got {len(given)}.", node)
 
     def public(self, name: str, node: ast.expr) -> None:
         if name.startswith("_"):

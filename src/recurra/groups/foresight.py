@@ -9,6 +9,7 @@ from typing import Any
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _FOREIGN = {"numpy", "jax", "scipy", "builtins"}
+MAX_DEPTH = 4  # calls from function to function that are followed
 _OWN = "recurra.groups"  # what all behaviors share tells nothing about one
 
 
@@ -29,19 +30,19 @@ def names_in(objects: Iterable[object]) -> set[str]:
     A variable whose name is not among them cannot come into being while the objects run, unless by a name that is
     put together at run time.
     """
-    seen: dict[int, Any] = {}
-    waiting: list[Any] = []
+    seen: set[int] = set()
+    waiting: list[tuple[Any, int]] = []
     found: set[str] = set()
     for obj in objects:
         for kind in type(obj).__mro__:
-            waiting += [_plain(member) for member in vars(kind).values()]
+            waiting += [(_plain(member), 0) for member in vars(kind).values()]
         texts = [v for v in getattr(obj, "init_kwargs", {}).values() if isinstance(v, str)]
         found.update(word for text in texts for word in _WORD.findall(text))
     while waiting:
-        function = waiting.pop()
-        if not isinstance(function, FunctionType) or id(function) in seen:
+        function, depth = waiting.pop(0)
+        if not isinstance(function, FunctionType) or id(function) in seen or depth > MAX_DEPTH:
             continue
-        seen[id(function)] = function
+        seen.add(id(function))
         if function.__module__.split(".")[0] in _FOREIGN or function.__module__.startswith(_OWN):
             continue
         for code in _codes(function):
@@ -49,9 +50,8 @@ def names_in(objects: Iterable[object]) -> set[str]:
             found.update(word for c in code.co_consts if isinstance(c, str) for word in _WORD.findall(c))
             for name in code.co_names:
                 value = function.__globals__.get(name)
-                waiting.append(value)
-                if isinstance(value, ModuleType) and value.__name__.split(".")[0] not in _FOREIGN:
-                    waiting += [getattr(value, n, None) for n in code.co_names]
+                inside = vars(value) if isinstance(value, ModuleType) else {}
+                waiting += [(v, depth + 1) for v in (value, *(inside.get(n) for n in code.co_names))]
     return found
 
 

@@ -85,12 +85,11 @@ def is_call(text: str) -> bool:
 
 
 @lru_cache(maxsize=1024)  # a pure function of the text: users draw in every step
-def parse(text: str, where: str = "") -> Any:
+def parse(text: str) -> Any:
     """Read a text into a tree of numbers, draws and operations.
 
     Arguments:
         text: numbers, distributions of `numpy.random` with numbers as arguments, `+ - * / **` and brackets.
-        where: what it is for, for messages.
 
     Returns:
         A number, a :class:`Draw`, an :class:`Operation`, or a type for zeros of this type.
@@ -102,7 +101,7 @@ def parse(text: str, where: str = "") -> Any:
     Draw(name='uniform', arguments=(('low', 0), ('high', 2)))
     """
     if len(text) > MAX_LENGTH:
-        raise EquationError(f"the text has {len(text)} characters, more than {MAX_LENGTH}.", where=where)
+        raise EquationError(f"the text has {len(text)} characters, more than {MAX_LENGTH}.")
     number = read_number(text)
     if number is not None:
         return number
@@ -111,7 +110,7 @@ def parse(text: str, where: str = "") -> Any:
         return _KINDS[stripped]
     try:
         tree = ast.parse(stripped, mode="eval").body
-        return _Reader(stripped, where).node(tree)
+        return _Reader(stripped).node(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, EquationError):
             raise
@@ -119,15 +118,14 @@ def parse(text: str, where: str = "") -> Any:
         raise EquationError(
             f"this is no initialiser ({detail}); write for instance 'uniform(0, 1)', '5*ones()' or '0.5'.",
             text,
-            where=where,
         ) from None
 
 
 class _Reader:
     """Take the tree of Python's grammar over, node by node; whatever is not listed here is refused."""
 
-    def __init__(self, text: str, where: str):
-        self.text, self.where = text, where
+    def __init__(self, text: str):
+        self.text = text
 
     def node(self, node: ast.expr) -> Any:
         match node:
@@ -193,14 +191,14 @@ class _Reader:
         return value if abs(value) < 2**63 else float(value)
 
     def error(self, message: str, node: ast.expr) -> EquationError:
-        return EquationError(message, self.text, (node.col_offset, node.end_col_offset or 0), self.where)
+        return EquationError(message, self.text, (node.col_offset, node.end_col_offset or 0))
 
 
 def _draws(value: object) -> bool:
     return isinstance(value, Draw | Operation)
 
 
-def fill(tree: Any, shape: tuple[int, ...], dtype: Any, random: Any, where: str = "") -> Any:
+def fill(tree: Any, shape: tuple[int, ...], dtype: Any, random: Any) -> Any:
     """Make the array that a tree of :func:`parse` describes.
 
     Each draw is cast to `dtype` by itself, in the order of the text.
@@ -209,7 +207,6 @@ def fill(tree: Any, shape: tuple[int, ...], dtype: Any, random: Any, where: str 
         tree: what :func:`parse` gave.
         shape, dtype: of the array.
         random: what draws, with the names of `numpy.random`.
-        where: what it is for, for messages.
 
     Returns:
         The array.
@@ -222,34 +219,34 @@ def fill(tree: Any, shape: tuple[int, ...], dtype: Any, random: Any, where: str 
     """
     if isinstance(tree, type):
         return np.zeros(shape, tree)
-    value = _value(tree, shape, dtype, random, where)
+    value = _value(tree, shape, dtype, random)
     return value if _draws(tree) else np.full(shape, value, dtype)
 
 
-def _value(tree: Any, shape: tuple[int, ...], dtype: Any, random: Any, where: str) -> Any:
+def _value(tree: Any, shape: tuple[int, ...], dtype: Any, random: Any) -> Any:
     if isinstance(tree, Operation):
-        left = _value(tree.left, shape, dtype, random, where)
-        right = _value(tree.right, shape, dtype, random, where)
+        left = _value(tree.left, shape, dtype, random)
+        right = _value(tree.right, shape, dtype, random)
         return tree.do(left, right)
     if not isinstance(tree, Draw):
         return tree
     arguments = dict(tree.arguments)
     if tree.name in ("zeros", "ones", "full"):
         return np.full(shape, arguments.get("value", float(tree.name == "ones")), dtype)
-    name, arguments = _standard(tree.name, arguments, where)
+    name, arguments = _standard(tree.name, arguments)
     try:
         return getattr(random, name)(**arguments, size=shape).astype(dtype)
     except (ValueError, TypeError, OverflowError) as error:
-        raise EquationError(f"{tree.name} does not take these numbers ({error}): {arguments}.", where=where) from None
+        raise EquationError(f"{tree.name} does not take these numbers ({error}): {arguments}.") from None
 
 
-def _standard(name: str, arguments: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+def _standard(name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Express a distribution by one of `numpy.random`."""
     if name == "lognormal_real_mean":
         # The mean of a lognormal is exp(mu + sigma^2/2) (Johnson, Kotz and Balakrishnan 1994).
         mean, sigma = arguments["mean"], arguments["sigma"]
         if mean <= 0:
-            raise EquationError(f"lognormal_real_mean needs a mean > 0, got {mean}.", where=where)
+            raise EquationError(f"lognormal_real_mean needs a mean > 0, got {mean}.")
         return "lognormal", {"mean": math.log(mean) - sigma * sigma / 2, "sigma": sigma}
     if name == "uniform_gap":
         half = abs(arguments["mean"]) * arguments["gap_percent"] / 100
@@ -268,7 +265,7 @@ def make(
     scale: Any = None,
     density: Any = None,
     plot: bool = False,
-    where: str = "",
+    where: object = "",
 ) -> Any:
     """Make an array from whatever `vector` and `matrix` accept.
 
@@ -280,7 +277,7 @@ def make(
         density: probability that an entry stays; the others become 0. A number, an array of the shape, or for a
             matrix one number for each row.
         plot: draw a histogram with matplotlib.
-        where: what it is for, for messages.
+        where: what it is for, for messages: a text, or the object.
 
     Returns:
         The array.
@@ -290,10 +287,14 @@ def make(
         ShapeError: an array does not fit.
     """
     if isinstance(mode, str):
-        values = fill(parse(mode, where), shape, dtype, random, where)
+        try:
+            values = fill(parse(mode), shape, dtype, random)
+        except EquationError as error:
+            raise EquationError(error.message, error.source, error.span, str(where)) from None
     elif isinstance(mode, type):
         if mode not in (bool, int, float, np.bool_, np.int64):
-            raise EquationError(f"expected a text, a number or an array, got the type {mode.__name__}.", where=where)
+            message = f"expected a text, a number or an array, got the type {mode.__name__}."
+            raise EquationError(message, where=str(where))
         values = np.zeros(shape, dtype if mode is float else mode)
     elif np.ndim(mode) == 0:
         values = np.full(shape, _real(mode[()] if isinstance(mode, np.ndarray) else mode, where), dtype)
@@ -311,22 +312,24 @@ def make(
     return values
 
 
-def _real(value: Any, where: str) -> Any:
+def _real(value: Any, where: object) -> Any:
     if not isinstance(value, bool | int | float | np.bool_ | np.number) or isinstance(value, np.complexfloating):
         raise EquationError(
-            f"expected a text such as 'uniform(0, 1)', a number or an array, got {value!r}.", where=where
+            f"expected a text such as 'uniform(0, 1)', a number or an array, got {value!r}.", where=str(where)
         )
     return value
 
 
-def _density(density: Any, shape: tuple[int, ...], where: str) -> Any:
+def _density(density: Any, shape: tuple[int, ...], where: object) -> Any:
+    if type(density) is float and 0 <= density <= 1:
+        return density
     found = np.asarray(density)
     if found.dtype.kind not in "bifu" or not np.all((found >= 0) & (found <= 1)):
         raise ShapeError(f"{where}: density must be a probability from 0 to 1, or an array of these, got {density!r}.")
     return density if found.ndim == 0 else _spread(density, shape, "density", where)
 
 
-def _spread(value: Any, shape: tuple[int, ...], what: str, where: str) -> Any:
+def _spread(value: Any, shape: tuple[int, ...], what: str, where: object) -> Any:
     """Return an array of the shape; for a matrix, one number for each row will do."""
     found = value if hasattr(value, "__array_function__") else np.array(value)
     if found.shape == shape:

@@ -14,7 +14,7 @@ from recurra.engine.progress import Progress
 from recurra.errors import OptionError, TimeError, UnknownTag, unknown
 from recurra.groups.behavior import Behavior
 from recurra.groups.draws import Draws
-from recurra.groups.objects import Behaviors, NetworkObject, object_tags
+from recurra.groups.objects import Behaviors, NetworkObject, object_tags, read_behaviors
 from recurra.groups.recorders import Recorder, Watcher, observe
 from recurra.groups.schedule import Schedule, run_step
 from recurra.groups.tags import Tagged
@@ -65,7 +65,7 @@ class GroupNetwork(NetworkObject):
         self._iteration = 0
         chosen = _read_settings(dict(settings or {}), dtype)
         self._dtype, self.transposed_synapse_matrix_mode = chosen
-        self.add_behaviors(behavior)
+        self._add_own(read_behaviors(behavior, repr(self)))
 
     @property
     def iteration(self) -> int:

@@ -65,7 +65,7 @@ class NeuronGroup(NetworkObject):
         self.id = np.arange(self.size)
         net.NeuronGroups.append(self)
         try:
-            self.add_behaviors(behaviors)
+            self._add_own(behaviors)
             if self.size == 0:
                 raise ShapeError(f"{self!r}: size={size!r} has not set the size of the group; use NeuronDimension.")
         except Exception:
@@ -97,8 +97,6 @@ class NeuronGroup(NetworkObject):
         return self.make_array(mode, (self.size,), scale, density, plot)
 
     get_neuron_vec = vector
-    vec = vector
-    array = vector
 
     def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
         """Make an array with one number for each neuron, as :meth:`vector` does; `where` is for messages."""

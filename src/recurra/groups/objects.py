@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +27,13 @@ class NetworkObject(Tagged):
 
     def _set_up(self, network: GroupNetwork, tags: list[str]) -> None:
         self.network, self.tags = network, tags
-        self.behavior: dict[float, Behavior] = {}
+        self._behavior: dict[float, Behavior] = {}
         self.recording = True
+
+    @property
+    def behavior(self) -> Mapping[float, Behavior]:
+        """Map numbers to behaviors; :meth:`add_behavior` and :meth:`remove_behavior` change it."""
+        return MappingProxyType(self.__dict__.get("_behavior", {}))
 
     @property
     def iteration(self) -> int:
@@ -60,17 +66,26 @@ class NetworkObject(Tagged):
             raise OptionError(
                 f"{self!r}: number {key:g} is taken by {self.behavior[key]!r}; choose another, or remove that first."
             )
-        entry = Entry(key, behavior, self, ready=not initialize)
-        self.behavior[key] = behavior
+        self._attach(Entry(key, behavior, self, ready=not initialize), now=initialize and self.network.initialized)
+        return behavior
+
+    def _attach(self, entry: Entry, now: bool) -> None:
+        if not any(obj is self for obj in self.network.all_objects()):
+            raise TemplateError(f"{self!r}: it has left the network, so {entry.behavior!r} would never be executed.")
+        self._behavior[entry.key] = entry.behavior
         self.network.schedule.insert(entry)
-        if initialize and (behavior.initialize_on_init or self.network.initialized):
+        if now or (entry.behavior.initialize_on_init and not entry.ready):
             with self.network.random_lent():
                 entry.initialize()
-        return behavior
+
+    # The synapses of a new group are not there yet, so its behaviors wait for the network to be initialised.
+    def _add_own(self, behaviors: Mapping[float, Behavior]) -> None:
+        for key in sorted(behaviors):
+            self._attach(Entry(key, behaviors[key], self), now=False)
 
     def add_behaviors(self, behaviors: Behaviors) -> None:
         """Add several behaviors: a dict number -> behavior, or a list (numbers 0, 1, ...)."""
-        for key, behavior in read_behaviors(behaviors, repr(self)).items():
+        for key, behavior in sorted(read_behaviors(behaviors, repr(self)).items(), key=lambda item: item[0]):
             self.add_behavior(key, behavior)
 
     def remove_behavior(self, which: float | str | Behavior | type) -> None:
@@ -80,7 +95,7 @@ class NetworkObject(Tagged):
             UnknownTag: there is none.
         """
         for key in self._keys(which):
-            behavior = self.behavior.pop(key)
+            behavior = self._behavior.pop(key)
             self.network.schedule.remove(behavior, self)
 
     def set_behaviors(self, tag: str, enabled: bool) -> None:
@@ -120,8 +135,7 @@ class NetworkObject(Tagged):
         return found
 
     def _children(self) -> Iterable[Tagged]:
-        behaviors = self.__dict__.get("behavior", {})
-        return [behaviors[key] for key in sorted(behaviors)]
+        return [behavior for _, behavior in sorted(self.behavior.items(), key=lambda item: item[0])]
 
     # Arrays
 
@@ -140,12 +154,19 @@ class NetworkObject(Tagged):
         scale: Any = None,
         density: Any = None,
         plot: bool = False,
-        where: str = "",
+        where: object = None,
     ) -> Any:
         """Make an array of any shape; `mode`, `scale` and `density` as for :meth:`NeuronGroup.vector`."""
-        where = where or repr(self)
-        kwargs = {"scale": scale, "density": density, "plot": plot, "where": where}
-        return initialisers.make(mode, shape, self.def_dtype, self.network.random, **kwargs)
+        return initialisers.make(
+            mode,
+            shape,
+            self.network.def_dtype,
+            self.network.random,
+            scale=scale,
+            density=density,
+            plot=plot,
+            where=where or self,
+        )
 
     def get_nparray(self, dim: int | tuple[int, ...]) -> np.ndarray:
         """Return zeros of any shape in the network's type."""

@@ -88,7 +88,7 @@ class Circle_Receptive_Fields(Receptive_Fields):
 def reach_of(synapses: Any) -> np.ndarray | None:
     """Return how far the receptive fields of a synapse group reach along x, y and z; `None` without any."""
     found = [
-        _reach(behavior.init_kwargs[key], f"{behavior!r}, {key}")
+        _reach(behavior.parameter(key), f"{behavior!r}, {key}")
         for behavior in synapses.behavior.values()
         for kind, key in ((Box_Receptive_Fields, "range"), (Circle_Receptive_Fields, "radius"))
         if isinstance(behavior, kind) and key in behavior.init_kwargs

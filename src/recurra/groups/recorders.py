@@ -113,12 +113,13 @@ class Watcher(Behavior):
         missing = [name for name in expression.names if not hasattr(parent, name)]
         if not missing:
             return
-        later = names_in(parent.network.all_behaviors())
+        later = names_in(b for b in parent.network.all_behaviors() if not isinstance(b, Watcher))
         for name in missing:
             if name not in later:
                 made = sorted(later - set(dir(NetworkObject)) - set(dir(np)) - set(dir(Behavior)))
                 known = [*self._names(parent), *(word for word in made if not word.startswith("_"))]
-                raise PathError(unknown("variable", name, known, f"{where}, {expression.name!r}"))
+                message = unknown("variable", name, known, f"{where}, {expression.name!r}")
+                raise PathError(message + " The object has no such attribute, and no behavior mentions one.")
 
     def _recordings(self, name: str | None) -> Sequence[Kept]:
         kept = self.__dict__.get("kept", {})

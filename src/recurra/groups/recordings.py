@@ -51,6 +51,8 @@ class Rows:
         """Return the place for `count` further rows."""
         if self._array is None:
             self._array = np.empty((max(count, 16), *shape), dtype)
+        if self._array.dtype == dtype and self._array.shape[1:] == shape and self._end + count <= len(self._array):
+            return self._grown(count)
         if self._array.shape[1:] != shape:
             raise ShapeError(
                 f"{self.where}: its shape was {self._array.shape[1:]} and is {shape} now; a recording has one shape."
@@ -61,11 +63,13 @@ class Rows:
             grown = np.empty((max(16, 2 * (len(kept) + count)), *shape), kind)
             grown[: len(kept)] = kept
             self._array, self._first, self._end = grown, 0, len(kept)
-        start = self._end
+        return self._grown(count)
+
+    def _grown(self, count: int) -> np.ndarray:
         self._end += count
         if self.max_length is not None:
             self._first = max(self._first, self._end - self.max_length)
-        return self._array[start : self._end]
+        return self._array[self._end - count : self._end]  # type: ignore[index]
 
 
 class Recording:

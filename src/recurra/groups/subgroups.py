@@ -93,11 +93,9 @@ class NeuronSubGroup:
 
     def vector(self, mode: Any = "zeros()", scale: Any = None, density: Any = None, plot: bool = False) -> Any:
         """Make an array with one number for each neuron of the sub-group; see :meth:`NeuronGroup.vector`."""
-        return self.BaseNeuronGroup.make_array(mode, (self.size,), scale, density, plot, repr(self))
+        return self.BaseNeuronGroup.make_array(mode, (self.size,), scale, density, plot, self)
 
     get_neuron_vec = vector
-    vec = vector
-    array = vector
 
     def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
         """Make an array with one number for each neuron of the sub-group; `where` is for messages."""

@@ -9,7 +9,7 @@ import numpy as np
 from recurra.errors import TemplateError, UnknownTag, unknown
 from recurra.groups.network import GroupNetwork
 from recurra.groups.neurons import NeuronGroup, check_network
-from recurra.groups.objects import Behaviors, NetworkObject, object_tags
+from recurra.groups.objects import Behaviors, NetworkObject, object_tags, read_behaviors
 
 if TYPE_CHECKING:
     from recurra.groups.subgroups import NeuronSubGroup
@@ -58,7 +58,7 @@ class SynapseGroup(NetworkObject):
         self.group_weighting = 1
         net.SynapseGroups.append(self)
         try:
-            self.add_behaviors(behavior)
+            self._add_own(read_behaviors(behavior, repr(self)))
         except Exception:
             net.discard(self)
             raise
@@ -127,7 +127,6 @@ class SynapseGroup(NetworkObject):
         return self.make_array(mode, self.matrix_dim(), scale, density, plot)
 
     get_synapse_mat = matrix
-    mat = matrix
 
     def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
         """Make a matrix as :meth:`matrix` does; `where` is for messages."""

@@ -38,6 +38,8 @@ class Tagged:
     """
 
     tags: list[str]
+    # Looking up by a number is no sequence: `for x in group` would list behaviors and end in an error.
+    __iter__: Any = None
 
     @property
     def tag(self) -> str:
@@ -117,7 +119,7 @@ class Tagged:
             elif isinstance(key, type):
                 found += [obj] if isinstance(obj, key) else []
             elif is_number(key):
-                behaviors = obj.__dict__.get("behavior", {})
+                behaviors = getattr(obj, "behavior", {})
                 found += [behaviors[key]] if key in behaviors else []
         return list({id(f): f for f in found}.values())
 
@@ -127,7 +129,7 @@ class Tagged:
         if isinstance(key, type):
             return "class", key.__name__, list(dict.fromkeys(type(obj).__name__ for obj in everything))
         if not isinstance(key, str):
-            keys = {k for obj in everything for k in obj.__dict__.get("behavior", {})}
+            keys = {k for obj in everything for k in getattr(obj, "behavior", {})}
             return "behavior number", str(key), [f"{k:g}" for k in sorted(keys)]
         recorded = [recording.name for obj in everything for recording in obj._recordings(None)]
         tags = [tag for obj in everything for tag in obj.tags]

@@ -174,12 +174,14 @@ class Builder:
             The node.
 
         Raises:
-            TemplateError: if it cannot be made into a graph, or is a Network with another step.
+            TemplateError: if it cannot be made into a graph, or is a Network with another step or with groups.
         """
         name = self._parts.free(label)
         if isinstance(node, Builder):
             if node.dt != self.dt:
                 raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
+            if getattr(node, "schedule", None) or getattr(node, "NeuronGroups", None):
+                raise TemplateError(f"node {name!r}: the inner network has groups, which cannot be a node yet.")
             built = node._parts.as_node(name)
         else:
             built = read_node(name, node, None, None, "")

@@ -201,6 +201,7 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import by_bptt
 
+        self._check_no_groups("fit_bptt")
         return by_bptt(self, inputs, targets, train, output, options)
 
     def fit_eprop(
@@ -222,6 +223,7 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import by_eprop
 
+        self._check_no_groups("fit_eprop")
         return by_eprop(self, inputs, targets, train, edge, options)
 
     def fit_ridge(
@@ -253,6 +255,7 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import by_ridge
 
+        self._check_no_groups("fit_ridge")
         name = label if add_readout_node else None
         return by_ridge(self, inputs, targets, output, name, sampling_steps, {"alpha": alpha, **options})
 
@@ -273,6 +276,7 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import by_rls
 
+        self._check_no_groups("fit_rls")
         return by_rls(self, inputs, targets, edge, options)
 
     def test(self, inputs: Any, targets: Any, *, output: Any = None, **options: Any) -> tuple[Result, float]:
@@ -287,6 +291,7 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import test
 
+        self._check_no_groups("test")
         return test(self, inputs, targets, output, options)
 
     def save(self, path: str | Path) -> None:
