@@ -17,6 +17,7 @@ from recurra.behaviors import (
     CreateWeights,
     HodgkinHuxley,
     ImageStimulus,
+    InstantHomeostasis,
     IntrinsicHomeostasis,
     Izhikevich,
     KWinnersTakeAll,
@@ -87,6 +88,8 @@ NEURONS = [
     (lambda: AdaptiveThreshold(), "has no threshold yet; give the model of the neuron a smaller number"),
     (lambda: SpikeInput(synapse_tag="GLUU"), None),
     (lambda: SynapticNormalization(syn_type="GLUU"), "unknown tag of synapses 'GLUU'. Did you mean 'GLU'"),
+    (lambda: InstantHomeostasis(adjustment_param="x"), "give threshold, or min_th, or max_th"),
+    (lambda: InstantHomeostasis(threshold=1.0, measurement_param="spike +"), "InstantHomeostasis"),
     (lambda: SynapticNormalization(interval=0), "interval must be a whole number >= 1"),
 ]
 SYNAPSES = [
@@ -164,7 +167,10 @@ def test_docstring_names_every_parameter(kind):
             for node in ast.walk(ast.parse(inspect.getsource(base))):
                 if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "parameter":
                     asked.add(ast.literal_eval(node.args[0]))
-    documented = kind.__doc__ + (STDP.__doc__ if ":class:`STDP`" in kind.__doc__ else "")
+    documented = kind.__doc__
+    for other in CLASSES:
+        if f":class:`{other.__name__}`" in kind.__doc__:
+            documented += other.__doc__
     assert [name for name in sorted(asked) if name not in documented] == []
 
 

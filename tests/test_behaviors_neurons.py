@@ -283,7 +283,7 @@ def test_rate_units_equal_a_loop(activation, tau, compile):
 def test_binary_units_and_winners(compile):
     drive = RNG.normal(0, 1, (40, 12)).round(1)  # rounded, so that there are equal values
     net, _ = one_group(
-        12, {1: Feed(rows=drive), 2: BinaryUnits(threshold=0.2), 3: KWinnersTakeAll(k=3)}, ["spike", "v"]
+        12, {1: Feed(rows=drive), 2: BinaryUnits(threshold=0.2), 3: KWinnersTakeAll(k=3)}, ["spike", "excess"]
     )
     run(net, 40, compile)
     for k in range(40):

@@ -14,6 +14,7 @@ from recurra.behaviors import (
     AdaptiveThreshold,
     CreateWeights,
     Hebbian,
+    InstantHomeostasis,
     IntrinsicHomeostasis,
     LeakyIntegrateAndFire,
     Oja,
@@ -21,8 +22,10 @@ from recurra.behaviors import (
     RateUnits,
     RewardModulatedSTDP,
     SpikeInput,
+    Synaptic_Normalization,
     SynapticNormalization,
     SynapticScaling,
+    TimeIntegrationHomeostasis,
     TraceSTDP,
     TripletSTDP,
 )
@@ -327,3 +330,54 @@ def test_scaling_equals_a_loop(compile):
             W[i] *= 1 + (100 - activity[i]) / 100 / 200
         assert worst(net["W", 0][k], W) < 1e-12
     assert synapses.W.std() > 0.01
+
+
+@pytest.mark.parametrize("distance_sensitive", [True, False])
+def test_instant_homeostasis_equals_a_loop(distance_sensitive, compile):
+    rows = np.random.default_rng(16).normal(1, 1, (50, 3))
+    rule = InstantHomeostasis(
+        measurement_param="n.x * 2", adjustment_param="gain", threshold=2.0, gap_percent=10, inc=0.1, dec=0.3,
+        adj_strength=2.0, distance_sensitive=distance_sensitive, measurement_max=4.0, target_clip_min=-1.0,
+    )  # fmt: skip
+    net, _ = one_group(3, {1: Feed(name="x", rows=rows), 2: rule}, ["gain"])
+    run(net, 50, compile)
+    gain = [0.0] * 3
+    for k in range(50):
+        for i in range(3):
+            measured = min(2 * rows[k, i], 4.0)
+            if measured < 1.8:
+                gain[i] += 0.2 * (1.8 - measured if distance_sensitive else 1)
+            elif measured > 2.2:
+                gain[i] -= 0.6 * (measured - 2.2 if distance_sensitive else 1)
+            gain[i] = max(gain[i], -1.0)
+        assert worst(net["gain", 0][k], gain) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("bounds", "start"), [({"threshold": 1.0}, 1.0), ({"min_th": 0.8}, 0.8), ({"max_th": 1.2}, 1.2)]
+)
+def test_homeostasis_over_time_equals_a_loop(bounds, start, compile):
+    rows = np.random.default_rng(17).normal(1, 1, (50, 2))
+    rule = TimeIntegrationHomeostasis(
+        measurement_param="x", adjustment_param="gain", integration_length=4, inc=0.1, dec=0.2, **bounds
+    )
+    net, _ = one_group(2, {1: Feed(name="x", rows=rows), 2: rule}, ["gain"])
+    run(net, 50, compile)
+    gain, average = np.zeros(2), np.full(2, start)
+    low, high = bounds.get("min_th", bounds.get("threshold")), bounds.get("max_th", bounds.get("threshold"))
+    for k in range(50):
+        average = (4 * average + rows[k]) / 5
+        for i in range(2):
+            if low is not None and average[i] < low:
+                gain[i] += 0.1 * (low - average[i])
+            if high is not None and average[i] > high:
+                gain[i] -= 0.2 * (average[i] - high)
+        assert worst(net["gain", 0][k], gain) < 1e-12
+
+
+def test_pymonnto_name_scales_the_tag_of_pymonnto(compile):
+    net, cells = one_group(3, {3: Synaptic_Normalization()}, ["size"])
+    glu = SynapseGroup(net, cells, cells, tag="GLU", behavior={1: weights(2.0)})
+    gaba = SynapseGroup(net, cells, cells, tag="GABA", behavior={1: weights(2.0)})
+    run(net, 1, compile)
+    assert worst(glu.W, np.full((3, 3), 1 / 3)) < 1e-15 and (gaba.W == 2).all()

@@ -6,9 +6,12 @@ They are written as users write theirs; what they agree on is in :mod:`recurra.b
 from recurra.behaviors.conductances import HodgkinHuxley
 from recurra.behaviors.homeostasis import (
     AdaptiveThreshold,
+    InstantHomeostasis,
     IntrinsicHomeostasis,
+    Synaptic_Normalization,
     SynapticNormalization,
     SynapticScaling,
+    TimeIntegrationHomeostasis,
 )
 from recurra.behaviors.neurons import (
     AdaptiveExponential,
@@ -33,8 +36,6 @@ from recurra.behaviors.synapses import (
     SynapticDelay,
 )
 
-Synaptic_Normalization = SynapticNormalization
-
 __all__ = [
     "BCM",
     "STDP",
@@ -49,6 +50,7 @@ __all__ = [
     "Hebbian",
     "HodgkinHuxley",
     "ImageStimulus",
+    "InstantHomeostasis",
     "IntrinsicHomeostasis",
     "Izhikevich",
     "KWinnersTakeAll",
@@ -68,6 +70,7 @@ __all__ = [
     "SynapticScaling",
     "Synaptic_Normalization",
     "TextStimulus",
+    "TimeIntegrationHomeostasis",
     "TraceSTDP",
     "TripletSTDP",
 ]

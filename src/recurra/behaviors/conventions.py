@@ -9,6 +9,7 @@ variable                  meaning
 `neurons.spike`           which neurons fired in the present step (truth values)
 `neurons.rate`            activity of neurons without spikes, or the rate of a source (Hz)
 `neurons.threshold`       where a neuron fires, if that may change
+`neurons.excess`          by how much a neuron was above its threshold in the present step, before the reset
 `synapses.W`              weights `W[dst, src]` (the other way round in a network with `syn_dim` SxD)
 `synapses.enabled`        which synapses exist: True, or truth values of the shape of W
 `synapses.spike`          spikes that arrive now, if the synapses have a delay; otherwise `synapses.src.spike` counts

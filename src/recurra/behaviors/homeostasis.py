@@ -9,6 +9,7 @@ import numpy as np
 from recurra.behaviors.conventions import begin, decay, positive, time_step, weights, whole_number
 from recurra.errors import OptionError
 from recurra.groups import Behavior
+from recurra.groups.expressions import read_expression
 
 
 class IntrinsicHomeostasis(Behavior):
@@ -84,9 +85,11 @@ class SynapticNormalization(Behavior):
     Source: Lazar, Pipa and Triesch (2009); von der Malsburg (1973).
     """
 
+    usual_type = "All"
+
     def initialize(self, neurons: Any) -> None:
         """Read what the sums are to be, and bring them there if there are weights."""
-        self.syn_type = self.parameter("syn_type", "All")
+        self.syn_type = self.parameter("syn_type", self.usual_type)
         self.norm_factor = self.parameter("norm_factor", 1.0)
         self.clip_max = self.parameter("clip_max", None)
         self.interval = whole_number(self, "interval", self.parameter("interval", 1), 1)
@@ -112,6 +115,16 @@ class SynapticNormalization(Behavior):
         for synapses in neurons.synapses("afferent", self.syn_type):
             W = weights(synapses)
             W *= scale[_targets(synapses)][:, None]
+
+
+class Synaptic_Normalization(SynapticNormalization):
+    """Do as :class:`SynapticNormalization` under the name and with the usual tag, `"GLU"`, that PymoNNto has for it.
+
+    Arguments:
+        syn_type, norm_factor, clip_max, interval: as for :class:`SynapticNormalization`.
+    """
+
+    usual_type = "GLU"
 
 
 class SynapticScaling(Behavior):
@@ -147,6 +160,96 @@ class SynapticScaling(Behavior):
         for synapses in neurons.synapses("afferent", self.synapse_tag):
             W = weights(synapses)
             W *= factor[_targets(synapses)][:, None]
+
+
+class InstantHomeostasis(Behavior):
+    """Move a variable up where a measured one is too low, and down where it is too high.
+
+    Below `min_th`, `adjustment_param += adj_strength inc (min_th - measured)`; above `max_th`,
+    `adjustment_param -= adj_strength dec (measured - max_th)`; nothing in between.
+
+    Arguments:
+        measurement_param: what is measured, an expression such as `"n.spike"` or `"np.mean(v)"`, see
+            :class:`recurra.groups.Recorder`.
+        adjustment_param: the name of the variable that is moved.
+        min_th, max_th: the bounds of what is wanted; or both by
+        threshold, gap_percent: their middle, and how far they are from it in percent of it.
+        inc, dec: by how much it is moved.
+        adj_strength: multiplies both; negative, if the variable lowers what is measured.
+        distance_sensitive: whether it is moved by more, the further the measured value is away.
+        measurement_min, measurement_max: bounds to which the measured value is cut; none by default.
+        target_clip_min, target_clip_max: bounds of the variable; none by default.
+    """
+
+    def initialize(self, neurons: Any) -> None:
+        """Read the bounds."""
+        where = type(self).__name__
+        self.expression = read_expression(self.parameter("measurement_param", "spike"), where)
+        self.adjusted = self.parameter("adjustment_param", "threshold")
+        middle, gap = self.parameter("threshold", None, neurons), self.parameter("gap_percent", 0.0)
+        low = None if middle is None else middle * (1 - gap / 100)
+        high = None if middle is None else middle * (1 + gap / 100)
+        self.min_th = self.parameter("min_th", low, neurons)
+        self.max_th = self.parameter("max_th", high, neurons)
+        if self.min_th is None and self.max_th is None:
+            raise OptionError(f"{where}: give threshold, or min_th, or max_th, or both of these.")
+        self.distance_sensitive = bool(self.parameter("distance_sensitive", True))
+        strength = self.parameter("adj_strength", 1.0)
+        self.up = strength * self.parameter("inc", 1.0)
+        self.down = strength * self.parameter("dec", 1.0)
+        self.measured_bounds = (self.parameter("measurement_min", None), self.parameter("measurement_max", None))
+        self.bounds = (self.parameter("target_clip_min", None), self.parameter("target_clip_max", None))
+        begin(neurons, self.adjusted)
+
+    def iteration(self, neurons: Any) -> None:
+        """Measure, and move the variable."""
+        self.adjust(neurons, self.measure(neurons))
+
+    def measure(self, neurons: Any) -> Any:
+        """Return what is measured, cut to its bounds."""
+        measured = 1.0 * self.expression.value(neurons)
+        return measured if self.measured_bounds == (None, None) else np.clip(measured, *self.measured_bounds)
+
+    def adjust(self, neurons: Any, measured: Any) -> None:
+        """Move the variable by what a measured value says."""
+        value = getattr(neurons, self.adjusted)
+        if self.min_th is not None:
+            missing = self.min_th - measured
+            value += self.up * np.where(missing > 0, missing if self.distance_sensitive else 1.0, 0.0)
+        if self.max_th is not None:
+            beyond = measured - self.max_th
+            value -= self.down * np.where(beyond > 0, beyond if self.distance_sensitive else 1.0, 0.0)
+        if self.bounds != (None, None):
+            value[:] = np.clip(value, *self.bounds)
+
+
+class TimeIntegrationHomeostasis(InstantHomeostasis):
+    """Do as :class:`InstantHomeostasis`, with an average of what is measured over the last steps.
+
+    `average = (average integration_length + measured) / (integration_length + 1)` in each step.
+
+    Arguments:
+        integration_length: over how many steps about it is averaged.
+        init_avg: the average at the beginning; the middle of the bounds by default.
+        others: those of :class:`InstantHomeostasis`.
+
+    The behavior's `average` is the average.
+    """
+
+    def initialize(self, neurons: Any) -> None:
+        """Read the bounds; the average begins at what is wanted."""
+        super().initialize(neurons)
+        length = self.parameter("integration_length", 1.0)
+        if not length >= 0:
+            raise OptionError(f"TimeIntegrationHomeostasis: integration_length must be >= 0, got {length!r}.")
+        self.share = 1 / (length + 1)
+        wanted = [bound for bound in (self.min_th, self.max_th) if bound is not None]
+        self.average = neurons.vector(self.parameter("init_avg", sum(wanted) / len(wanted), neurons))
+
+    def iteration(self, neurons: Any) -> None:
+        """Measure, average, and move the variable."""
+        self.average += self.share * (self.measure(neurons) - self.average)
+        self.adjust(neurons, self.average)
 
 
 def _targets(synapses: Any) -> Any:

@@ -37,7 +37,7 @@ class LeakyIntegrateAndFire(Behavior):
         v_init: potential at the beginning (mV); `v_rest` by default.
         dt: step (ms).
 
-    Variables: `v`, `spike`, `I`, `threshold`.
+    Variables: `v`, `spike`, `I`, `threshold`, `excess` (v less the threshold, before the reset).
 
     >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
     >>> net = GroupNetwork()
@@ -59,6 +59,7 @@ class LeakyIntegrateAndFire(Behavior):
         self.refractory_steps = steps_of(self, "refractory", self.parameter("refractory", 0.0, neurons), dt)
         neurons.threshold = neurons.vector(self.parameter("threshold", -50.0, neurons))
         neurons.v = neurons.vector(self.parameter("v_init", self.v_rest, neurons))
+        neurons.excess = neurons.v - neurons.threshold
         neurons.spike = neurons.vector(bool)
         neurons.I = neurons.vector()
         self.waiting = np.zeros(neurons.size, dtype=np.int64)
@@ -67,7 +68,8 @@ class LeakyIntegrateAndFire(Behavior):
         """Integrate, fire, reset."""
         goal = self.v_rest + self.resistance * (neurons.I + self.I_ext)
         neurons.v[:] = np.where(self.waiting > 0, self.v_reset, goal + (neurons.v - goal) * self.decay)
-        neurons.spike = (neurons.v >= neurons.threshold) & (self.waiting <= 0)
+        neurons.excess = neurons.v - neurons.threshold
+        neurons.spike = (neurons.excess >= 0) & (self.waiting <= 0)
         neurons.v[:] = np.where(neurons.spike, self.v_reset, neurons.v)
         self.waiting = np.where(neurons.spike, self.refractory_steps, np.maximum(self.waiting - 1, 0))
         neurons.I.fill(0)
@@ -273,7 +275,7 @@ class BinaryUnits(Behavior):
         I_ext: constant input, added to `neurons.I`.
         density: probability that a unit is on at the beginning.
 
-    Variables: `v` (the summed input less the threshold), `spike`, `threshold`, `I`.
+    Variables: `spike`, `threshold`, `I`, `excess` (the summed input less the threshold).
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -281,13 +283,13 @@ class BinaryUnits(Behavior):
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         neurons.threshold = neurons.vector(self.parameter("threshold", 0.5, neurons))
         neurons.spike = neurons.vector("ones", density=self.parameter("density", 0.0)) > 0
-        neurons.v = neurons.vector()
+        neurons.excess = neurons.vector()
         neurons.I = neurons.vector()
 
     def iteration(self, neurons: Any) -> None:
         """Compare the input with the threshold."""
-        neurons.v = neurons.I + self.I_ext - neurons.threshold
-        neurons.spike = neurons.v > 0
+        neurons.excess = neurons.I + self.I_ext - neurons.threshold
+        neurons.spike = neurons.excess > 0
         neurons.I.fill(0)
 
 
@@ -299,14 +301,14 @@ class KWinnersTakeAll(Behavior):
     Arguments:
         k: how many may win.
         variable: what is left or set to 0: `"spike"` by default, of which only those that fired can win.
-        by: whose values are compared: `"v"` by default.
+        by: whose values are compared: `"excess"` by default, by which the threshold was passed.
     """
 
     def initialize(self, neurons: Any) -> None:
         """Read how many win."""
         self.k = whole_number(self, "k", self.parameter("k", 1), 1)
         self.variable = self.parameter("variable", "spike")
-        self.by = self.parameter("by", "v")
+        self.by = self.parameter("by", "excess")
         begin(neurons, self.variable, "bool" if self.variable == "spike" else "zeros()")
 
     def iteration(self, neurons: Any) -> None:
