@@ -122,3 +122,10 @@ def transmitted(synapses: Any, variable: str = "spike") -> Any:
     if variable == "spike" and "release" in vars(synapses):
         return synapses.release
     return arriving(synapses, variable)
+
+
+def received(synapses: Any, variable: str = "spike") -> Any:
+    """Return the weighted sum that each target gets now: `(dst,)`."""
+    sent = transmitted(synapses, variable)
+    # A sum over the columns of those that fired costs as much as there are spikes.
+    return np.sum(weights(synapses)[:, sent], axis=1) if sent.dtype == bool else weights(synapses).dot(sent)

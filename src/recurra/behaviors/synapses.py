@@ -12,9 +12,9 @@ from recurra.behaviors.conventions import (
     decay,
     not_negative,
     positive,
+    received,
     steps_of,
     time_step,
-    transmitted,
     weights,
 )
 from recurra.errors import OptionError
@@ -97,7 +97,7 @@ class SpikeInput(Behavior):
         """Add what arrives."""
         for synapses in neurons.synapses("afferent", self.synapse_tag):
             value = getattr(synapses.dst, self.target)
-            value += self.strength * weights(synapses).dot(transmitted(synapses, self.variable))
+            value += self.strength * received(synapses, self.variable)
             setattr(synapses.dst, self.target, value)
 
 
@@ -176,7 +176,7 @@ class ExponentialSynapse(_SynapticCurrent):
     def iteration(self, synapses: Any) -> None:
         """Decay, add what arrives, send."""
         synapses.g *= self.decay
-        synapses.g += self.strength * weights(synapses).dot(transmitted(synapses))
+        synapses.g += self.strength * received(synapses)
         self.send(synapses)
 
 
@@ -208,7 +208,7 @@ class AlphaSynapse(_SynapticCurrent):
         """Advance by one step, send, add what arrives."""
         synapses.g[:] = self.decay * synapses.g + self.growth * synapses.g_rise
         synapses.g_rise *= self.decay
-        synapses.g_rise += self.peak * self.strength * weights(synapses).dot(transmitted(synapses))
+        synapses.g_rise += self.peak * self.strength * received(synapses)
         self.send(synapses)
 
 
