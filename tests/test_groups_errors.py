@@ -262,6 +262,7 @@ CASES = {
     "no range": (lambda: synapses(size=NeuronDimension(3), behavior={1: Box_Receptive_Fields()}), "it is required"),
     "own mask": (lambda: synapses(behavior={1: WrongMask()}), "must give the shape (dst, src) = (3, 3), got (2, 2)"),
     "split": (lambda: synapses(size=NeuronDimension(3), behavior={1: Partition("x")}), "split_size must be 'auto' or"),
+    "boxes": (lambda: cells(size=NeuronDimension(2)).partition_masks(3), "steps must be [x, y, z], numbers of boxes"),
     "split 0": (lambda: synapses(size=NeuronDimension(3), behavior={1: Partition([0, 1, 1])}), "whole numbers >= 1"),
     "lost": (lambda: synapses(size=NeuronDimension(3), behavior={0: Cell(), 1: Partition()}), "would be lost"),
     "lost 2": (lambda: synapses(size=NeuronDimension(3), behavior={1: Partition(), 2: Cell()}), "has left the network"),

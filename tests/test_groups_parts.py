@@ -201,6 +201,15 @@ def test_get_squared_dim(n, depth, sides):
     assert (group.width, group.height, group.depth) == sides and group.size == n
 
 
+def test_a_grid_is_split_into_boxes():
+    group = NeuronGroup(Network(), NeuronDimension(5, 4))
+    masks = group.partition_masks([2, 2, 1])
+    box = 2 * (group.x >= 0) + (group.y >= 0)
+    assert [np.flatnonzero(m).tolist() for m in masks] == [np.flatnonzero(box == b).tolist() for b in range(4)]
+    assert [part.size for part in group.split_grid_into_sub_group_blocks([1, 4, 1])] == [5, 5, 5, 5]
+    assert np.all(np.sum(group.partition_masks([50, 50, 50]), axis=0) == 1)
+
+
 def test_grids_are_moved_scaled_turned_and_shaken():
     group = NeuronGroup(Network(dtype=np.float64, seed=1), NeuronDimension(3, 3))
     grid, x, y = group.shape, group.x.copy(), group.y.copy()

@@ -366,6 +366,15 @@ def test_rows_grow_by_doubling():
     assert np.array_equal(rows.array(), np.arange(5000, dtype=np.float32))
 
 
+def test_rows_of_limited_length_take_limited_memory():
+    rows = Rows("x", max_length=5)
+    for k in range(1000):
+        rows.append(np.float32(k))
+    rows.extend(np.arange(10_000, dtype=np.float32))
+    assert len(rows._array) <= 32
+    assert rows.array().tolist() == [9995.0, 9996.0, 9997.0, 9998.0, 9999.0]
+
+
 def test_a_changing_shape_is_an_error_that_names_the_variable():
     class Changes(Behavior):
         def iteration(self, n):
@@ -388,6 +397,7 @@ def test_recorders_give_labelled_results():
     assert result.time.tolist() == [2.0, 4.0, 6.0]
     assert np.array_equal(result["x"], x_of([2, 4, 6])) and result["np.mean(x)"].shape == (3, 1)
     assert result["steps"].tolist() == [2, 4, 6] and result.final.step == 6
+    assert result.meta["numpy"] == np.__version__ and "recurra" in result.meta
     dataset = net["rec", 0].to_xarray()
     assert dataset["x"].dims == ("time", "x_unit") and dataset["np.mean(x)"].dims == ("time",)
     assert dataset["time"].values.tolist() == [2.0, 4.0, 6.0]

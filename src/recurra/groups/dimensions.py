@@ -139,3 +139,21 @@ def positions(group: Any, what: str) -> np.ndarray:
     if not all(hasattr(group, axis) for axis in "xyz"):
         raise ShapeError(f"{what}: {group.tag!r} has no positions; give it size=NeuronDimension(width, height).")
     return np.stack([np.asarray(getattr(group, axis), np.float64) for axis in "xyz"], axis=1)
+
+
+def block_masks(group: Any, counts: tuple[int, int, int], where: str) -> list[np.ndarray]:
+    """Split a group into boxes of about equal width.
+
+    Arguments:
+        group: the group, with positions.
+        counts: number of boxes along x, y and z.
+        where: for messages.
+
+    Returns:
+        For each box with a neuron in it, which neurons these are: `(neurons,)` truth values.
+    """
+    places = positions(group, where)
+    low, width = places.min(axis=0), np.ptp(places, axis=0)
+    box = np.minimum((places - low) * counts / np.where(width > 0, width, 1), np.array(counts) - 1).astype(int)
+    number = np.ravel_multi_index(tuple(box.T), counts)
+    return [number == one for one in np.unique(number)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,6 +163,30 @@ class NeuronGroup(NetworkObject):
         from recurra.groups.subgroups import NeuronSubGroup
 
         return NeuronSubGroup(self, np.ones(self.size, bool) if mask is None else mask)
+
+    def partition_masks(self, steps: Sequence[int]) -> list[np.ndarray]:
+        """Split the neurons into boxes by their positions.
+
+        Arguments:
+            steps: number of boxes along x, y and z.
+
+        Returns:
+            For each box with a neuron in it, which neurons these are: `(size,)` truth values.
+
+        Raises:
+            ShapeError: the group has no positions, or `steps` is not three numbers.
+        """
+        from recurra.groups.dimensions import block_masks
+
+        where = f"{self!r}.partition_masks"
+        if not isinstance(steps, list | tuple) or len(steps) != 3:
+            raise ShapeError(f"{where}: steps must be [x, y, z], numbers of boxes, got {steps!r}.")
+        x, y, z = (check_count(step, f"{where}: each step") for step in steps)
+        return block_masks(self, (x, y, z), where)
+
+    def split_grid_into_sub_group_blocks(self, steps: Sequence[int]) -> list[NeuronSubGroup]:
+        """Split the group into sub-groups by position; `steps` as for :meth:`partition_masks`."""
+        return [self.subGroup(mask) for mask in self.partition_masks(steps)]
 
 
 class _SynapsesByTag(dict[str, "list[SynapseGroup]"]):

@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra.errors import OptionError, ShapeError
 from recurra.groups.behavior import Behavior
-from recurra.groups.dimensions import positions
+from recurra.groups.dimensions import block_masks, positions
 from recurra.groups.receptive_fields import reach_of
 from recurra.groups.subgroups import NeuronSubGroup
 from recurra.groups.synapses import SynapseGroup
@@ -46,24 +46,6 @@ class Partition(Behavior):
             if kept.any():
                 _block(synapses, kept, box)
         synapses.network.discard(synapses)
-
-
-def block_masks(group: Any, counts: tuple[int, int, int], where: str) -> list[np.ndarray]:
-    """Split a group into boxes of about equal width.
-
-    Arguments:
-        group: the group, with positions.
-        counts: number of boxes along x, y and z.
-        where: for messages.
-
-    Returns:
-        For each box with a neuron in it, which neurons these are: `(neurons,)` truth values.
-    """
-    places = positions(group, where)
-    low, width = places.min(axis=0), np.ptp(places, axis=0) + 1e-9
-    box = np.minimum((places - low) / width * counts, np.array(counts) - 1).astype(int)
-    number = np.ravel_multi_index(tuple(box.T), counts)
-    return [number == one for one in np.unique(number)]
 
 
 def get_sub_synapse_group(synapses: SynapseGroup, src_mask: Any, dst_mask: Any) -> SynapseGroup:

@@ -232,7 +232,10 @@ def observe(recorders: Iterable[Recorder], prefixed: bool = True) -> Result:
             labels[name] = _labels(name, values.shape[1:])
     if time is None:
         raise OptionError("nothing was recorded yet: give a group a Recorder, initialize and simulate.")
-    return Result(time.astype(float), data, labels, Snapshot({}, last, 0.0, 1.0), {"time": "number of the step"})
+    from recurra import __version__
+
+    meta = {"time": "number of the step", "dt": 1.0, "recurra": __version__, "numpy": np.__version__}
+    return Result(time.astype(float), data, labels, Snapshot({}, last, 0.0, 1.0), meta)
 
 
 def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
