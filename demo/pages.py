@@ -235,7 +235,7 @@ PAGES = [
         script=EXAMPLES / "digits.py",
         captions=("The weights of all neurons, sorted by the digit they answer to, and the share of right digits.",),
         limits="A small set of 8 x 8 pixels, one network, 297 test digits: the standard error is above two points. A "
-        "linear classifier is better, and it uses the labels for more. Before learning the neurons have neither selective "
-        "weights nor adapted thresholds, so that few of them answer; that reference is weak.",
+        "linear classifier is better, and it uses the labels for more. Before learning the neurons have neither "
+        "selective weights nor adapted thresholds, so that few of them answer; that reference is weak.",
     ),
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from behavior_runs import Feed, driven_pair, generator, one_group, random_spikes, run
 from recurra.behaviors import (
+    STDP,
     AlphaSynapse,
     CreateWeights,
     ExponentialSynapse,
@@ -17,6 +18,7 @@ from recurra.behaviors import (
     ShortTermPlasticity,
     SpikeInput,
     SynapticDelay,
+    SynapticNormalization,
 )
 from recurra.groups import GroupNetwork, NeuronGroup, Recorder, SynapseGroup
 
@@ -220,3 +222,31 @@ def test_rates_may_pass_a_loop_of_units(compile):
     for k in range(8):
         rate = np.array([math.tanh(sum(W[i, j] * rate[j] for j in range(3))) for i in range(3)])
         assert worst(net["rate", 0][k], rate) < 1e-13
+
+
+def test_sub_groups_equal_groups_of_their_own(compile):
+    """Half of a group as source and target behaves as a group that has only these neurons."""
+    spikes, start = random_spikes(11, STEPS, 4, 0.2), np.abs(W[:2, :2])
+    half = np.array([False, True, False, True])
+
+    def build(whole):
+        net = GroupNetwork(dtype=np.float64)
+        given = spikes if whole else spikes[:, half]
+        source = NeuronGroup(net, given.shape[1], tag="source", behavior={1: generator(given)})
+        target = NeuronGroup(net, given.shape[1], tag="target", behavior={1: generator(given[::-1])})
+        target.add_behavior(2, Feed(name="v", rows=np.full((STEPS, given.shape[1]), -60.0)))
+        target.add_behavior(10, SynapticNormalization(norm_factor=0.7))
+        ends = [group.subGroup(half) if whole else group for group in (source, target)]
+        behavior = {
+            0: fixed(start), 3: SynapticDelay(delay=2.0), 4: ShortTermPlasticity(),
+            5: ExponentialSynapse(reversal=0.0), 6: STDP(A_plus=0.1, A_minus=0.1), 90: Recorder(["W", "g"]),
+        }  # fmt: skip
+        SynapseGroup(net, *ends, behavior=behavior)
+        run(net, STEPS, compile)
+        return net, target.I[half] if whole else target.I
+
+    (one, input_one), (two, input_two) = build(True), build(False)
+    for name in ("W", "g"):
+        assert worst(one[name, 0], two[name, 0]) < 1e-12
+    assert worst(input_one, input_two) < 1e-9 and np.abs(input_one).max() > 1
+    assert np.ptp(one["W", 0], axis=0).max() > 0.05

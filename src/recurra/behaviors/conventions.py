@@ -105,6 +105,23 @@ def begin(group: Any, name: str, mode: Any = "zeros()") -> None:
         setattr(base, name, base.array_of(mode))
 
 
+def values(group: Any, name: str) -> Any:
+    """Return a variable of the neurons of a group or a sub-group, to be read only."""
+    whole = group.BaseNeuronGroup
+    found = getattr(whole, name)
+    return found if group is whole else found[group.id]
+
+
+def add(group: Any, name: str, amount: Any) -> None:
+    """Add to a variable of the neurons of a group or a sub-group, in place."""
+    whole = group.BaseNeuronGroup
+    found = getattr(whole, name)
+    if group is whole:
+        found += amount
+    else:
+        found[group.id] += amount
+
+
 def weights(synapses: Any) -> Any:
     """Return the weights as `W[dst, src]`, whatever the network's order: a view that can be written to."""
     return synapses.ignore_transpose_mode(synapses.W)
@@ -114,7 +131,7 @@ def arriving(synapses: Any, variable: str = "spike") -> Any:
     """Return which spikes (or which values of another variable) arrive now: `(src,)`."""
     if variable == "spike" and "spike" in vars(synapses):
         return synapses.spike
-    return getattr(synapses.src, variable)
+    return values(synapses.src, variable)
 
 
 def transmitted(synapses: Any, variable: str = "spike") -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.behaviors.conventions import arriving, decay, one_of, positive, time_step, weights
+from recurra.behaviors.conventions import arriving, decay, one_of, positive, time_step, values, weights
 from recurra.errors import OptionError
 from recurra.groups import Behavior
 
@@ -104,7 +104,7 @@ class STDP(_Plasticity):
 
     def iteration(self, synapses: Any) -> None:
         """Let the traces decay, change weights where there are spikes, then add these to the traces."""
-        pre, post = arriving(synapses), synapses.dst.spike
+        pre, post = arriving(synapses), values(synapses.dst, "spike")
         synapses.pre_trace *= self.decay_plus
         synapses.post_trace *= self.decay_minus
         self.change_rows(synapses, post, self.A_plus * synapses.pre_trace)
@@ -158,7 +158,7 @@ class TripletSTDP(_Plasticity):
 
     def iteration(self, synapses: Any) -> None:
         """Let the traces decay, change weights where there are spikes, then add these to the traces."""
-        pre, post = arriving(synapses), synapses.dst.spike
+        pre, post = arriving(synapses), values(synapses.dst, "spike")
         synapses.r1 *= self.decay_plus
         synapses.r2 *= self.decay_x
         synapses.o1 *= self.decay_minus
@@ -210,7 +210,7 @@ class TraceSTDP(_Plasticity):
 
     def iteration(self, synapses: Any) -> None:
         """Advance the trace, and change the weights to targets that fire."""
-        pre, post = arriving(synapses), synapses.dst.spike
+        pre, post = arriving(synapses), values(synapses.dst, "spike")
         synapses.pre_trace *= self.decay
         synapses.pre_trace[pre] = 1
         amount = self.learning_rate * (synapses.pre_trace - self.trace_target)
@@ -254,7 +254,7 @@ class RewardModulatedSTDP(STDP):
 
     def iteration(self, synapses: Any) -> None:
         """Propose changes, and realise them as far as there is dopamine."""
-        pre, post = arriving(synapses), synapses.dst.spike
+        pre, post = arriving(synapses), values(synapses.dst, "spike")
         synapses.pre_trace *= self.decay_plus
         synapses.post_trace *= self.decay_minus
         synapses.dopamine = synapses.dopamine * self.dopamine_decay + synapses.network.reward
@@ -278,7 +278,7 @@ class _RateRule(_Plasticity):
 
     def activities(self, synapses: Any) -> tuple[Any, Any]:
         """Return the activities `(src,)` and `(dst,)`."""
-        return arriving(synapses, self.variable), getattr(synapses.dst, self.variable)
+        return arriving(synapses, self.variable), values(synapses.dst, self.variable)
 
 
 class Hebbian(_RateRule):

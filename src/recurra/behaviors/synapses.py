@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recurra.behaviors.conventions import (
+    add,
     arriving,
     begin,
     decay,
@@ -15,6 +16,7 @@ from recurra.behaviors.conventions import (
     received,
     steps_of,
     time_step,
+    values,
     weights,
 )
 from recurra.errors import OptionError
@@ -96,9 +98,7 @@ class SpikeInput(Behavior):
     def iteration(self, neurons: Any) -> None:
         """Add what arrives."""
         for synapses in neurons.synapses("afferent", self.synapse_tag):
-            value = getattr(synapses.dst, self.target)
-            value += self.strength * received(synapses, self.variable)
-            setattr(synapses.dst, self.target, value)
+            add(synapses.dst, self.target, self.strength * received(synapses, self.variable))
 
 
 class SynapticDelay(Behavior):
@@ -130,7 +130,7 @@ class SynapticDelay(Behavior):
     def iteration(self, synapses: Any) -> None:
         """Put the new spikes into the ring, and take out those whose time has come."""
         step, length = synapses.iteration, len(self.waiting)
-        self.waiting[step % length] = synapses.src.spike
+        self.waiting[step % length] = values(synapses.src, "spike")
         synapses.spike = self.waiting[(step - self.steps) % length, self.columns]
 
 
@@ -148,9 +148,9 @@ class _SynapticCurrent(Behavior):
     def send(self, synapses: Any) -> None:
         """Add the current to the input of the target neurons."""
         if self.reversal is None:
-            synapses.dst.I += synapses.g
+            add(synapses.dst, "I", synapses.g)
         else:
-            synapses.dst.I += synapses.g * (self.reversal - synapses.dst.v)
+            add(synapses.dst, "I", synapses.g * (self.reversal - values(synapses.dst, "v")))
 
 
 class ExponentialSynapse(_SynapticCurrent):
