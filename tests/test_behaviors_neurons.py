@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from behavior_runs import Feed, generator, one_group, random_spikes, run
+from recurra import Network
 from recurra.behaviors import (
     AdEx,
     BinaryUnits,
@@ -20,6 +21,7 @@ from recurra.behaviors import (
     RateUnits,
     Refractoriness,
 )
+from recurra.groups import NeuronGroup
 
 STEPS = 300
 RNG = np.random.default_rng(3)
@@ -325,14 +327,15 @@ def test_every_neuron_may_have_its_own_parameters(compile):
     assert -52 <= cells.threshold.min() < -51.5 < -48.5 < cells.threshold.max() <= -48
 
 
-def test_step_of_the_network_counts_only_if_it_was_chosen():
-    net, cells = one_group(1, {1: LeakyIntegrateAndFire()}, ["v"])
-    net.dt = 1e-3
+@pytest.mark.parametrize(("kwargs", "step"), [({}, 1.0), ({"dt": 0.5}, 0.5), ({"dt": 1e-3}, 1e-3)])
+def test_step_of_the_network_counts_if_it_is_given(kwargs, step):
+    net = Network(**kwargs)
+    cells = NeuronGroup(net, 1, behavior={1: LeakyIntegrateAndFire()})
+    other = NeuronGroup(net, 1, behavior={1: LeakyIntegrateAndFire(dt=0.25)})
     net.initialize()
-    assert cells.LeakyIntegrateAndFire.decay == math.exp(-1 / 20)
-    net.dt_given = True
-    net.initialize()
-    assert cells.LeakyIntegrateAndFire.decay == math.exp(-1e-3 / 20)
+    assert net.dt == kwargs.get("dt", 1e-3)
+    assert cells.LeakyIntegrateAndFire.decay == math.exp(-step / 20)
+    assert other.LeakyIntegrateAndFire.decay == math.exp(-0.25 / 20)
 
 
 def test_spikes_of_the_helper_are_those_asked_for(compile):

@@ -39,6 +39,14 @@ class HodgkinHuxley(Behavior):
         dt: step (ms).
 
     Variables: `v`, `m`, `h`, `n`, `spike` (where v has passed 0 mV upwards), `I` (uA/cm^2).
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
+    >>> net = GroupNetwork()
+    >>> cell = NeuronGroup(net, 1, behavior={1: HodgkinHuxley(I_ext=10.0, dt=0.1), 2: Recorder(["v", "spike"])})
+    >>> net.initialize()
+    >>> net.simulate_iterations(500)
+    >>> int(net["spike", 0].sum()), bool(35 < net["v", 0].max() < 45)
+    (4, True)
     """
 
     def initialize(self, neurons: Any) -> None:

@@ -83,6 +83,16 @@ class SynapticNormalization(Behavior):
         interval: in every which step it is done; 1 by default.
 
     Source: Lazar, Pipa and Triesch (2009); von der Malsburg (1973).
+
+    >>> from recurra.behaviors import CreateWeights
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, behavior={2: SynapticNormalization(norm_factor=4.0)})
+    >>> start = CreateWeights(distribution=np.array([[1.0, 3.0], [1.0, 1.0]]), normalize=False)
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={1: start})
+    >>> net.initialize()
+    >>> synapses.W.tolist()
+    [[1.0, 3.0], [2.0, 2.0]]
     """
 
     usual_type = "All"

@@ -95,6 +95,14 @@ class Izhikevich(Behavior):
         dt: step (ms); the model was published for 1 ms.
 
     Variables: `v`, `u`, `spike`, `I`.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
+    >>> net = GroupNetwork()
+    >>> cell = NeuronGroup(net, 1, behavior={1: Izhikevich(kind="chattering", I_ext=10.0), 2: Recorder("spike")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(60)
+    >>> np.flatnonzero(net["spike", 0]).tolist()
+    [4, 7, 10, 14]
     """
 
     KINDS: ClassVar[dict[str, tuple[float, float, float, float]]] = {
@@ -157,6 +165,15 @@ class AdaptiveExponential(Behavior):
         dt: step (ms); 0.1 or less is advisable.
 
     Variables: `v`, `w`, `spike`, `I` (pA).
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
+    >>> net = GroupNetwork()
+    >>> cell = NeuronGroup(net, 1, behavior={1: AdEx(I_ext=1000.0, dt=0.1), 2: Recorder("spike")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1000)
+    >>> intervals = np.diff(np.flatnonzero(net["spike", 0]))
+    >>> bool(np.all(np.diff(intervals) > 0))  # they grow: it adapts
+    True
     """
 
     def initialize(self, neurons: Any) -> None:

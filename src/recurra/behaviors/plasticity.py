@@ -87,6 +87,18 @@ class STDP(_Plasticity):
         dt: step (ms).
 
     Variables: `synapses.pre_trace` `(src,)`, `synapses.post_trace` `(dst,)`, `synapses.W`.
+
+    >>> from recurra.behaviors import CreateWeights, SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> early = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[0], indices=[0])})
+    >>> late = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[20], indices=[0])})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, early, late, behavior={2: start, 3: STDP(A_plus=0.01, tau_plus=20.0)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(30)
+    >>> float(synapses.W[0, 0].round(6)), float((0.5 + 0.01 * np.exp(-1)).round(6))
+    (0.503679, 0.503679)
     """
 
     def initialize(self, synapses: Any) -> None:

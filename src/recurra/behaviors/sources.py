@@ -22,6 +22,14 @@ class PoissonSource(Behavior):
         dt: step (ms).
 
     Variables: `rate`, `spike`.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
+    >>> net = GroupNetwork(seed=1)
+    >>> source = NeuronGroup(net, 100, behavior={1: PoissonSource(rate=20.0), 2: Recorder("np.sum(spike)")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1000)
+    >>> bool(abs(net["np.sum(spike)", 0].sum() / 100 - 20) < 1)
+    True
     """
 
     def initialize(self, neurons: Any) -> None:

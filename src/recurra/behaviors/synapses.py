@@ -113,6 +113,17 @@ class SynapticDelay(Behavior):
         dt: step (ms).
 
     Variables: `synapses.spike`, `(src,)`, which the behaviors of this package read instead of `synapses.src.spike`.
+
+    >>> from recurra.behaviors import SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, behavior={1: SpikeGenerator(times=[0, 0], indices=[0, 1])})
+    >>> delay = SynapticDelay(delay=np.array([1.0, 3.0]))
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={2: delay, 3: Recorder("spike")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(5)
+    >>> net["spike", 0].astype(int).T.tolist()
+    [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]
     """
 
     def initialize(self, synapses: Any) -> None:
@@ -226,6 +237,17 @@ class ShortTermPlasticity(Behavior):
         dt: step (ms).
 
     Variables: `synapses.x`, `synapses.u`, `synapses.release`, all `(src,)`; the last multiplies the weights.
+
+    >>> from recurra.behaviors import SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> source = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[0, 1, 2], indices=[0, 0, 0])})
+    >>> tiring = ShortTermPlasticity(U=0.5, tau_rec=1e9)
+    >>> synapses = SynapseGroup(net, source, source, behavior={2: tiring, 3: Recorder("release")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(3)
+    >>> net["release", 0].reshape(-1).tolist()
+    [0.5, 0.25, 0.125]
     """
 
     def initialize(self, synapses: Any) -> None:
