@@ -1,4 +1,4 @@
-"""A volley of spikes runs through a chain of groups, or dies out.
+"""A volley of spikes runs through a chain of groups, or disperses.
 
 Diesmann, M., Gewaltig, M.-O. & Aertsen, A. (1999), Stable propagation of synchronous spiking in cortical neural
 networks, Nature 402, 529-533: ten groups of a hundred neurons, each connected to all of the next, with noise from

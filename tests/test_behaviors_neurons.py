@@ -338,7 +338,7 @@ def test_step_of_the_network_counts_if_it_is_given(kwargs, step):
     assert other.LeakyIntegrateAndFire.decay == math.exp(-0.25 / 20)
 
 
-def test_spikes_of_the_helper_are_those_asked_for(compile):
+def test_given_spikes_are_those_asked_for(compile):
     spikes = random_spikes(0, 30, 4)
     net, _ = one_group(4, {1: generator(spikes)}, ["spike"])
     run(net, 30, compile)
