@@ -195,8 +195,9 @@ PAGES = [
     ),
     Page(
         title="A synfire chain",
-        text="A volley of spikes runs through ten groups of a hundred noisy neurons. A strong one arrives, a weak one "
-        "widens and is lost among the others, a wide one is sharpened on the way (Diesmann, Gewaltig and Aertsen 1999).",
+        text="A volley of spikes runs through ten groups of a hundred noisy neurons. A strong one arrives, a weak "
+        "one widens and is lost among the others, a wide one is sharpened on the way (Diesmann, Gewaltig and Aertsen "
+        "1999).",
         script=EXAMPLES / "synfire_chain.py",
         captions=("All spikes, for three volleys into the first group at 20 ms.",),
         limits="The noise is the diffusion approximation of the published one, and each volley is shown once: near the "
