@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recurra.errors import unknown
-from recurra.rate.tasks.base import Task
+from recurra.rate.tasks.base import PeriodTask
 from recurra.rate.tasks.sampling import Choice, Draws, Quantity, Uniform, is_number
 from recurra.rate.tasks.trials import Trials
 
@@ -15,7 +15,7 @@ CODINGS = ("noisy", "constant")
 
 
 @dataclass(frozen=True, kw_only=True)
-class KimTask(Task):
+class KimTask(PeriodTask):
     """Hold what the three tasks share: one output, judged by the heights it reaches while an answer is due.
 
     Arguments:
