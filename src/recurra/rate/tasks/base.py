@@ -77,6 +77,7 @@ class Task(ABC):
         seed: int = 0,
         *,
         start: int = 0,
+        precision: str = "float64",
         conditions: Mapping[str, ArrayLike] | None = None,
     ) -> Trials:
         """Make a batch of trials.
@@ -85,6 +86,7 @@ class Task(ABC):
             n: how many trials.
             seed: which trials; trial i of a seed is always the same, whatever `n` and `start`.
             start: number of the first trial.
+            precision: `"float64"` or `"float32"`, of inputs, targets and mask.
             conditions: name -> one value, or one for each trial, instead of drawing it; durations in ms.
 
         Returns:
@@ -103,7 +105,7 @@ class Task(ABC):
         """
         if conditions is not None and not isinstance(conditions, Mapping):
             raise OptionError(f"conditions: expected a dict of name -> values, got {type(conditions).__name__}.")
-        return self.generate(make_draws(seed, start, n), conditions or {})
+        return self.generate(make_draws(seed, start, n, precision), conditions or {})
 
     def accuracy(self, outputs: ArrayLike, trials: Trials) -> np.ndarray:
         """Return which trials were answered rightly, `(batch,)` booleans.
@@ -242,9 +244,9 @@ class PeriodTask(Task):
         }
         fixed = {name for name, time in times.items() if time.low == time.high}
         trials = Trials(
-            np.zeros((n, steps, len(self.channels))),
-            np.zeros((n, steps, len(self.outputs))),
-            np.ones((n, steps, len(self.outputs))),
+            np.zeros((n, steps, len(self.channels)), draws.precision),
+            np.zeros((n, steps, len(self.outputs)), draws.precision),
+            np.ones((n, steps, len(self.outputs)), draws.precision),
             {name: value for name, value in values.items() if name not in fixed},
             periods,
             stops[-1],
@@ -270,8 +272,10 @@ class PeriodTask(Task):
         """
         shape = (self.steps, channels)
         if noise == 0:
-            return np.zeros((draws.count, *shape))
-        return noise * np.sqrt(2 * NOISE_TIME / self.dt) * draws.normal("noise", shape)
+            return np.zeros((draws.count, *shape), draws.precision)
+        found = draws.normal("noise", shape)
+        found *= noise * float(np.sqrt(2 * NOISE_TIME / self.dt))
+        return found
 
     @property
     def _name(self) -> str:

@@ -130,11 +130,7 @@ class DelayedDiscrimination(ChoiceTask):
         trials.conditions.update(f1=f1, f2=f2)
         frequency = trials.during("first") * (f1[:, None] - 22) + trials.during("second") * (f2[:, None] - 22)
         tuned = frequency[..., None] / 12 * np.array([0.4, -0.4])
-        trials.inputs[:] = (
-            trials.during("first", "second")[..., None] * 0.5
-            + tuned
-            + self.input_noise(draws)
-        )
+        trials.inputs[:] = trials.during("first", "second")[..., None] * 0.5 + tuned + self.input_noise(draws)
         self.answer(trials, np.where(first, 0, 1))
 
 

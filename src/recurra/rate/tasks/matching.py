@@ -101,7 +101,8 @@ class DelayedMatchToSample(RingTask):
         test: duration of the test, in ms.
         response: time after the test, in ms.
 
-    >>> trials = DelayedMatchToSample(units=4).trials(2, conditions={"sample direction": 3, "match": [1, 0], "difference": 1})
+    >>> given = {"sample direction": 3, "match": [1, 0], "difference": 1}
+    >>> trials = DelayedMatchToSample(units=4).trials(2, conditions=given)
     >>> trials.conditions["test direction"], trials.conditions["choice"]
     (array([3., 0.]), array([0, 1]))
     """

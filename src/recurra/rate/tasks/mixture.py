@@ -75,9 +75,9 @@ class Mixture(Task):
             chosen = which.at(draws.uniform("task of the mixture"))
         n, steps = draws.count, self.steps
         found = Trials(
-            np.zeros((n, steps, len(self.channels))),
-            np.zeros((n, steps, len(self.outputs))),
-            np.zeros((n, steps, len(self.outputs))),
+            np.zeros((n, steps, len(self.channels)), draws.precision),
+            np.zeros((n, steps, len(self.outputs)), draws.precision),
+            np.zeros((n, steps, len(self.outputs)), draws.precision),
             {"task": chosen},
             {},
             np.zeros(n, int),

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.engine.grid import count_steps
-from recurra.errors import OptionError, ShapeError, TimeError
+from recurra.errors import OptionError, ShapeError, TimeError, unknown
 
+PRECISIONS = ("float64", "float32")
 MOST_TRIALS = 2**40  # numbers of trials and of the draws within one share a counter of 256 bits
 
 
@@ -235,6 +236,7 @@ class Draws:
     Arguments:
         seed: which trials; the same seed always gives the same ones.
         numbers: `(count,)`, the numbers of the trials, in rising order.
+        precision: `"float64"` or `"float32"`, of arrays over time; what is drawn is the same in both.
 
     >>> whole, late = make_draws(0, 0, 5), make_draws(0, 3, 2)
     >>> bool(np.all(whole.uniform("go")[3:] == late.uniform("go")))
@@ -243,6 +245,7 @@ class Draws:
 
     seed: int
     numbers: np.ndarray
+    precision: str = "float64"
 
     @property
     def count(self) -> int:
@@ -250,7 +253,7 @@ class Draws:
 
     def take(self, rows: np.ndarray) -> Draws:
         """Return the draws of some of the trials."""
-        return Draws(self.seed, self.numbers[rows])
+        return Draws(self.seed, self.numbers[rows], self.precision)
 
     def uniform(self, name: str) -> np.ndarray:
         """Return one number in [0, 1) for each trial, `(count,)`."""
@@ -263,14 +266,14 @@ class Draws:
         """Return independent standard normal numbers for each trial, `(count, *shape)`."""
         stream = self._stream(name, 0)
         generator = np.random.Generator(stream)
-        found = np.empty((self.count, *shape))
+        found = np.empty((self.count, *shape), np.float32)  # finer than noise ever needs, and faster to draw
         state = stream.state
         # How many raw numbers a normal one takes is left to chance: each trial begins at a counter of its own.
         for trial, values in zip(self.numbers, found.reshape(self.count, -1), strict=True):
             state["state"]["counter"] = np.array([0, 0, trial, 0], np.uint64)
             stream.state = state
-            generator.standard_normal(out=values)
-        return found
+            generator.standard_normal(out=values, dtype=np.float32)
+        return found.astype(self.precision, copy=False)
 
     def _stream(self, name: str, counter: int) -> np.random.Philox:
         label = int.from_bytes(hashlib.blake2s(name.encode(), digest_size=8).digest(), "little")
@@ -278,16 +281,17 @@ class Draws:
         return np.random.Philox(counter=np.array([counter, 0, 0, 0], np.uint64), key=key)
 
 
-def make_draws(seed: int, start: int, n: int) -> Draws:
+def make_draws(seed: int, start: int, n: int, precision: str = "float64") -> Draws:
     """Return the draws of the trials `start`, `start + 1`, ... of a seed.
 
     Arguments:
         seed: which trials.
         start: number of the first trial.
         n: how many trials.
+        precision: of arrays over time.
 
     Raises:
-        OptionError: these are no whole numbers in their range.
+        OptionError: the precision is unknown, or the others are no whole numbers in their range.
     """
     for name, value, low, high in (
         ("n", n, 1, MOST_TRIALS),
@@ -296,7 +300,9 @@ def make_draws(seed: int, start: int, n: int) -> Draws:
     ):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
             raise OptionError(f"trials: {name} must be a whole number from {low} to {high}, got {value!r}.")
-    return Draws(int(seed), int(start) + np.arange(n))
+    if precision not in PRECISIONS:
+        raise OptionError(f"trials: {unknown('precision', precision, PRECISIONS)}")
+    return Draws(int(seed), int(start) + np.arange(n), precision)
 
 
 def given_values(values: ArrayLike, count: int, allowed: Distribution | Duration, name: str) -> np.ndarray:

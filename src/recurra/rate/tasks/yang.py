@@ -1,7 +1,7 @@
 """The twenty tasks of Yang, Joglekar, Song, Newsome and Wang (2019), which one network can learn together.
 
-All have the same inputs (a fixation cue, two rings of directions, one input for each rule) and outputs (fixation, a ring
-of directions), and the rule input tells which is asked for.
+All have the same inputs (a fixation cue, two rings of directions, one input for each rule) and outputs (fixation, a
+ring of directions), and the rule input tells which is asked for.
 """
 
 from __future__ import annotations
@@ -87,18 +87,18 @@ class Yang(PeriodTask):
 
     The families of rules:
 
-    - `go`, `rtgo`, `dlygo` (and `anti`, ...): respond towards a direction (or opposite), when the fixation cue goes off,
-      as soon as the direction shows, or when the cue goes off after a delay without it.
-    - `dm1`, `dm2`, `ctxdm1`, `ctxdm2`, `multidm`: of two directions shown together, respond towards the stronger, in ring
-      1, in ring 2, in the one of both that the rule names, or in their sum. `dlydm1`, ...: the two in turn.
-    - `dms`, `dnms`, `dmc`, `dnmc`: respond towards a second direction if it is the same as the first (not the same, of
-      the same half of the circle, of the other half), else keep fixating.
+    - `go`, `rtgo`, `dlygo` (and `anti`, ...): respond towards a direction (or opposite), when the fixation cue goes
+      off, as soon as the direction shows, or when the cue goes off after a delay without it.
+    - `dm1`, `dm2`, `ctxdm1`, `ctxdm2`, `multidm`: of two directions shown together, respond towards the stronger, in
+      ring 1, in ring 2, in the one of both that the rule names, or in their sum. `dlydm1`, ...: the two in turn.
+    - `dms`, `dnms`, `dmc`, `dnmc`: respond towards a second direction if it is the same as the first (not the same,
+      of the same half of the circle, of the other half), else keep fixating.
 
-    Targets: the fixation output is 0.85 until a response is due, then 0.05 (it stays if none is); the ring is 0.05, plus a
-    bump of 0.8 at the direction of the response. The mask is 1 before the response, 0 in its first 100 ms, then 5; twice
-    that for fixation. An answer is right if the fixation output stays above 0.5 until a response is due, and at the end
-    (the last 100 ms) is below 0.5 with the ring's population vector within 36 degrees, or still above 0.5 where no response
-    was due. The default durations lie in the ranges of the paper.
+    Targets: the fixation output is 0.85 until a response is due, then 0.05 (it stays if none is); the ring is 0.05,
+    plus a bump of 0.8 at the direction of the response. The mask is 1 before the response, 0 in its first 100 ms, then
+    5; twice that for fixation. An answer is right if the fixation output stays above 0.5 until a response is due, and
+    at the end (the last 100 ms) is below 0.5 with the ring's population vector within 36 degrees, or still above 0.5
+    where no response was due. The default durations are of the size of those in the paper.
 
     Arguments:
         rule: one of `RULES`.
@@ -147,14 +147,19 @@ class Yang(PeriodTask):
 
     def drawn(self) -> dict[str, Quantity]:
         rule = RULES[self.rule]
+        found: dict[str, Quantity]
         around, rings = Uniform(0, 360), Choice((1, 2))
         if rule.family in ("go", "reaction", "memory"):
             return {"direction": around, "ring": rings}
         if rule.family == "match":
-            test = {"place": Uniform(0, 180)} if rule.category else {"difference": Uniform(10, 350)}
-            return {"direction": around, "match": Choice((0, 1)), "sample ring": rings, "test ring": rings, **test}
+            found = {"direction": around, "match": Choice((0, 1)), "sample ring": rings, "test ring": rings}
+            return found | ({"place": Uniform(0, 180)} if rule.category else {"difference": Uniform(10, 350)})
         contrast = FINE if rule.family == "decision" else COARSE
-        found = {"direction": around, "separation": Uniform(90, 270), "strength": Uniform(0.8, 1.2)}
+        found = {
+            "direction": around,
+            "separation": Uniform(90, 270),
+            "strength": Uniform(0.8, 1.2),
+        }
         if len(rule.counts) == 2:
             # Both rings together decide; how a direction's strength is split between them tells nothing.
             return {**found, "contrast": contrast, "split 1": Uniform(-0.4, 0.4), "split 2": Uniform(-0.4, 0.4)}
@@ -190,7 +195,8 @@ class Yang(PeriodTask):
         """Add a direction (degrees) to a ring where `shown`, `(batch, time)`."""
         first = 1 + (ring - 1) * self.units
         bump = strength[:, None] * ring_bump(np.radians(direction), self.units)
-        trials.inputs[..., first : first + self.units] += shown[..., None] * bump[:, None]
+        bump = bump.astype(trials.inputs.dtype)[:, None]
+        trials.inputs[..., first : first + self.units] += shown[..., None] * bump
 
     def _reach(self, trials: Trials, rule: Rule) -> None:
         direction = trials.conditions["direction"]
@@ -234,9 +240,10 @@ class Yang(PeriodTask):
         direction = trials.conditions["response"]
         due = trials.during("response")
         going = (due & ~np.isnan(direction)[:, None])[..., None]
-        bump = ring_bump(np.radians(np.nan_to_num(direction)), self.units)[:, None]
+        bump = ring_bump(np.radians(np.nan_to_num(direction)), self.units)[:, None].astype(trials.targets.dtype)
         trials.targets[..., :1] = np.where(going, FIXATION_LOW, FIXATION_HIGH)
-        trials.targets[..., 1:] = FIXATION_LOW + going * bump
+        np.multiply(going, bump, out=trials.targets[..., 1:])
+        trials.targets[..., 1:] += FIXATION_LOW
         since = (np.arange(trials.steps) - trials.periods["response"][:, :1]) * self.dt
         weight = np.where(due, np.where(since >= GRACE, 5.0, 0.0), 1.0)[..., None]
         trials.mask[:] = weight
