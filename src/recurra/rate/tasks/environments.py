@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.errors import CapabilityError, OptionError
-from recurra.rate.tasks.base import Task, mean_during
+from recurra.rate.tasks.base import Task
 from recurra.rate.tasks.sampling import Draws
 from recurra.rate.tasks.trials import Trials
 
@@ -26,9 +26,10 @@ class NeuroGymTask(Task):
     right action; continuous actions are the targets as they are. The environment is seeded anew for each trial, so
     trials are independent: a wrapper that makes trials depend on those before them has no effect.
 
-    A trial is right if in its answer period (where the right action is not 0, or else the period `decision`, or else
-    the last one) the mean output of the right action is the largest; with continuous actions, if the mean distance
-    from the target is at most `tolerance`.
+    A trial is right if in each stretch of steps that asks for the same action (other than 0, to do nothing) the mean
+    output of that action is the largest. Where action 0 is right all the time, that has to hold in the period
+    `decision`, or else in the last one. With continuous actions, the mean distance from the targets must be at most
+    `tolerance`.
 
     Arguments:
         env: the environment.
@@ -73,7 +74,18 @@ class NeuroGymTask(Task):
             inside = trials.mask > 0
             distance = np.sum(np.where(inside, np.abs(outputs - trials.targets), 0.0), axis=(1, 2))
             return distance <= self.tolerance * inside.sum(axis=(1, 2))
-        return mean_during(trials, outputs, "answer").argmax(axis=1) == trials.conditions["right action"]
+        return np.array([self._answered(outputs[row], trials, row) for row in range(len(trials))])
+
+    def _answered(self, outputs: np.ndarray, trials: Trials, row: int) -> bool:
+        """Return whether one trial was answered rightly, every stretch of it."""
+        right = trials.targets[row, : int(trials.lengths[row])].argmax(axis=1)
+        ends = np.flatnonzero(np.diff(right, append=-1)) + 1
+        stretches = [(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True) if right[a] != 0]
+        if not stretches:
+            periods = {name: steps[row] for name, steps in trials.periods.items() if steps[row, 1] > steps[row, 0]}
+            last = list(periods.values())[-1] if periods else (0, len(right))
+            stretches = [periods.get("decision", last)]
+        return all(outputs[a:b].mean(axis=0).argmax() == right[a] for a, b in stretches)
 
 
 def from_neurogym(env: Any, *, steps: int | None = None, tolerance: float = 0.2, **settings: Any) -> NeuroGymTask:
@@ -154,6 +166,15 @@ def _trial(env: Any, seed: int, number: int, fixed: dict[str, float]) -> _Trial:
             f"from_neurogym: {type(core).__name__} has no right answers for the steps of a trial, so it can be learned"
             " from rewards only."
         )
+    right = np.array(right)
+    actions = getattr(env.action_space, "n", None)
+    if actions is not None:
+        whole = right.ndim == 1 and np.all(right == np.round(right)) and np.all((right >= 0) & (right < actions))
+        if not whole:
+            raise CapabilityError(
+                f"from_neurogym: the right answers of {type(core).__name__} are not among its {actions} actions."
+            )
+        right = right.astype(int)
     start, stop = core.start_ind, core.end_ind
     periods = {name: (int(start[name]), int(stop[name])) for name in start if name in stop}
     numbers = {
@@ -161,7 +182,7 @@ def _trial(env: Any, seed: int, number: int, fixed: dict[str, float]) -> _Trial:
         for name, value in (info or {}).items()
         if isinstance(value, int | float | bool | np.number | np.bool_)
     }
-    return _Trial(np.array(core.ob, float), np.array(right), numbers, periods)
+    return _Trial(np.array(core.ob, float), right, numbers, periods)
 
 
 def _write(found: Trials, row: int, trial: _Trial, discrete: bool) -> None:
@@ -178,19 +199,10 @@ def _write(found: Trials, row: int, trial: _Trial, discrete: bool) -> None:
         found.periods.setdefault(name, np.zeros((len(found), 2), int))[row] = start, stop
     for name, value in trial.info.items():
         found.conditions.setdefault(name, np.full(len(found), np.nan))[row] = value
-    if not discrete:
-        found.targets[row, :length] = trial.targets.reshape(length, -1)
-        return
-    found.targets[row, np.arange(length), trial.targets.astype(int)] = 1.0
-    due = np.flatnonzero(trial.targets)
-    if len(due):
-        answer = (int(due[0]), int(due[-1]) + 1)
-        right = int(np.bincount(trial.targets[due].astype(int)).argmax())
+    if discrete:
+        found.targets[row, np.arange(length), trial.targets] = 1.0
     else:
-        last = [steps for name, steps in trial.periods.items() if steps[1] > steps[0]] or [(0, length)]
-        answer, right = trial.periods.get("decision", last[-1]), 0
-    found.periods.setdefault("answer", np.zeros((len(found), 2), int))[row] = answer
-    found.conditions.setdefault("right action", np.full(len(found), np.nan))[row] = right
+        found.targets[row, :length] = trial.targets.reshape(length, -1)
 
 
 def _names(space: Any, count: int, what: str) -> tuple[str, ...]:

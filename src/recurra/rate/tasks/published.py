@@ -1,8 +1,7 @@
 """The task classes of the `rate.tasks` module that document 2 names: a dict of settings in, one trial at a time out.
 
-Settings count in steps: `T` of a trial, `stim_on`, `stim_dur`, for XOR `delay`; `DeltaT` belongs to the model and is not
-used.
-New code takes `GoNoGo`, `XOR` and `Mante`, which make whole batches.
+Settings count in steps: `T` of a trial, `stim_on`, `stim_dur`, for XOR `delay`; `DeltaT` belongs to the model and is
+not used. New code takes `GoNoGo`, `XOR` and `Mante`, which make whole batches.
 """
 
 from __future__ import annotations
