@@ -6,6 +6,7 @@ ring of directions), and the rule input tells which is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +106,7 @@ class Yang(PeriodTask):
         dt: duration of a step, in ms.
         noise: strength of the white noise in every input but the rule.
         units: number of units of each ring.
-        durations_ms: period -> duration, in place of the family's defaults (`PERIODS`).
+        timing: period -> duration in ms, in place of the family's defaults (`PERIODS`).
 
     Raises:
         TimeError: a duration is negative or off the grid.
@@ -121,7 +122,7 @@ class Yang(PeriodTask):
     dt: float = 20.0
     noise: float = 0.01
     units: int = 32
-    durations_ms: tuple[tuple[str, Quantity], ...] | dict[str, Quantity] = ()
+    timing: Mapping[str, Quantity] | tuple[tuple[str, Quantity], ...] = ()
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -139,11 +140,13 @@ class Yang(PeriodTask):
         fine = isinstance(self.units, int) and not isinstance(self.units, bool) and self.units >= 4
         self.require(fine, f"units must be a whole number >= 4, got {self.units!r}.")
         known = PERIODS[RULES[self.rule].family]
-        for name in dict(self.durations_ms):
+        given = self.timing if isinstance(self.timing, Mapping) else dict(self.timing)
+        for name in given:
             self.require(name in known, unknown("period", name, known))
+        object.__setattr__(self, "timing", tuple(given.items()))  # a dict would make the task unhashable
 
     def durations(self) -> dict[str, Quantity]:
-        return PERIODS[RULES[self.rule].family] | dict(self.durations_ms)
+        return PERIODS[RULES[self.rule].family] | dict(self.timing)
 
     def drawn(self) -> dict[str, Quantity]:
         rule = RULES[self.rule]
