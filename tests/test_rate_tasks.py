@@ -281,6 +281,16 @@ def test_batches_are_a_sequence_of_disjoint_trials():
         batches[3]
 
 
+def test_batches_go_through_the_loader_of_pytorch():
+    data = pytest.importorskip("torch.utils.data")
+    batches = Batches(task=get("xor"), size=4, count=3)
+    loaded = list(data.DataLoader(batches, batch_size=None, shuffle=False))
+    assert len(loaded) == 3
+    for tensors, expected in zip(loaded, batches, strict=True):
+        for tensor, array in zip(tensors, expected, strict=True):
+            np.testing.assert_array_equal(tensor.numpy(), array)
+
+
 def test_a_mixture_holds_the_trials_of_its_tasks():
     go, anti = Yang(rule="go"), Yang(rule="dlyanti")
     both = Mixture(tasks=(go, anti), weights=(1, 3))

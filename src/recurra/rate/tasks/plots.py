@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INPUT, TARGET, ANSWER = "#0072B2", "#000000", "#D55E00"
+CROWDED = 2.0  # height of a picture, where a line has 1
 CROWD = 8  # so many channels of one kind are drawn as a picture
-GAP = 0.25
+GAP = 0.35
 
 
 def plot_trial(trials: Trials, trial: int = 0, outputs: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
@@ -28,8 +29,9 @@ def plot_trial(trials: Trials, trial: int = 0, outputs: ArrayLike | None = None,
         ax: the axes to draw on; `None` makes a figure.
 
     Returns:
-        The axes: inputs above, outputs below. Each lane goes from the lowest to the highest value in it, zero included;
-        targets are faint where the mask leaves them out.
+        The axes: inputs above, outputs below. The lanes of the inputs have one scale, those of the outputs another,
+        zero included; targets are faint where the mask leaves them out. In a crowd of outputs the answers are drawn
+        in place of the targets.
 
     Raises:
         OptionError: there is no such trial.
@@ -43,19 +45,22 @@ def plot_trial(trials: Trials, trial: int = 0, outputs: ArrayLike | None = None,
 
         ax = plt.subplots(figsize=(7.0, 4.5), layout="constrained")[1]
     length = int(trials.lengths[trial])
+    shown, goals, mask = (array[trial, :length] for array in (trials.inputs, trials.targets, trials.mask))
     ticks: list[tuple[float, str]] = []
     top = 0.0
+    limits = _range(shown)
     for label, columns in _groups(trials.channels):
-        top -= _lane(ax, trials.inputs[trial, :length, columns], trials.dt, top, INPUT)
-        ticks.append((top + GAP, label))
+        bottom = _lane(ax, shown[:, columns], trials.dt, top, limits, INPUT)
+        ticks.append(((top + bottom) / 2, label))
+        top = bottom - GAP
     ax.axhline(top + GAP / 2, color="0.6", linewidth=0.8)
+    limits = _range(goals) if answers is None else _range(goals, answers[:length])
     for label, columns in _groups(trials.outputs):
-        goal = trials.targets[trial, :length, columns]
-        counts = trials.mask[trial, :length, columns] > 0
         answer = None if answers is None else answers[:length, columns]
-        top -= _lane(ax, goal.T if goal.ndim == 1 else goal, trials.dt, top, TARGET, counts, answer)
-        ticks.append((top + GAP, label))
-    ax.set_yticks([y + 0.5 for y, _ in ticks], [label for _, label in ticks])
+        bottom = _lane(ax, goals[:, columns], trials.dt, top, limits, TARGET, mask[:, columns] > 0, answer)
+        ticks.append(((top + bottom) / 2, label))
+        top = bottom - GAP
+    ax.set_yticks([height for height, _ in ticks], [label for _, label in ticks])
     ax.set(xlim=(0, length * trials.dt), ylim=(top, GAP), xlabel="time (ms)")
     for start, _ in (steps[trial] for steps in trials.periods.values()):
         if 0 < start < length:
@@ -77,32 +82,37 @@ def _groups(names: tuple[str, ...]) -> list[tuple[str, list[int]]]:
     return found
 
 
+def _range(*arrays: np.ndarray) -> tuple[float, float]:
+    """Return the lowest and highest value, zero included, and never the same."""
+    low = min(0.0, *(float(np.nanmin(array)) for array in arrays))
+    high = max(0.0, *(float(np.nanmax(array)) for array in arrays))
+    return low, high if high > low else low + 1.0
+
+
 def _lane(
     ax: Axes,
     values: np.ndarray,
     dt: float,
     top: float,
+    limits: tuple[float, float],
     colour: str,
     counts: np.ndarray | None = None,
     answer: np.ndarray | None = None,
 ) -> float:
-    """Draw one lane below `top` and return its height, gap included."""
-    base = top - 1.0
-    extent = (0.0, len(values) * dt, base, top)
+    """Draw one lane below `top`, `(time, channels)`, and return where it ends."""
+    low, high = limits
     if values.shape[1] > 1:
         shown = values if answer is None else answer
-        high = float(np.max(np.abs(shown))) or 1.0
-        ax.imshow(shown.T, aspect="auto", origin="lower", extent=extent, cmap="Greys", vmin=0, vmax=high)
-        return 1.0 + GAP
-    lines = [values] if answer is None else [values, answer]
-    low = min(0.0, *(float(line.min()) for line in lines))
-    high = max(*(float(line.max()) for line in lines), low + 1e-9, 0.0)
-    scale = 1.0 / max(high - low, 1e-9)
+        extent = (0.0, len(shown) * dt, top - CROWDED, top)
+        look = {"vmin": 0, "vmax": high if high > 0 else 1.0, "cmap": "Greys", "interpolation": "nearest"}
+        ax.imshow(shown.T, aspect="auto", origin="lower", extent=extent, **look)
+        return top - CROWDED
+    base = top - 1.0
     time = np.arange(len(values)) * dt
-    heights = base + (values[:, 0] - low) * scale
-    ax.plot(time, heights, color=colour, linewidth=1.2, alpha=1.0 if counts is None else 0.25)
+    heights = base + (values[:, 0] - low) / (high - low)
+    ax.step(time, heights, where="post", color=colour, linewidth=1.2, alpha=1.0 if counts is None else 0.25)
     if counts is not None:
-        ax.plot(time, np.where(counts[:, 0], heights, np.nan), color=colour, linewidth=1.4)
+        ax.step(time, np.where(counts[:, 0], heights, np.nan), where="post", color=colour, linewidth=1.4)
     if answer is not None:
-        ax.plot(np.arange(len(answer)) * dt, base + (answer[:, 0] - low) * scale, color=ANSWER, linewidth=1.2)
-    return 1.0 + GAP
+        ax.plot(time[: len(answer)], base + (answer[:, 0] - low) / (high - low), color=ANSWER, linewidth=1.2)
+    return base
