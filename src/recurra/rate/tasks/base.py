@@ -286,6 +286,7 @@ class PeriodTask(Task):
         choices = {name: distribution(value, f"{self._name}: {name}") for name, value in self.drawn().items()}
         times = {}
         for name, value in self.durations().items():
+            self.require(name not in choices, f"{name!r} is both drawn and a duration; give one of them another name.")
             where = f"{self._name}: {name}"
             times[name] = Duration(distribution(value, where), self.dt, where)
         longest = self.schedule({n: v.high for n, v in choices.items()}, {n: v.high for n, v in times.items()})

@@ -19,7 +19,7 @@ class ChoiceTask(PeriodTask):
 
     All targets are 0.2; that of the right choice is 1 during the response (as in PsychRNN). The mask leaves out what
     comes between the end of `fixation` and the response. An answer is right if the output of the right choice has
-    the largest mean during the response.
+    the largest mean during the response; of equal ones, the first output is the answer.
 
     Arguments:
         dt: duration of a step, in ms.

@@ -83,7 +83,7 @@ class PerceptualDiscrimination(ChoiceTask):
 class DelayedDiscrimination(ChoiceTask):
     """Say which of two vibrations, shown one after the other, was the faster (Romo et al. 1999).
 
-    One input rises with the frequency and one falls: `0.5 +- 0.4 (f - 22 Hz) / 12 Hz` during each vibration.
+    The condition `evidence` is the first frequency minus the second, in Hz. One input rises with the frequency and one falls: `0.5 +- 0.4 (f - 22 Hz) / 12 Hz` during each vibration.
 
     Arguments:
         dt: duration of a step, in ms.
@@ -127,7 +127,7 @@ class DelayedDiscrimination(ChoiceTask):
         fast, slow = np.array(PAIRS)[trials.conditions["pair"].astype(int)].T
         first = trials.conditions["faster"] == 1
         f1, f2 = np.where(first, fast, slow), np.where(first, slow, fast)
-        trials.conditions.update(f1=f1, f2=f2)
+        trials.conditions.update(f1=f1, f2=f2, evidence=f1 - f2)
         frequency = trials.during("first") * (f1[:, None] - 22) + trials.during("second") * (f2[:, None] - 22)
         tuned = frequency[..., None] / 12 * np.array([0.4, -0.4])
         trials.inputs[:] = trials.during("first", "second")[..., None] * 0.5 + tuned + self.input_noise(draws)

@@ -268,9 +268,10 @@ class Draws:
         generator = np.random.Generator(stream)
         found = np.empty((self.count, *shape), np.float32)  # finer than noise ever needs, and faster to draw
         state = stream.state
-        # How many raw numbers a normal one takes is left to chance: each trial begins at a counter of its own.
+        # How many raw numbers a normal one takes is left to chance: each trial begins at a counter of its own, apart
+        # from those of `uniform`.
         for trial, values in zip(self.numbers, found.reshape(self.count, -1), strict=True):
-            state["state"]["counter"] = np.array([0, 0, trial, 0], np.uint64)
+            state["state"]["counter"] = np.array([0, 0, trial, 1], np.uint64)
             stream.state = state
             generator.standard_normal(out=values, dtype=np.float32)
         return found.astype(self.precision, copy=False)
