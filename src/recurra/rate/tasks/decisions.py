@@ -83,7 +83,8 @@ class PerceptualDiscrimination(ChoiceTask):
 class DelayedDiscrimination(ChoiceTask):
     """Say which of two vibrations, shown one after the other, was the faster (Romo et al. 1999).
 
-    The condition `evidence` is the first frequency minus the second, in Hz. One input rises with the frequency and one falls: `0.5 +- 0.4 (f - 22 Hz) / 12 Hz` during each vibration.
+    One input rises with the frequency and one falls: `0.5 +- 0.4 (f - 22 Hz) / 12 Hz` during each vibration. The
+    condition `evidence` is the first frequency minus the second, in Hz.
 
     Arguments:
         dt: duration of a step, in ms.
