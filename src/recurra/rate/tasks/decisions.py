@@ -75,7 +75,7 @@ class PerceptualDiscrimination(ChoiceTask):
         trials.conditions["evidence"] = evidence
         shown = trials.during("stimulus")[..., None]
         drive = np.stack([1 + evidence, 1 - evidence], axis=1)[:, None] / 2
-        trials.inputs[:] = shown * drive + self.input_noise(draws)
+        trials.inputs[:] = shown * drive + self.input_noise(trials, draws)
         self.answer(trials, np.where(trials.conditions["side"] > 0, 0, 1))
 
 
@@ -131,7 +131,7 @@ class DelayedDiscrimination(ChoiceTask):
         trials.conditions.update(f1=f1, f2=f2, evidence=f1 - f2)
         frequency = trials.during("first") * (f1[:, None] - 22) + trials.during("second") * (f2[:, None] - 22)
         tuned = frequency[..., None] / 12 * np.array([0.4, -0.4])
-        trials.inputs[:] = trials.during("first", "second")[..., None] * 0.5 + tuned + self.input_noise(draws)
+        trials.inputs[:] = trials.during("first", "second")[..., None] * 0.5 + tuned + self.input_noise(trials, draws)
         self.answer(trials, np.where(first, 0, 1))
 
 
@@ -183,9 +183,7 @@ class MultisensoryIntegration(ChoiceTask):
         slope = 0.4 * (rate[:, None] - 12.5) / 3.5
         used = np.stack([modality != 1, modality != 1, modality != 0, modality != 0], axis=1)
         drive = used * (0.5 + slope * np.array([1, -1, 1, -1]))
-        trials.inputs[:] = trials.during("stimulus")[..., None] * drive[:, None] + self.white_noise(
-            self.noise, draws, len(self.channels)
-        )
+        trials.inputs[:] = trials.during("stimulus")[..., None] * drive[:, None] + self.input_noise(trials, draws)
         trials.conditions["evidence"] = rate - 12.5
         self.answer(trials, np.where(rate > 12.5, 0, 1))
 
@@ -253,7 +251,7 @@ class ContextDecision(ChoiceTask):
         color = found["color side"] * found["color coherence"]
         found.update({"motion evidence": motion, "color evidence": color})
         drive = np.stack([1 + motion, 1 - motion, 1 + color, 1 - color], axis=1)[:, None] / 2
-        trials.inputs[..., :4] = trials.during("stimulus")[..., None] * drive + self.input_noise(draws, 4)
+        trials.inputs[..., :4] = trials.during("stimulus")[..., None] * drive + self.input_noise(trials, draws, 4)
         context = found["context"][:, None]
         trials.inputs[..., 4:] = np.concatenate([context == 0, context == 1], axis=1)[:, None]
         side = np.where(found["context"] == 0, found["motion side"], found["color side"])
