@@ -4,11 +4,10 @@ from __future__ import annotations
 
 TITLE = "Backpropagation through time, 200 tanh units, 200 steps, seconds per trial"
 TEXT = (
-    "Gradient descent on the mean squared error of all units and steps, with respect to the 200 x 200 weights. Recurra: "
-    "`fit_bptt`, the median of an update after the first (that of compilation), by the trials of a batch. RectiPy 0.12.2 "
-    "has no batches: `fit_bptt` of one trial, in float64, its own default. The hand-written loops do the same update in "
-    "eager PyTorch, with `torch.addmm` and autograd, in batches; unlike Recurra they keep every step in memory. One torch "
-    "thread."
+    "Gradient descent on the mean squared error of all units and steps, with respect to the 200 x 200 weights. "
+    "Recurra: `fit_bptt`, the median of the updates after the first (which compiles), divided by the trials of a "
+    "batch. RectiPy 0.12.2 has no batches: `fit_bptt` of one trial, in float64, its own default. The hand-written "
+    "loops do the same update in eager PyTorch, with `torch.addmm` and autograd, in batches. One torch thread."
 )
 OURS, OURS_64, OURS_ONE = (
     "Recurra: `fit_bptt`, batch of 64, float32 (the default)",

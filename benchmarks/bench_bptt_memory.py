@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 TITLE = "Memory of backpropagation through time, 200 tanh units with a readout"
 TEXT = (
     "The gradient with respect to the 200 x 200 weights, in float32. The numbers are what the compiler plans for "
-    "intermediate results (`memory_analysis()`, without inputs and gradients). Times are those of one gradient."
+    "intermediate results (`memory_analysis()`, without inputs and gradients). Times are those of one gradient. Up to "
+    "65,536 numbers of state a trial (327 steps here) everything is kept; beyond, segments are computed again."
 )
 LENGTHS = (125, 500, 2000, 8000)
 FEW, MANY = 8, 64
@@ -68,7 +71,7 @@ def agree(values):
     """Check that memory grows with the square root of the steps at most, and that the large update fits in 2 GB."""
     found = [f"{task}: {float(value) / 1e6:.3g} MB." for task, value in values.items()]
     sizes = [float(values[task]) for task in TASKS]
-    growth = max(b / a for a, b in zip(sizes, sizes[1:], strict=False))
+    growth = max(b / a for a, b in itertools.pairwise(sizes))
     if growth > 2.2 or not float(values[LARGE]) < 2e9:
         raise SystemExit(f"error: memory is not as promised: {' '.join(found)}")
     return [*found, f"Four times the steps need at most {growth:.2f} times the memory (square root: 2)."]
