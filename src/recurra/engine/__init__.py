@@ -2,7 +2,7 @@
 
 from recurra.engine.adaptive import VectorField, vector_field
 from recurra.engine.gradients import as_function
-from recurra.engine.graph import Edge, Graph, Node, Operator, Sparse, Spike, Variable
+from recurra.engine.graph import Edge, Emission, Graph, Node, Operator, Rule, Sparse, Spike, Variable
 from recurra.engine.loop import trace_count
 from recurra.engine.lowering import lower
 from recurra.engine.online import Moment, as_online
@@ -18,6 +18,7 @@ __all__ = [
     "SURROGATES",
     "Clock",
     "Edge",
+    "Emission",
     "Graph",
     "Moment",
     "Node",
@@ -25,6 +26,7 @@ __all__ = [
     "Port",
     "Program",
     "Result",
+    "Rule",
     "Snapshot",
     "Sparse",
     "Spike",

@@ -236,6 +236,8 @@ class VectorField:
     """Offer a program as `dy/dt = function(t, y, params)` on flat vectors; see :func:`vector_field`."""
 
     def __init__(self, program: Program, inputs: Mapping[str, object] | None = None):
+        if program.system.rules:
+            raise CapabilityError("the network has a rule, which is called once a step, so it has no vector field.")
         if program.system.has_ring:
             raise CapabilityError(
                 f"the network has a delay (of {program.system.rings[0].source!r}), so it has no plain vector field."

@@ -15,7 +15,8 @@ def explain(program: Program, dt: float | None = None) -> str:
     system = program.system
     solver = choose_solver(program.solver, system)
     lines = [f"Program {program.graph.name or '(unnamed)'}", ""]
-    lines.append("Groups (nodes with equal equations share arrays):")
+    if system.groups:
+        lines.append("Groups (nodes with equal equations share arrays):")
     for group in system.groups:
         note = f"; on its own: {group.note}" if group.note else ""
         lines.append(f"  {group.label}: {_count(group.nodes, 'node')}, {_count(group.units, 'unit')}{note}")
@@ -46,11 +47,17 @@ def _phases(program: Program, solver: str) -> list[str]:
         f"gamma chain of {_count(c.order, 'stage')} on {c.source}: delay {_range(program.params[c.delays])}"
         for c in system.chains
     ]
-    phases.append(f"advance by {solver}:" + "".join(f"\n       {c}" for c in changes))
+    if changes:
+        phases.append(f"advance by {solver}:" + "".join(f"\n       {c}" for c in changes))
     phases += [
         f"set {r.variable} to {r.reset} where it spiked" + (" or is refractory" if r.refractory else "")
         for r in system.spikes
         if r.reset
+    ]
+    phases += [
+        f"call {rule.label or 'the rule'}: {rule.text or 'a function'}; {_count(len(rule.state), 'state')},"
+        f" {_count(len(rule.params), 'parameter')}, {_count(len(rule.inputs), 'input')}"
+        for rule in system.rules
     ]
     return phases
 

@@ -19,7 +19,7 @@ from recurra.engine.feeds import make_feeds
 from recurra.engine.loop import LoopPlan, run_scan
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
-from recurra.engine.run import Run, as_precision, feed_infos, loop_data, prepare
+from recurra.engine.run import Run, feed_infos, in_precision, loop_data, prepare
 from recurra.engine.solvers import FIXED_STEP
 from recurra.engine.stepping import Stepper, units_told
 from recurra.engine.system import System
@@ -188,8 +188,8 @@ def write_numbers(run: Run, numbers: Numbers, told: Mapping[str, np.ndarray], co
     """
     program, plan = run.program, fixed_plan(run)
     system = program.system
-    params = {k: jnp.asarray(as_precision(v, run.precision)) for k, v in program.params.items()}
-    start = {k: jnp.asarray(as_precision(np.asarray(v), run.precision)) for k, v in run.start.state.items()}
+    params = {k: jnp.asarray(v) for k, v in in_precision(run, program.params).items()}
+    start = {k: jnp.asarray(v) for k, v in in_precision(run, run.start.state).items()}
     delays = False
     for path, value in as_mapping(numbers, "the run's numbers").items():
         for target, part in program.split(path, value):

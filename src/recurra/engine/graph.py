@@ -6,7 +6,7 @@ slowly but obviously, node by node, by :mod:`recurra.engine.reference`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -165,16 +165,50 @@ class Edge:
             object.__setattr__(self, "weight", Sparse.of(self.weight))
 
 
+@dataclass(frozen=True, eq=False)
+class Emission:
+    """Describe what a rule puts out at every step: an array of a shape and a type."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Advance arrays by a function, once a step, in place of equations.
+
+    A rule is called after the equations of the same step: its inputs are what equation nodes have become. What others
+    see of its state is a number for each unit, from the beginning of the next step on.
+
+    Arguments:
+        update: a pure function of JAX, `(state, params, inputs, clock) -> (state, emitted)`; all are dicts by name, and
+            `clock` is a :class:`recurra.engine.Clock` whose key belongs to this rule. It changes no shape and no type.
+        state: name -> array before the first step, of any shape and type. Vectors can be the source of an edge.
+        params: name -> array that no step changes.
+        inputs: name -> default `(units,)`; the target of edges and of what the user feeds.
+        emits: name -> what is put out at every step, to be recorded.
+        text: what the rule does, for people.
+    """
+
+    update: Callable[..., tuple[dict, dict]]
+    state: Mapping[str, np.ndarray]
+    params: Mapping[str, np.ndarray] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    emits: Mapping[str, Emission] = field(default_factory=dict)
+    text: str = ""
+
+
 @dataclass(frozen=True)
 class Graph:
     """Hold a whole network.
 
     Arguments:
-        nodes: nodes by label; a label may hold `/` (a circuit in a circuit).
+        nodes: nodes by label; a label may hold `/` (a circuit in a circuit). The label of a rule may be empty: then
+            its arrays are addressed by their names alone.
         edges: edges in any order; two edges between the same variables add.
         name: the name of the network, for people.
     """
 
-    nodes: Mapping[str, Node]
+    nodes: Mapping[str, Node | Rule]
     edges: tuple[Edge, ...] = ()
     name: str = ""

@@ -55,7 +55,7 @@ class Target:
     Arguments:
         path: the full path, without wildcards.
         key: storage key of the array.
-        kind: `"state"`, `"algebraic"`, `"parameter"`, `"input"`, `"weight"` or `"delay"`.
+        kind: `"state"`, `"algebraic"`, `"parameter"`, `"input"`, `"weight"`, `"delay"` or `"emitted"`.
         index: what selects the units in the array.
         size: number of units selected.
         unit: the unit's label, for people.
@@ -77,8 +77,9 @@ class Layout:
         nodes: dict[str, NodePlace],
         groups: list[tuple[dict[str, VariableInfo], ...]],
         edges: dict[str, EdgePlace],
+        arrays: dict[str, Target],
     ):
-        self.nodes, self.groups, self.edges = nodes, groups, edges
+        self.nodes, self.groups, self.edges, self.arrays = nodes, groups, edges, arrays
 
     def resolve(self, path: str) -> list[Target]:
         """Return every place that `path` addresses, in the order of the nodes.
@@ -88,17 +89,17 @@ class Layout:
         """
         if not isinstance(path, str):
             raise PathError(f"a path is a text like 'node/operator/variable', got {type(path).__name__}.")
+        if path in self.arrays:
+            return [self.arrays[path]]
         unit = _UNIT.match(path)
         if unit:
             return [self._one_unit(t, int(unit["unit"]), path) for t in self.resolve(unit["path"])]
         head, _, last = path.rpartition("/")
         if last in ("weight", "delay") and head in self.edges:
             return [self._edge_target(path, head, last)]
-        if path.count("/") < 2:
-            raise PathError(
-                f"{path!r} is no full path: write 'node/operator/variable' ('all' as node for every node)."
-                f" {unknown('path', path, self.names())}"
-            )
+        if path.count("/") < 2 or (self.arrays and not self.nodes):
+            full = "" if not self.nodes else ": write 'node/operator/variable' ('all' as node for every node)"
+            raise PathError(f"{path!r} is no full path{full}. {unknown('path', path, self.names())}")
         node, operator, variable = path.rsplit("/", 2)
         targets = [
             t
@@ -121,6 +122,8 @@ class Layout:
     def describe(self, key: str, unit: int) -> str:
         """Name an entry of an array as its user would: the path of the variable or the edge it belongs to."""
         for target in self.targets(("state", "algebraic", "parameter", "input")):
+            if target.key == key and target.index is ...:
+                return f"{target.path}[{unit}]"
             if target.key == key and target.index.start <= unit < target.index.stop:  # type: ignore[attr-defined]
                 return target.path if target.size == 1 else f"{target.path}[{unit - target.index.start}]"  # type: ignore
         for label, place in self.edges.items():
@@ -140,6 +143,7 @@ class Layout:
                 for variable, info in variables.items():
                     if info.kind in kinds:
                         yield self._target(f"{label}/{name}/{variable}", place, info)
+        yield from (target for target in self.arrays.values() if target.kind in kinds)
 
     def _matching(self, node: str) -> list[str]:
         if node in self.nodes:
@@ -170,6 +174,8 @@ class Layout:
         if unit >= target.size:
             raise PathError(f"{path!r}: {target.path!r} has {target.size} units, counted from 0.")
         index = target.index
+        if index is ...:
+            raise PathError(f"{path!r}: {target.path!r} is no vector; take the whole of it.")
         if isinstance(index, slice):
             index = slice(index.start + unit, index.start + unit + 1)
         elif isinstance(index, tuple):

@@ -183,10 +183,11 @@ def find_divergence(
 
     def fine(carry: tuple) -> Array:
         j, state = carry
-        finite = [jnp.all(jnp.isfinite(value)) for value in state.values()]
-        return (j < steps) & functools.reduce(jnp.logical_and, finite)
+        own = [value for key, value in state.items() if key not in plan.stepper.system.rule_state]
+        finite = [jnp.all(jnp.isfinite(value)) for value in own]
+        return functools.reduce(jnp.logical_and, finite, j < steps)
 
-    return lax.while_loop(fine, lambda c: (c[0] + 1, one(c[1], c[0])), (jnp.zeros((), jnp.int32), dict(state)))
+    return lax.while_loop(fine, lambda c: (c[0] + 1, one(c[1], c[0])[0]), (jnp.zeros((), jnp.int32), dict(state)))
 
 
 def _count_trace() -> None:
@@ -198,7 +199,8 @@ def _count_trace() -> None:
 def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
     """Prepare what is needed at step j of the chunk: the clock, the drive and the noise."""
     stepper = plan.stepper
-    streams = stepper.streams(seed_key(data.seed), data.tables) if stepper.system.noises else {}
+    random = stepper.system.noises or stepper.system.rules
+    streams = stepper.streams(seed_key(data.seed), data.tables) if random else {}
     bases = {f.key: base_drive(stepper.system, f.key, data.params, data.tables) for f in plan.feeds}
 
     def at(j: Array):
@@ -234,7 +236,7 @@ def _sample(rows: Array, j: Array, offset: float) -> Array:
 def _step_function(plan: LoopPlan, data: LoopData, first: Array):
     at = loop_context(plan, data, first)
 
-    def one(state: dict, j: Array) -> dict:
+    def one(state: dict, j: Array) -> tuple[dict, dict]:
         clock, drive, noise = at(j)
         return plan.stepper.advance(clock, state, data.params, data.tables, drive, noise)
 
@@ -242,23 +244,36 @@ def _step_function(plan: LoopPlan, data: LoopData, first: Array):
 
 
 def _row_function(plan: LoopPlan, data: LoopData, first: Array):
-    """Make the function that records a row and advances to the next."""
+    """Make the function that records a row and advances to the next.
+
+    Variables are recorded before the first step of the row, and what rules put out is recorded in its last step.
+    """
     at, one = loop_context(plan, data, first), _step_function(plan, data, first)
 
     def row(state: dict, j: Array) -> tuple[dict, tuple[Array, ...]]:
         begin = j * plan.every
         clock, drive, noise = at(begin)
         values = plan.stepper.values(clock, state, data.params, data.tables, drive, noise)
+        apart = plan.every == 1 or bool(plan.stepper.system.rules)
+        inner, emitted = plan.every - apart, {}
+        if inner:
+            state = lax.fori_loop(0, inner, lambda i, s: one(s, begin + i)[0], state)
+        if apart:
+            state, emitted = one(state, begin + inner)
         recorded = tuple(
-            values[track.key] if track.whole else values[track.key][units]
+            emitted[track.key].reshape(-1) if track.emitted else _pick(values[track.key], track, units)
             for track, units in zip(plan.tracks, data.units, strict=True)
         )
-        if plan.every == 1:
-            return one(state, begin), recorded
-        return lax.fori_loop(0, plan.every, lambda i, s: one(s, begin + i), state), recorded
+        return state, recorded
 
     return row
 
 
+def _pick(value: Array, track: Track, units: Array) -> Array:
+    return value.reshape(-1) if track.whole else value[units]
+
+
 def _dtype(track: Track, data: LoopData) -> jnp.dtype:
+    if track.dtype:
+        return jnp.dtype(track.dtype)
     return jnp.result_type(data.dt.dtype, jnp.complex64) if track.is_complex else data.dt.dtype

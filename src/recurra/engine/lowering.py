@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from recurra.engine.checks import as_numbers, check_nodes
-from recurra.engine.graph import Graph, Node, Operator, Variable
+from recurra.engine.graph import Graph, Node, Operator, Rule, Variable
 from recurra.engine.layout import EdgePlace, Layout, NodePlace, VariableInfo
 from recurra.engine.program import Program
 from recurra.engine.randomness import stream_seed
+from recurra.engine.rules import lay_out_rules, split_rules
 from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, SpikeRule, System
 from recurra.engine.wiring import Wiring, expand_edges
 from recurra.equations import FUNCTIONS, Call, Expr, Index, Name, Number, Past, fold, functions, names, noises, pasts
@@ -41,11 +42,12 @@ def lower(graph: Graph) -> Program:
     """
     if not graph.nodes:
         raise TemplateError(f"network {graph.name!r} has no node: add at least one.")
-    check_nodes(graph.nodes)
+    equations, rules = split_rules(graph.nodes)
+    check_nodes(equations)
     nodes, wires = expand_edges(graph)
     split: frozenset[str] = frozenset()
     while True:
-        lowering = _Lowering(nodes, split)
+        lowering = _Lowering(nodes, rules, split)
         lowering.wire(wires)
         try:
             return lowering.program(graph)
@@ -81,7 +83,7 @@ class Numbers:
 
 
 class _Lowering:
-    def __init__(self, nodes: Mapping[str, Node], split: frozenset[str]):
+    def __init__(self, nodes: Mapping[str, Node], rules: Mapping[str, Rule], split: frozenset[str]):
         self.nodes = nodes
         self.groups = group_nodes(nodes, split)
         self.numbers = Numbers()
@@ -93,7 +95,8 @@ class _Lowering:
                 places[member] = NodePlace(i, start, start + size, tuple(nodes[member].operators))
                 start += size
         self.edges: dict[str, EdgePlace] = {}
-        self.layout = Layout(places, [self._declare(group) for group in self.groups], self.edges)
+        arrays, self.rules = lay_out_rules(rules, self.shapes, self.numbers)
+        self.layout = Layout(places, [self._declare(group) for group in self.groups], self.edges, arrays)
         self.wiring = Wiring(self.layout, self.shapes, self.numbers, self.edges)
 
     def wire(self, wires: list) -> None:
@@ -165,13 +168,16 @@ class _Lowering:
                     derivatives.append(assign)
                 else:
                     items[assign.target] = assign
+        for rule in self.rules:
+            for _, key in rule.inputs:
+                items[key] = self.collect(key, ())
         order = graphlib.TopologicalSorter(
             {key: [d for d in self._reads(item) if d in items] for key, item in items.items()}
         ).static_order()
         schedule = tuple(items[key] for key in order)
         spikes = tuple(rule for group in self.groups for rule in self._spike_rules(group))
         complex_keys = _complex_keys(schedule, derivatives, self.wiring, self.numbers)
-        for key in complex_keys & self.numbers.state.keys():
+        for key in complex_keys & self.numbers.state.keys() - {k for rule in self.rules for _, k in rule.state}:
             self.numbers.state[key] = self.numbers.state[key].astype(np.complex128)
         system = System(
             groups=tuple(GroupInfo(g.label, g.units, len(g.members), g.note) for g in self.groups),
@@ -183,11 +189,24 @@ class _Lowering:
             past_reads=tuple(past_reads),
             noises=tuple(noise),
             spikes=spikes,
+            rules=self.rules,
             shapes=tuple(sorted(self.shapes.items())),
             complex_keys=complex_keys,
         )
         numbers = self.numbers
         return Program(system, self.layout, graph, numbers.params, numbers.state, numbers.tables)
+
+    def collect(self, key: str, signals: tuple[str, ...]) -> Collect:
+        """Say what arrives at an input, given the signals of its own node."""
+        open_units = self.wiring.open_units(key)
+        if signals or not open_units.any():
+            base = "wired"
+        elif open_units.all():
+            base = "open"
+        else:
+            base = "mixed"
+            self.numbers.tables[f"{key}/open"] = open_units
+        return Collect(key, base, signals, tuple(self.wiring.into.get(key, ())))
 
     def _spike_rules(self, group: Group) -> list[SpikeRule]:
         """Lay out thresholds and resets of a group; its members agree on everything but the numbers."""
@@ -232,7 +251,6 @@ class _GroupBody:
     def inputs(self) -> dict[str, Collect]:
         """Say for each input what arrives at it."""
         collects = {}
-        wiring = self.lowering.wiring
         for name, operator in self.group.operators:
             for variable, declared in operator.variables.items():
                 if declared.kind != "input":
@@ -248,15 +266,7 @@ class _GroupBody:
                     for i, rule in enumerate(self.lowering.nodes[self.group.members[0]].spikes)
                     if rule.input == f"{name}/{variable}"
                 )
-                open_units = wiring.open_units(key)
-                if signals or not open_units.any():
-                    base = "wired"
-                elif open_units.all():
-                    base = "open"
-                else:
-                    base = "mixed"
-                    self.lowering.numbers.tables[f"{key}/open"] = open_units
-                collects[key] = Collect(key, base, signals, tuple(wiring.into.get(key, ())))
+                collects[key] = self.lowering.collect(key, signals)
         return collects
 
     def equations(self) -> list[tuple[Assign, bool]]:

@@ -162,7 +162,7 @@ def _row(run: Run, data: LoopData, first: Array, observe: Observer, places: Mapp
     def body(carried: tuple, j: Array) -> tuple[tuple, Any]:
         state, carry = carried
         clock, drive, noise = at(j)
-        delayed = stepper.delayed(clock, 0.0, state, params, tables)
+        delayed = stepper.given(clock, 0.0, state, params, tables)
         own, _ = stepper.split(state)
 
         def evaluate(own: Mapping, incoming: Mapping | None, drive: Drive) -> tuple[dict, dict, dict]:
@@ -186,7 +186,7 @@ def _row(run: Run, data: LoopData, first: Array, observe: Observer, places: Mapp
         values, incoming, _ = evaluate(own, None, drive)
         carry, added, out = observe(carry, Moment(j, named(values), values, incoming, own, local))
         drive = _with(drive, places, added, bases)
-        return (stepper.advance(clock, state, params, tables, drive, noise), carry), out
+        return (stepper.advance(clock, state, params, tables, drive, noise)[0], carry), out
 
     return body
 

@@ -13,7 +13,7 @@ from recurra.engine.layout import Target
 from recurra.engine.program import Program
 from recurra.errors import OptionError
 
-RECORDABLE = ("state", "algebraic", "input", "parameter")
+RECORDABLE = ("state", "algebraic", "input", "parameter", "emitted")
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,15 @@ class Track:
         key: storage key of the array.
         whole: whether all units are recorded, in order, so that nothing is picked.
         is_complex: whether the values are complex.
+        emitted: whether it is what a rule puts out during a step.
+        dtype: type of the values, if it is not that of the run.
     """
 
     key: str
     whole: bool
     is_complex: bool
+    emitted: bool = False
+    dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,20 +78,29 @@ def make_recording(program: Program, record: object) -> Recording:
     labels: dict[str, list[str]] = {}
     asked: dict[str, list[np.ndarray]] = {}
     shape_of = program.system.shape_of
+
+    def size_of(key: str) -> int:
+        return int(np.prod(shape_of[key]))
+
     for name, paths in _wanted(program, record).items():
         targets = [t for path in paths for t in program.layout.resolve(path)]
         for target in targets:
-            if target.kind not in RECORDABLE or len(shape_of[target.key]) > 1:
-                what = f"of kind {target.kind}" if target.kind not in RECORDABLE else "a matrix"
+            constant = target.kind == "parameter" and len(shape_of[target.key]) > 1
+            if target.kind not in RECORDABLE or constant:
+                what = "a matrix" if constant else f"of kind {target.kind}"
                 raise OptionError(f"record: {target.path!r} is {what} and does not change with time.")
-            units = np.arange(shape_of[target.key][0])[target.index]  # type: ignore[index]
+            units = np.arange(size_of(target.key))
+            units = units if target.index is ... else units[target.index]
             wanted.setdefault(name, []).append((target.key, units))
             asked.setdefault(target.key, []).append(units)
         labels[name] = [label for target in targets for label in unit_labels(target)]
     keys = list(asked)
     units_of = [np.unique(np.concatenate(asked[key])) for key in keys]
+    emitted = {key: dtype for rule in program.system.rules for _, key, dtype in rule.emits}
     tracks = tuple(
-        Track(key, len(units) == shape_of[key][0], key in program.system.complex_keys)
+        Track(
+            key, len(units) == size_of(key), key in program.system.complex_keys, key in emitted, emitted.get(key, "")
+        )
         for key, units in zip(keys, units_of, strict=True)
     )
     place = {key: i for i, key in enumerate(keys)}
@@ -108,7 +121,7 @@ def _joined(parts: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]
 
 def _wanted(program: Program, record: object) -> dict[str, list[str]]:
     if record is None:
-        nodes = [t.path for t in program.layout.targets(("state",)) if "->" not in t.path]
+        nodes = [t.path for t in program.layout.targets(("state",)) if "->" not in t.path and t.index is not ...]
         return {path: [path] for path in nodes or program.layout.names(("state", "algebraic"))}
     if isinstance(record, str):
         return {record: [record]}

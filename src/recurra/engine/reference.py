@@ -17,6 +17,7 @@ from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.lowering import lower
 from recurra.engine.randomness import stream_seed
 from recurra.engine.results import Result
+from recurra.engine.rules import split_rules
 from recurra.engine.run import Run, cut_off, make_result, prepare
 from recurra.engine.solvers import TABLEAUS
 from recurra.equations import Past, evaluate_numpy, noises
@@ -64,7 +65,9 @@ def simulate(
 class _Oracle:
     def __init__(self, graph: Graph, run: Run, history: Mapping[str, object]):
         self.run_, self.dt, self.history = run, run.start.dt, history
-        self.nodes: dict[str, Node] = dict(graph.nodes)
+        self.nodes, rules = split_rules(graph.nodes)
+        if rules:
+            raise CapabilityError("this back-end runs equations only; the network has a rule.")
         self.edges: list[tuple[str, Edge]] = []
         for edge in graph.edges:
             stem = edge.label or f"{edge.source}->{edge.target}"

@@ -171,8 +171,12 @@ def prepare(
     if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
     program = program.update(changed)
+    if program.system.rules and precision != "float64":
+        raise OptionError("precision: the arrays of a rule have types of their own; leave the precision at float64.")
     _check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
+    if solver in ADAPTIVE and program.system.rules:
+        raise CapabilityError(f"solver {solver!r} chooses its own steps, a rule is called once a step: use another.")
     recording = make_recording(program, record)
     feeds = make_feeds(program, inputs, steps)
     numbers = _batch_numbers(program, batch)
@@ -188,7 +192,7 @@ def prepare(
 def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
     """NaN among the numbers would only show up as a divergence, far from where it came from."""
     for key, value in numbers.items():
-        if np.isnan(value).any():
+        if key not in program.system.rule_keys and np.isnan(value).any():
             unit = np.argwhere(np.isnan(value))[0]
             raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
 
@@ -209,7 +213,7 @@ def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict
                 own = program.state if target.kind == "state" else program.params
                 if target.key not in found:
                     found[target.key] = np.repeat(own[target.key][None], count, axis=0)
-                found[target.key][run][target.index] = part
+                found[target.key][run, ...][target.index] = part
     _check_finite(program, {k: v.reshape(-1, *v.shape[2:]) for k, v in found.items()})
     return found
 
@@ -295,10 +299,16 @@ def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
     return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
 
 
+def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return parameters or states in the precision of a run; those of rules keep their types."""
+    own = run.program.system.rule_keys
+    return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
+
+
 def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
-    params = {k: as_precision(np.asarray(v), run.precision) for k, v in {**run.program.params, **run.batch}.items()}
-    state = {k: as_precision(np.asarray(v), run.precision) for k, v in run.start.state.items()}
+    params = in_precision(run, {**run.program.params, **run.batch})
+    state = in_precision(run, run.start.state)
     tracks: list[np.ndarray] = []
     done, size, interrupted = 0, _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
@@ -322,7 +332,7 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
             tracks = tracks or [_room(buffer, run.rows) for buffer in buffers]
             for track, buffer in zip(tracks, buffers, strict=True):
                 track[..., done : done + rows, :] = np.asarray(buffer)[..., :rows, :]
-            if not run.batch and not _finite(state):
+            if not run.batch and not _finite(run, state):
                 bar.close()
                 raise _diverged(run, plan, before, data, tracks, done, rows)
             done += rows
@@ -344,8 +354,10 @@ def _room(buffer: jax.Array, rows: int) -> np.ndarray:
     return np.empty((*buffer.shape[:-2], rows, buffer.shape[-1]), buffer.dtype)
 
 
-def _finite(state: Mapping[str, jax.Array]) -> bool:
-    return all(bool(np.isfinite(np.asarray(value)).all()) for value in state.values())
+def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
+    # Rules may use infinity for "never", and what they do with it is their own affair.
+    own = run.program.system.rule_state
+    return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
 
 
 def make_result(run: Run, state: Mapping, tracks: Sequence[np.ndarray], rows: int, extra: dict) -> Result:

@@ -25,6 +25,7 @@ from recurra.engine.delays import (
 from recurra.engine.evaluation import Values, chain_rate, derivatives, evaluate_system
 from recurra.engine.program import Clock, Program
 from recurra.engine.randomness import draw_normal, seed_key, stream_keys
+from recurra.engine.rules import call_rules, rule_keys, rule_views
 from recurra.engine.solvers import (
     FIXED_STEP,
     TABLEAUS,
@@ -62,15 +63,15 @@ class Stepper:
     ) -> Values:
         """Compute every variable before the step."""
         spikes = find_spikes(self.system, state, params, clock.dt)
-        delayed = {**self.delayed(clock, 0.0, state, params, tables), **noise, **spikes}
+        delayed = {**self.given(clock, 0.0, state, params, tables), **noise, **spikes}
         return evaluate_system(
             self.system, clock.t, self.split(state)[0], params, tables, drive(0.0), delayed, self.delays
         )[0]
 
     def advance(
         self, clock: Clock, state: Mapping, params: Mapping, tables: Mapping, drive: Drive, noise: Mapping
-    ) -> dict[str, Array]:
-        """Return the state after the step."""
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the state after the step, and what rules put out."""
         system = self.system
         rings: dict[str, Array] = {}
         if system.rings:
@@ -83,7 +84,7 @@ class Stepper:
 
         def rate_at(offset: float) -> Callable[[dict], dict]:
             # Delays are read outside of what is computed again in reverse mode: else every step would keep its rings.
-            delayed = {**self.delayed(clock, offset, known, params, tables), **held}
+            delayed = {**self.given(clock, offset, known, params, tables), **held}
             inputs, t = drive(offset), clock.t + offset * clock.dt
 
             def rate(moving: dict, params: Mapping, delayed: Mapping, inputs: Mapping) -> dict:
@@ -101,13 +102,21 @@ class Stepper:
             tableau = TABLEAUS[self.solver]
             rates = [rate_at(c) for c in tableau.nodes]
             own = runge_kutta(tableau, lambda stage, moving: rates[stage](moving), own, clock.dt)
-        return {**reset_spikes(system, own, spikes, params, clock.dt), **rings}
+        own = reset_spikes(system, own, spikes, params, clock.dt)
+        if not system.rules:
+            return {**own, **rings}, {}
+        given = {**self.given(clock, 1.0, known, params, tables), **held}
+        after, _ = evaluate_system(
+            system, clock.t + clock.dt, own, params, tables, drive(0.0), given, self.delays
+        )
+        new, emitted = call_rules(system, clock, noise, state, params, after)
+        return {**own, **new, **rings}, emitted
 
     def _exponential(
         self, clock: Clock, own: dict, known: Mapping, params: Mapping, tables: Mapping, drive: Drive, given: Mapping
     ) -> dict:
         system, inputs = self.system, drive(0.0)
-        delayed = {**self.delayed(clock, 0.0, known, params, tables), **given}
+        delayed = {**self.given(clock, 0.0, known, params, tables), **given}
         values, brought = evaluate_system(
             system, clock.t, own, params, tables, inputs, delayed, self.delays
         )
@@ -128,31 +137,38 @@ class Stepper:
 
         return exponential_euler(lambda _: slopes, diagonal, own, clock.dt)
 
-    def delayed(
+    def given(
         self, clock: Clock, offset: float, state: Mapping, params: Mapping, tables: Mapping
     ) -> dict[str, Array]:
-        """Read everything that is delayed, as seen `offset` steps after the beginning of the step."""
-        if not self.system.rings:
-            return {}
-        return read_delays(self.system, self.delays, state, params, tables, clock.k, offset, clock.dt)  # type: ignore
+        """Read what is given to the equations `offset` steps after the beginning of the step: delays and rules."""
+        system = self.system
+        views = rule_views(system, state) if system.rules else {}
+        if not system.rings:
+            return views
+        return views | read_delays(system, self.delays, state, params, tables, clock.k, offset, clock.dt)  # type: ignore
 
     def split(self, state: Mapping[str, Array]) -> tuple[dict, dict]:
-        """Split a whole state into the variables of the solver and the rings."""
-        rings = {ring_key(i) for i in range(len(self.system.rings))}
-        own = {k: v for k, v in state.items() if k not in rings}
-        return own, {k: state[k] for k in rings}
+        """Split a whole state into the variables of the solver, and the rings and the states of rules."""
+        rest = {ring_key(i) for i in range(len(self.system.rings))} | self.system.rule_state
+        own = {k: v for k, v in state.items() if k not in rest}
+        return own, {k: state[k] for k in rest}
 
     def streams(self, key: Array, tables: Mapping[str, Array]) -> dict[str, Array]:
-        """Make the keys of every noise stream, once for a run."""
-        return {n.target: stream_keys(key, tables[n.seeds]) for n in self.system.noises}
+        """Make the keys of every noise stream and every rule, once for a run."""
+        found = {n.target: stream_keys(key, tables[n.seeds]) for n in self.system.noises}
+        return found | rule_keys(self.system, key)
 
     def noise(self, streams: Mapping[str, Array], clock: Clock) -> dict[str, Array]:
-        """Draw white noise for one step: standard deviation 1/sqrt(dt), the same at all stages of the step."""
+        """Draw white noise for one step: standard deviation 1/sqrt(dt), the same at all stages of the step.
+
+        The keys of rules go along; rules draw for themselves.
+        """
         dt = jnp.asarray(clock.dt)
-        return {
+        drawn = {
             n.target: draw_normal(streams[n.target], clock.k, n.size, dt.dtype) / jnp.sqrt(dt)  # type: ignore
             for n in self.system.noises
         }
+        return {**streams, **drawn} if self.system.rules else drawn
 
 
 def initial_state(
@@ -217,6 +233,11 @@ def flow(program: Program, t: object, state: Mapping, params: Mapping, inputs: M
             f"the network has a delay (of {system.rings[0].source!r}), so it is no ordinary differential equation."
             " Use `step`, or give the edge a `spread`."
         )
+    if system.rules:
+        raise CapabilityError(
+            f"the network has a rule ({system.rules[0].text or system.rules[0].label or 'unnamed'}), so it is no"
+            " ordinary differential equation. Use `step`."
+        )
     if system.spikes:
         raise CapabilityError(
             f"the network has thresholds (of {system.spikes[0].variable!r}), so it is no ordinary differential"
@@ -246,4 +267,5 @@ def step(
     clock = clock._replace(k=jnp.asarray(clock.k, jnp.int32), t=jnp.asarray(clock.t), dt=jnp.asarray(clock.dt))
     noise = stepper.noise(stepper.streams(seed_key(clock.key), program.tables), clock)
     values = stepper.values(clock, state, params, program.tables, drive, noise)
-    return stepper.advance(clock, state, params, program.tables, drive, noise), values
+    after, emitted = stepper.advance(clock, state, params, program.tables, drive, noise)
+    return after, {**values, **emitted}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from recurra.engine.graph import Edge, Graph, Node, Operator, Sparse, Spike, Variable
+from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Sparse, Spike, Variable
 from recurra.equations import Equation, parse_equation, to_text
 from recurra.errors import StoreError
 
@@ -159,7 +159,12 @@ def graph_to_dict(graph: Graph, arrays: dict[str, Any]) -> dict:
     }
 
 
-def _node_to_dict(node: Node, arrays: dict[str, np.ndarray]) -> dict:
+def _node_to_dict(node: Node | Rule, arrays: dict[str, np.ndarray]) -> dict:
+    if isinstance(node, Rule):
+        raise StoreError(
+            f"a rule ({node.text or 'a function'}) is code, which a file does not hold. Save the final state of a run"
+            " (`result.final.save(path)`), build the network again, and go on from there."
+        )
     return {
         "size": int(node.size),
         "values": {path: value_to_dict(value, arrays) for path, value in node.values.items()},

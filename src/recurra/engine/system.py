@@ -7,6 +7,7 @@ equal equations. Two programs with equal systems share their compiled code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -129,6 +130,23 @@ class SpikeRule:
 
 
 @dataclass(frozen=True)
+class RuleStep:
+    """Call `update` once a step; the names that it uses, and the storage keys they stand for.
+
+    What it emits has a type, too.
+    Two of them are equal if they call the same function.
+    """
+
+    label: str
+    update: Callable[..., tuple[dict, dict]]
+    state: Names
+    params: Names
+    inputs: Names
+    emits: tuple[tuple[str, str, str], ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class GroupInfo:
     """Say which nodes were merged, for explanations: label, number of units and nodes, and why not more."""
 
@@ -151,6 +169,7 @@ class System:
     past_reads: tuple[PastRead, ...]
     noises: tuple[Noise, ...]
     spikes: tuple[SpikeRule, ...]
+    rules: tuple[RuleStep, ...]
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     complex_keys: frozenset[str]
 
@@ -160,8 +179,19 @@ class System:
         return dict(self.shapes)
 
     @cached_property
+    def rule_state(self) -> frozenset[str]:
+        """Hold the keys of the states that rules advance, and not the solver."""
+        return frozenset(key for rule in self.rules for _, key in rule.state)
+
+    @cached_property
+    def rule_keys(self) -> frozenset[str]:
+        """Hold the keys of all arrays that belong to rules, which have types of their own."""
+        return self.rule_state | {key for rule in self.rules for _, key in rule.params}
+
+    @cached_property
     def _hash(self) -> int:
-        return hash((self.groups, self.schedule, self.derivatives, self.projections, self.chains, self.shapes))
+        parts = (self.groups, self.schedule, self.derivatives, self.projections, self.chains, self.rules, self.shapes)
+        return hash(parts)
 
     def __hash__(self) -> int:
         # The trees are deep and a system is looked up at every run: hash them once.

@@ -13,6 +13,7 @@ import numpy as np
 from recurra.engine.checks import as_real, check_nodes
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.layout import EdgePlace, Layout, Target
+from recurra.engine.rules import split_rules
 from recurra.engine.system import Chain, Delivery, Projection, Ring
 from recurra.errors import PathError, ShapeError, TemplateError, TimeError, unknown
 
@@ -49,7 +50,7 @@ class Wire:
 
 def expand_edges(graph: Graph) -> tuple[dict[str, Node], list[Wire]]:
     """Label the edges, and turn each edge that has operators into a node between two wires."""
-    nodes = dict(graph.nodes)
+    nodes, _ = split_rules(graph.nodes)
     wires: list[Wire] = []
     counts: Counter[str] = Counter()
     taken = set(nodes)
@@ -207,6 +208,8 @@ class Wiring:
                     f"{wire.label or wire.source}: an edge must start at a state or algebraic variable,"
                     f" {wire.source!r} is of kind {source.kind}."
                 )
+            if source.index is ...:
+                raise TemplateError(f"{wire.label or wire.source}: {wire.source!r} is no vector; send a vector.")
             self._sort(wire, source, target, buckets)
         for bucket in buckets.values():
             self._project(bucket)

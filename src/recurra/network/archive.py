@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine import Graph, Snapshot
+from recurra.engine.rules import split_rules
 from recurra.engine.store import (
     check_sizes,
     graph_from_dict,
@@ -104,7 +105,7 @@ def _node_from_dict(item: Mapping[str, Any], arrays: Arrays) -> NetworkNode:
     graph = graph_from_dict(item["graph"], arrays)
     return NetworkNode(
         item["label"],
-        graph.nodes,
+        split_rules(graph.nodes)[0],
         graph.edges,
         item["op"],
         None if item["recurrent"] is None else _edge_from_dict(item["recurrent"], arrays),

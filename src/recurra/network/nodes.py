@@ -17,8 +17,9 @@ from recurra.circuits import (
     from_yaml,
 )
 from recurra.engine.graph import Edge, Graph, Node, Operator, Variable
+from recurra.engine.rules import split_rules
 from recurra.equations import FUNCTIONS, parse_equations
-from recurra.errors import OptionError, PathError, ShapeError, TemplateError, unknown
+from recurra.errors import CapabilityError, OptionError, PathError, ShapeError, TemplateError, unknown
 from recurra.network.edges import Bundle, NetworkEdge
 
 READABLE = ("state", "algebraic")
@@ -255,7 +256,10 @@ def _sized(node: Node, size: int | None, where: str) -> Node:
 
 def _from_graph(label: str, graph: Graph, op: str) -> NetworkNode:
     """Put a graph into a node: its labels are preceded by the node's."""
-    parts = {f"{label}/{name}": part for name, part in graph.nodes.items()}
+    nodes, rules = split_rules(graph.nodes)
+    if rules:
+        raise CapabilityError(f"node {label!r}: it has a rule, and a node of a network is made of equations.")
+    parts = {f"{label}/{name}": part for name, part in nodes.items()}
     return NetworkNode(label, parts, tuple(prefixed(edge, label) for edge in graph.edges), op)
 
 
