@@ -250,4 +250,15 @@ PAGES = [
         "linear classifier is better, and it uses the labels for more. Before learning the neurons have neither "
         "selective weights nor adapted thresholds, so that few of them answer; that reference is weak.",
     ),
+    Page(
+        title="Thirty cognitive tasks",
+        text="Tasks from the literature, from Go-NoGo to the twenty that one network of Yang et al. (2019) learned "
+        "together. Each makes batches of trials, says where an answer counts, and judges answers.",
+        script=EXAMPLES / "tasks.py",
+        captions=(
+            "One trial of ten tasks. Blue: inputs. Black: targets, faint where they do not count. Rings of inputs are "
+            "pictures, one row for each direction.",
+            "One trial of each of the twenty tasks of Yang et al.",
+        ),
+    ),
 ]
