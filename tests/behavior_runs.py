@@ -25,10 +25,7 @@ def run(net: Any, steps: int, compile: bool, initialize: bool = True) -> None:
     """Initialise and simulate; `compile` says whether the compiler must take part."""
     if initialize:
         net.initialize()
-    if compile:
-        net.simulate_iterations(steps, progress=False, compile=True)
-    else:
-        net.simulate_iterations(steps, progress=False)
+    net.simulate_iterations(steps, progress=False, compile=compile)
 
 
 def one_group(size: int, behavior: dict, record: list[str], **kwargs: Any) -> tuple[Any, NeuronGroup]:

@@ -13,7 +13,7 @@ settings.register_profile("recurra", derandomize=True, deadline=None, max_exampl
 settings.load_profile("recurra")
 
 
-@pytest.fixture(params=[False], ids=["eager"])
+@pytest.fixture(params=[False, True], ids=["eager", "compiled"])
 def compile(request):
     """Say whether a network of behaviors must be compiled or runs in NumPy."""
     return request.param

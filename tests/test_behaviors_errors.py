@@ -154,7 +154,7 @@ def test_autapses_need_synapses_that_lead_back():
         net.initialize()
 
 
-CLASSES = list({getattr(recurra.behaviors, name) for name in recurra.behaviors.__all__})
+CLASSES = list(dict.fromkeys(getattr(recurra.behaviors, name) for name in recurra.behaviors.__all__))
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
