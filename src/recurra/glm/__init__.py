@@ -1,5 +1,7 @@
 """Generalised linear models of spikes, and their simulation as recurrent networks."""
 
+from recurra.glm import basis
+from recurra.glm.convolve import create_convolutional_predictor
 from recurra.glm.links import find_inverse_link
 from recurra.glm.observations import (
     Bernoulli,
@@ -20,6 +22,8 @@ __all__ = [
     "NegativeBinomial",
     "ObservationModel",
     "Poisson",
+    "basis",
+    "create_convolutional_predictor",
     "find_inverse_link",
     "find_observation_model",
 ]
