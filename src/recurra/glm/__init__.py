@@ -2,6 +2,7 @@
 
 from recurra.glm import basis
 from recurra.glm.convolve import create_convolutional_predictor
+from recurra.glm.filters import difference_of_gammas, regress_filter
 from recurra.glm.links import find_inverse_link
 from recurra.glm.observations import (
     Bernoulli,
@@ -28,7 +29,9 @@ __all__ = [
     "analyse_stability",
     "basis",
     "create_convolutional_predictor",
+    "difference_of_gammas",
     "find_inverse_link",
     "find_observation_model",
+    "regress_filter",
     "simulate_recurrent",
 ]

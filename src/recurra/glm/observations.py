@@ -47,6 +47,11 @@ def _probability(rate: Array) -> Array:
     return jnp.clip(rate, eps, 1 - eps)
 
 
+def _spread(scale: ArrayLike, rate: Array) -> Array:
+    # A scale is a number or one for each neuron.
+    return jnp.broadcast_to(jnp.asarray(scale, jnp.result_type(rate, float)), jnp.shape(rate))
+
+
 def _ones(y: Array) -> Array:
     # One number for each neuron: the shape of a sum over time.
     return jnp.ones(jnp.shape(y)[1:], jnp.result_type(float))
@@ -109,21 +114,21 @@ class Gamma:
 
     def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the logarithm of the density with mean `rate` and shape `1 / scale`, element by element."""
-        k, rate = 1 / jnp.asarray(scale), _above_zero(rate)
+        k, rate = 1 / _spread(scale, rate), _above_zero(rate)
         return k * jnp.log(k * y / rate) - jnp.log(y) - k * y / rate - gammaln(k)
 
     def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `2 ((y - rate) / rate - log(y / rate)) / scale`, element by element."""
         rate = _above_zero(rate)
-        return 2 * ((y - rate) / rate - jnp.log(_above_zero(y) / rate)) / scale
+        return 2 * ((y - rate) / rate - jnp.log(_above_zero(y) / rate)) / _spread(scale, rate)
 
     def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `scale * rate^2`."""
-        return scale * rate**2
+        return _spread(scale, rate) * rate**2
 
     def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Draw values with mean `rate` and variance `scale * rate^2`."""
-        k = 1 / jnp.broadcast_to(jnp.asarray(scale, jnp.result_type(rate)), jnp.shape(rate))
+        k = 1 / _spread(scale, rate)
         return jax.random.gamma(key, k) * rate / k
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
@@ -219,13 +224,13 @@ class NegativeBinomial:
 
     def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `rate + scale * rate^2`."""
-        return rate + scale * rate**2
+        return rate + _spread(scale, rate) * rate**2
 
     def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Draw counts: Poisson counts whose mean is Gamma distributed."""
         first, second = jax.random.split(key)
         rate = jnp.asarray(rate, jnp.result_type(rate, float))
-        scale = jnp.broadcast_to(_nearly_zero_at_least(scale, rate), rate.shape)
+        scale = _nearly_zero_at_least(scale, rate)
         return jax.random.poisson(second, jax.random.gamma(first, 1 / scale) * scale * rate)
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
@@ -239,7 +244,7 @@ class NegativeBinomial:
         rate = _above_zero(rate)
         square, scale = (y - rate) ** 2, 0 * _ones(y)
         for _ in range(25):
-            spread = rate + scale * rate**2
+            spread = rate + _spread(scale, rate) * rate**2
             chi, slope = jnp.sum(square / spread, axis=0), jnp.sum(square * rate**2 / spread**2, axis=0)
             scale = jnp.maximum(scale + jnp.where(slope > 0, (chi / dof - 1) * chi / jnp.maximum(slope, 1e-30), 0), 0)
         return scale
@@ -251,13 +256,14 @@ class NegativeBinomial:
 
 def _nearly_zero_at_least(scale: ArrayLike, rate: Array) -> Array:
     # So small a scale gives the Poisson model to the last digit, without a division by zero.
-    dtype = jnp.result_type(rate, float)
-    return jnp.maximum(jnp.asarray(scale, dtype), 1e-6 * jnp.finfo(dtype).eps)
+    scale = _spread(scale, rate)
+    return jnp.maximum(scale, 1e-6 * jnp.finfo(scale.dtype).eps)
 
 
 def _rising(y: Array, scale: ArrayLike) -> Array:
     """Return log Gamma(y + r) - log Gamma(r) - y log(r) for r = 1/scale, by Stirling's series where r is large."""
-    scale = _nearly_zero_at_least(scale, jnp.asarray(y, jnp.result_type(y, float)))
+    y = jnp.asarray(y, jnp.result_type(y, float))
+    scale = _nearly_zero_at_least(scale, y)
     r = 1 / scale
     small = jnp.minimum(r, 1e3)
     exact = gammaln(y + small) - gammaln(small) - xlogy(y, small)
@@ -285,20 +291,21 @@ class Gaussian:
 
     def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the logarithm of the normal density with variance `scale`, element by element."""
-        return -0.5 * jnp.log(2 * jnp.pi * jnp.asarray(scale)) - (y - rate) ** 2 / (2 * jnp.asarray(scale))
+        scale = _spread(scale, rate)
+        return -0.5 * jnp.log(2 * jnp.pi * scale) - (y - rate) ** 2 / (2 * scale)
 
     def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `(y - rate)^2 / scale`, element by element."""
-        return (y - rate) ** 2 / scale
+        return (y - rate) ** 2 / _spread(scale, rate)
 
     def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the scale."""
-        return jnp.broadcast_to(jnp.asarray(scale, jnp.result_type(rate, float)), jnp.shape(rate))
+        return _spread(scale, rate)
 
     def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Draw values with mean `rate` and variance `scale`."""
         rate = jnp.asarray(rate, jnp.result_type(rate, float))
-        return rate + jnp.sqrt(jnp.asarray(scale, rate.dtype)) * jax.random.normal(key, rate.shape, rate.dtype)
+        return rate + jnp.sqrt(_spread(scale, rate)) * jax.random.normal(key, rate.shape, rate.dtype)
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
         """Return the sum over time of the squared residuals, divided by `dof`."""
