@@ -209,8 +209,8 @@ class NegativeBinomial:
 
     @staticmethod
     def _dependent(y: Array, rate: Array, scale: ArrayLike) -> Array:
-        scale, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
-        return y * jnp.log(rate) - (y + 1 / scale) * jnp.log1p(scale * rate)
+        phi, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
+        return y * jnp.log(rate) - (y + 1 / phi) * jnp.log1p(phi * rate)
 
     def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the logarithm of the probability with mean `rate`, element by element."""
@@ -218,8 +218,8 @@ class NegativeBinomial:
 
     def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `2 (y log(y/rate) - (y + 1/scale) log((1 + scale y) / (1 + scale rate)))`, element by element."""
-        scale, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
-        inner = (jnp.log1p(scale * y) - jnp.log1p(scale * rate)) * (y + 1 / scale)
+        phi, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
+        inner = (jnp.log1p(phi * y) - jnp.log1p(phi * rate)) * (y + 1 / phi)
         return 2 * (xlogy(y, y / rate) - inner)
 
     def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
@@ -230,8 +230,8 @@ class NegativeBinomial:
         """Draw counts: Poisson counts whose mean is Gamma distributed."""
         first, second = jax.random.split(key)
         rate = jnp.asarray(rate, jnp.result_type(rate, float))
-        scale = _nearly_zero_at_least(scale, rate)
-        return jax.random.poisson(second, jax.random.gamma(first, 1 / scale) * scale * rate)
+        phi = _nearly_zero_at_least(scale, rate)
+        return jax.random.poisson(second, jax.random.gamma(first, 1 / phi) * phi * rate)
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
         """Return the fixed scale, or if `estimated` the one at which Pearson's chi-square equals `dof`.
@@ -256,19 +256,19 @@ class NegativeBinomial:
 
 def _nearly_zero_at_least(scale: ArrayLike, rate: Array) -> Array:
     # So small a scale gives the Poisson model to the last digit, without a division by zero.
-    scale = _spread(scale, rate)
-    return jnp.maximum(scale, 1e-6 * jnp.finfo(scale.dtype).eps)
+    phi = _spread(scale, rate)
+    return jnp.maximum(phi, 1e-6 * jnp.finfo(phi.dtype).eps)
 
 
 def _rising(y: Array, scale: ArrayLike) -> Array:
     """Return log Gamma(y + r) - log Gamma(r) - y log(r) for r = 1/scale, by Stirling's series where r is large."""
     y = jnp.asarray(y, jnp.result_type(y, float))
-    scale = _nearly_zero_at_least(scale, y)
-    r = 1 / scale
+    phi = _nearly_zero_at_least(scale, y)
+    r = 1 / phi
     small = jnp.minimum(r, 1e3)
     exact = gammaln(y + small) - gammaln(small) - xlogy(y, small)
     # r log1p(y/r) - y by its own series would be needed only far beyond the precision of the counts.
-    series = (r + y - 0.5) * jnp.log1p(y * scale) - y + (1 / (r + y) - scale) / 12 - (1 / (r + y) ** 3 - scale**3) / 360
+    series = (r + y - 0.5) * jnp.log1p(y * phi) - y + (1 / (r + y) - phi) / 12 - (1 / (r + y) ** 3 - phi**3) / 360
     return jnp.where(r < 1e3, exact, series)
 
 
@@ -291,8 +291,8 @@ class Gaussian:
 
     def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the logarithm of the normal density with variance `scale`, element by element."""
-        scale = _spread(scale, rate)
-        return -0.5 * jnp.log(2 * jnp.pi * scale) - (y - rate) ** 2 / (2 * scale)
+        phi = _spread(scale, rate)
+        return -0.5 * jnp.log(2 * jnp.pi * phi) - (y - rate) ** 2 / (2 * phi)
 
     def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `(y - rate)^2 / scale`, element by element."""

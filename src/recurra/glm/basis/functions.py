@@ -1,6 +1,7 @@
 """The functions of the bases on the unit interval: `(samples,)` -> `(samples, functions)`, in JAX.
 
-Each is compiled as a whole: operation by operation they would take ten times as long the first time. A sample outside of the interval is treated by the caller; a sample that is NaN gives a row of NaN.
+Each is compiled as a whole: operation by operation they would take much longer the first time. A sample outside of the
+interval is treated by the caller; a sample that is NaN gives a row of NaN.
 """
 
 from __future__ import annotations
