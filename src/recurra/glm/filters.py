@@ -43,10 +43,10 @@ def difference_of_gammas(
             raise OptionError(f"{name}: expected a number above zero, got {value!r}.")
     if not 0 <= upper_percentile < 1:
         raise OptionError(f"upper_percentile: expected 0 or above and below 1, got {upper_percentile!r}.")
-    inhibition, excitation = gamma(a=inhib_a, scale=1 / inhib_b), gamma(a=excit_a, scale=1 / excit_b)
-    end = max(inhibition.ppf(upper_percentile), excitation.ppf(upper_percentile))
-    x = np.linspace(0, end, ws)
-    difference = excitation.pdf(x) - inhibition.pdf(x)
+    pairs = ((excit_a, 1 / excit_b), (inhib_a, 1 / inhib_b))
+    end = max(gamma.ppf(upper_percentile, a, scale=width) for a, width in pairs)
+    excitation, inhibition = (gamma.pdf(np.linspace(0, end, ws), a, scale=width) for a, width in pairs)
+    difference = excitation - inhibition
     norm = np.linalg.norm(difference)
     if not (np.isfinite(norm) and norm > 0):
         raise OptionError(f"the two densities have no finite difference with {given} on {ws} bins; change a shape or a "

@@ -133,7 +133,7 @@ class Gamma:
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
         """Return Pearson's estimate: the sum over time of `((y - rate) / rate)^2`, divided by `dof`."""
-        return jnp.sum(((y - rate) / _above_zero(rate)) ** 2, axis=0) / dof
+        return jnp.sum(((y - rate) / _above_zero(rate)) ** 2, axis=0) / jnp.asarray(dof)
 
     def check_counts(self, y: ArrayLike, where: str = "y") -> None:
         """Raise ShapeError unless `y` is above zero; NaN is let through."""
@@ -309,7 +309,7 @@ class Gaussian:
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
         """Return the sum over time of the squared residuals, divided by `dof`."""
-        return jnp.sum((y - rate) ** 2, axis=0) / dof
+        return jnp.sum((y - rate) ** 2, axis=0) / jnp.asarray(dof)
 
     def check_counts(self, y: ArrayLike, where: str = "y") -> None:
         """Accept any number."""
