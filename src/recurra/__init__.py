@@ -37,7 +37,7 @@ _HOME = {
     "lower": "recurra.engine",
     "simulate": "recurra.engine",
 }
-_PACKAGES = ("behaviors", "circuits", "engine", "equations", "errors", "groups", "network", "plotting")
+_PACKAGES = ("behaviors", "circuits", "engine", "equations", "errors", "glm", "groups", "network", "plotting", "rate")
 
 if TYPE_CHECKING:
     from recurra.circuits import (
