@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra import Behavior, Network, NeuronGroup, Recorder, SynapseGroup, afferent
-from recurra.engine import as_function, simulate
+from recurra.engine import Snapshot, as_function, simulate
 
 RNG = np.random.default_rng(4)
 J, W_IN, W_OUT = RNG.normal(size=(5, 5)), RNG.normal(size=(6, 5)), RNG.normal(size=(5, 6))
@@ -100,6 +100,19 @@ def test_the_program_is_one_and_resumes_bitwise() -> None:
     assert np.array_equal(net.NeuronGroups[0].voltage, whole.final.state["cells/voltage"])
 
 
+def test_a_saved_snapshot_goes_on_bitwise_in_a_network_built_again(tmp_path) -> None:
+    net, again = mixed(), mixed()
+    net.simulate_iterations(25)
+    net.snapshot.save(tmp_path / "state.npz")
+    again.simulate_iterations(1)
+    again.snapshot = Snapshot.load(tmp_path / "state.npz")
+    assert again.iteration == 25
+    for one in (net, again):
+        one.simulate_iterations(25)
+    for key, value in net.snapshot.state.items():
+        assert np.array_equal(value, again.snapshot.state[key]), key
+
+
 def test_a_sweep_runs_all_values_at_once() -> None:
     net = mixed()
     net.simulate_iterations(1)
@@ -121,5 +134,12 @@ def test_weights_have_gradients_through_traced_steps() -> None:
         return jnp.sum(run({"IN/W": weights})["v"] ** 2)
 
     with jax.enable_x64(True):
-        slope = jax.grad(loss)(jnp.asarray(W_IN))
-    assert np.isfinite(slope).all()
+        slope = np.asarray(jax.grad(loss)(jnp.asarray(W_IN)))
+        direct = np.asarray(jax.grad(lambda w: jnp.sum(run({"OUT/W": w})["v"] ** 2))(jnp.asarray(W_OUT)))
+        for index in ((0, 1), (4, 5)):
+            there, back = W_OUT.copy(), W_OUT.copy()
+            there[index] += 1e-6
+            back[index] -= 1e-6
+            values = [float(jnp.sum(run({"OUT/W": w})["v"] ** 2)) for w in (there, back)]
+            assert abs(direct[index] - (values[0] - values[1]) / 2e-6) < 1e-5 * np.abs(direct).max()
+    assert np.isfinite(slope).all() and np.abs(direct).max() > 0

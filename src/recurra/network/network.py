@@ -173,7 +173,10 @@ class Network(Builder, GroupNetwork):
 
     def _check_no_groups(self, what: str) -> None:
         if self.NeuronGroups or self.schedule:
-            raise CapabilityError(f"{what}() is for nodes; for groups and behaviors write simulate_iterations(steps).")
+            raise CapabilityError(
+                f"{what}() is for nodes; with groups and behaviors write simulate_iterations(steps), or use"
+                " recurra.engine.simulate and recurra.training on net.program."
+            )
 
     # Running
 
@@ -360,7 +363,10 @@ class Network(Builder, GroupNetwork):
         from recurra.network.archive import save
 
         if self.NeuronGroups or self.schedule:
-            raise CapabilityError("save() is for nodes; a network with groups and behaviors cannot be saved yet.")
+            raise CapabilityError(
+                "save() is for nodes: behaviors are code, which a file does not hold. Write net.snapshot.save(path), build"
+                " the network again, and set net.snapshot = Snapshot.load(path)."
+            )
         save(self, path)
 
     @classmethod
