@@ -364,8 +364,8 @@ class Network(Builder, GroupNetwork):
 
         if self.NeuronGroups or self.schedule:
             raise CapabilityError(
-                "save() is for nodes: behaviors are code, which a file does not hold. Write net.snapshot.save(path), build"
-                " the network again, and set net.snapshot = Snapshot.load(path)."
+                "save() is for nodes: behaviors are code, which a file does not hold. Write net.snapshot.save(path),"
+                " build the network again, and set net.snapshot = Snapshot.load(path)."
             )
         save(self, path)
 
