@@ -269,7 +269,7 @@ class SpikingNetwork:
         found = []
         with jax.enable_x64(True):
             # The inner axis is that of the scales: what does not depend on them, as the noise, is made only once.
-            over = jax.jit(jax.vmap(jax.vmap(one, (0, None, None)), (None, 0, 0), 1))
+            over = jax.vmap(jax.vmap(one, (0, None, None)), (None, 0, 0), 1)
             for begin in range(0, len(trials), batch):
                 part = trials.inputs[begin : begin + batch]
                 keys = trial_keys(seed, begin, len(part))

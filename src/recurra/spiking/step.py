@@ -16,10 +16,11 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Clock
+from recurra.engine.randomness import normal_at
 from recurra.engine.spiking import spike
 
 MS_PER_S = 1000.0
-COIN = 1  # folded into the key of a step, so that coins and noise are not the same numbers
+COIN = 1  # folded into the key, so that coins and noise are not the same numbers
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ class SpikingStep:
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return the state after the step, and what it puts out."""
         dt = clock.dt.astype(self.dtype)
-        key = None if self.given else jax.random.fold_in(clock.key, clock.k)
-        v = self._membrane(state, params, inputs, clock, dt, key)
+        v = self._membrane(state, params, inputs, clock, dt)
         # A step function, with a derivative of its own in reverse mode.
         fires = spike("fast_sigmoid", jnp.ones((), v.dtype), v - params["threshold"])
         # Time constants are in ms, rates per second.
@@ -68,7 +68,7 @@ class SpikingStep:
         return new, {"o": out, "spikes": fires > 0, "voltage": jnp.where(fires > 0, params["peak"], v)}
 
     def _membrane(
-        self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock, dt: Array, key: Array | None
+        self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock, dt: Array
     ) -> Array:
         """Return v before anyone is reset."""
         v = state["v"]
@@ -80,13 +80,19 @@ class SpikingStep:
             free = now > state["left"] + params["tref"] / MS_PER_S
         else:
             free = state["left"] == 0
-        noise = inputs["noise"].astype(self.dtype) if key is None else jax.random.normal(key, v.shape, self.dtype)
+        if self.given:
+            noise = inputs["noise"].astype(self.dtype)
+        else:
+            noise = normal_at(clock.key, clock.k, v.shape[0], jnp.dtype(self.dtype))
         v = v + jnp.where(free, dt * slope, 0) + params["noise_sd"] * noise
         if not self.lit:
             return v
-        coin = inputs["coin"][0] if key is None else jax.random.uniform(jax.random.fold_in(key, COIN))
+        coin = inputs["coin"][0] if self.given else self._coin(clock)
         window = (clock.k >= params["light"][0]) & (clock.k < params["light"][1])
         return v + jnp.where(window & (coin < params["light"][2]), params["push"], 0)
+
+    def _coin(self, clock: Clock) -> Array:
+        return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(clock.key, COIN), clock.k))
 
     def _left(self, state: Mapping, params: Mapping, fires: Array, clock: Clock) -> Array:
         """Return for how many more steps each unit rests, or (in `clock` mode) the time of its last spike."""
