@@ -175,4 +175,15 @@ PAGES = [
         script=EXAMPLES / "two_nodes.py",
         captions=("Eight units of the reservoir, and the spikes of the group.",),
     ),
+    Page(
+        title="Thirty cognitive tasks",
+        text="Tasks from the literature, from Go-NoGo to the twenty that one network of Yang et al. (2019) learned "
+        "together. Each makes batches of trials, says where an answer counts, and judges answers.",
+        script=EXAMPLES / "tasks.py",
+        captions=(
+            "One trial of ten tasks. Blue: inputs. Black: targets, faint where they do not count. Rings of inputs are "
+            "pictures, one row for each direction.",
+            "One trial of each of the twenty tasks of Yang et al.",
+        ),
+    ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from recurra.rate.tasks.sampling import (
     distribution,
     given_values,
     is_number,
+    make_draws,
     to_steps,
 )
 from recurra.rate.tasks.trials import Trials
@@ -29,26 +30,13 @@ if TYPE_CHECKING:
 NOISE_TIME = 100.0  # ms
 
 
-@dataclass(frozen=True, kw_only=True)
 class Task(ABC):
-    """Describe a task; subclass it as a frozen dataclass of parameters.
+    """Make trials and judge answers; `PeriodTask` is the way to write one down.
 
-    A subclass names its `channels` and `outputs`, says what is drawn (`drawn`) and how long the periods are
-    (`durations`), fills inputs and targets (`fill`) and judges answers (`correct`). All of it works on whole batches.
-
-    Arguments:
-        dt: duration of a step, in ms.
-
-    Raises:
-        TimeError: a duration is negative or no whole number of steps.
-        OptionError: another parameter is out of range.
+    A task has `channels` and `outputs` (their names), `dt` (ms) and `steps` (rows of every batch).
     """
 
-    dt: float = 10.0
-
-    def __post_init__(self) -> None:
-        self.check()
-        self._plan()
+    dt: float
 
     @property
     @abstractmethod
@@ -59,6 +47,143 @@ class Task(ABC):
     @abstractmethod
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Number of steps of the longest trial; every batch has as many rows."""
+
+    @abstractmethod
+    def generate(self, draws: Draws, conditions: Mapping[str, ArrayLike]) -> Trials:
+        """Make the trials of some draws.
+
+        Arguments:
+            draws: where their random numbers come from.
+            conditions: what is not to be drawn, name -> value or `(batch,)`.
+        """
+
+    @abstractmethod
+    def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
+        """Return which trials were answered rightly, `(batch,)` booleans.
+
+        Arguments:
+            outputs: `(batch, rows, outputs)` with as many rows as the trials.
+            trials: the trials.
+        """
+
+    def trials(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        start: int = 0,
+        precision: str = "float64",
+        conditions: Mapping[str, ArrayLike] | None = None,
+    ) -> Trials:
+        """Make a batch of trials.
+
+        Arguments:
+            n: how many trials.
+            seed: which trials; trial i of a seed is always the same, whatever `n` and `start`.
+            start: number of the first trial.
+            precision: `"float64"` or `"float32"`, of inputs, targets and mask.
+            conditions: name -> one value, or one for each trial, instead of drawing it; durations in ms.
+
+        Returns:
+            The trials.
+
+        Raises:
+            OptionError: numbers out of range, a condition that is not drawn by this task, a value it never has.
+            ShapeError: values for another number of trials.
+
+        >>> from recurra.rate.tasks import GoNoGo
+        >>> trials = GoNoGo().trials(4, seed=1)
+        >>> trials.inputs.shape, trials.targets.shape
+        ((4, 200, 1), (4, 200, 1))
+        >>> GoNoGo().trials(3, conditions={"go": [1, 0, 1]}).targets[:, -1, 0]
+        array([1., 0., 1.])
+        """
+        if conditions is not None and not isinstance(conditions, Mapping):
+            raise OptionError(f"conditions: expected a dict of name -> values, got {type(conditions).__name__}.")
+        return self.generate(make_draws(seed, start, n, precision), conditions or {})
+
+    def accuracy(self, outputs: ArrayLike, trials: Trials) -> np.ndarray:
+        """Return which trials were answered rightly, `(batch,)` booleans.
+
+        Arguments:
+            outputs: what a network gave, `(batch, time, outputs)`; the last row may be missing (see `Trials.target`),
+                and the last axis where there is one output only.
+            trials: the trials it was given.
+
+        Raises:
+            ShapeError: the outputs do not fit the trials.
+
+        >>> from recurra.rate.tasks import GoNoGo
+        >>> trials = GoNoGo().trials(4)
+        >>> GoNoGo().accuracy(trials.targets, trials)
+        array([ True,  True,  True,  True])
+        """
+        found = trials.check_outputs(outputs)
+        if found.shape[1] < trials.steps:
+            found = np.concatenate([found, found[:, -1:]], axis=1)
+        return self.correct(found, trials) & np.all(np.isfinite(found), axis=(1, 2))
+
+    def plot(self, trials: Trials, trial: int = 0, outputs: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
+        """Draw one trial: inputs, targets, and answers if there are any.
+
+        Arguments:
+            trials: the trials.
+            trial: which one.
+            outputs: what a network gave for all of them.
+            ax: the axes to draw on; `None` makes a figure.
+
+        Returns:
+            The axes.
+        """
+        from recurra.rate.tasks.plots import plot_trial
+
+        return plot_trial(trials, trial, outputs, ax)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodTask(Task):
+    """Describe a task by its periods; subclass it as a frozen dataclass of parameters.
+
+    A subclass names its `channels` and `outputs`, says what is drawn (`drawn`) and how long the periods are
+    (`durations`), fills inputs and targets (`fill`) and judges answers (`correct`). All of it works on whole batches.
+
+    Arguments:
+        dt: duration of a step, in ms.
+
+    Raises:
+        TimeError: a duration is negative or no whole number of steps.
+        OptionError: another parameter is out of range.
+
+    >>> from recurra.rate.tasks import Choice
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Echo(PeriodTask):
+    ...     delay: Quantity = 100.0
+    ...     channels = ("cue",)
+    ...     outputs = ("echo",)
+    ...     def drawn(self): return {"sign": Choice((1, -1))}
+    ...     def durations(self): return {"cue": 50, "delay": self.delay, "response": 50}
+    ...     def fill(self, trials, draws):
+    ...         sign = trials.conditions["sign"][:, None]
+    ...         trials.inputs[..., 0] = trials.during("cue") * sign
+    ...         trials.targets[..., 0] = trials.during("response") * sign
+    ...     def correct(self, outputs, trials):
+    ...         return mean_during(trials, outputs, "response")[:, 0] * trials.conditions["sign"] > 0.5
+    >>> task = Echo(delay=Choice((100, 200)))
+    >>> trials = task.trials(64)
+    >>> trials.inputs.shape, sorted(set(trials.lengths.tolist())), bool(task.accuracy(trials.targets, trials).all())
+    ((64, 30, 1), [20, 30], True)
+    """
+
+    dt: float = 10.0
+
+    def __post_init__(self) -> None:
+        self.check()
+        self._plan()
 
     @abstractmethod
     def durations(self) -> dict[str, Quantity]:
@@ -71,15 +196,6 @@ class Task(ABC):
         Arguments:
             trials: with periods and drawn conditions; changed in place.
             draws: for noise.
-        """
-
-    @abstractmethod
-    def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
-        """Return which trials were answered rightly, `(batch,)` booleans.
-
-        Arguments:
-            outputs: `(batch, rows, outputs)` with as many rows as the trials.
-            trials: the trials.
         """
 
     def drawn(self) -> dict[str, Quantity]:
@@ -107,56 +223,30 @@ class Task(ABC):
 
     @property
     def steps(self) -> int:
-        """Number of steps of the longest trial; every batch has as many rows."""
         return self._plan()[2]
 
-    def trials(
-        self,
-        n: int,
-        seed: int = 0,
-        *,
-        start: int = 0,
-        conditions: Mapping[str, ArrayLike] | None = None,
-    ) -> Trials:
-        """Make a batch of trials.
-
-        Arguments:
-            n: how many trials.
-            seed: which trials; trial i of a seed is always the same, whatever `n` and `start`.
-            start: number of the first trial.
-            conditions: name -> one value, or one for each trial, instead of drawing it; durations in ms.
-
-        Returns:
-            The trials.
-
-        Raises:
-            OptionError: numbers out of range, a condition that is not drawn by this task, a value it never has.
-            ShapeError: values for another number of trials.
-
-        >>> from recurra.rate.tasks import GoNoGo
-        >>> trials = GoNoGo().trials(4, seed=1)
-        >>> trials.inputs.shape, trials.targets.shape
-        ((4, 200, 1), (4, 200, 1))
-        >>> GoNoGo().trials(3, conditions={"go": [1, 0, 1]}).targets[:, -1, 0]
-        array([1., 0., 1.])
-        """
-        draws = Draws(seed, start, n)
-        if n == 0:
-            raise OptionError("trials: n must be at least 1, got 0.")
+    def generate(self, draws: Draws, conditions: Mapping[str, ArrayLike]) -> Trials:
+        """Draw conditions and durations, lay out the periods, and fill the trials."""
         choices, times, steps = self._plan()
-        values = self._values(draws, {**choices, **times}, conditions or {})
+        values = self._values(draws, {**choices, **times}, conditions)
+        n = draws.count
         schedule = self.schedule(values, {name: values[name] for name in times})
         lengths = [np.broadcast_to(np.round(np.asarray(ms) / self.dt).astype(int), (n,)) for ms in schedule.values()]
         stops = np.cumsum(lengths, axis=0)
+        if stops[-1].max() > steps:
+            raise TimeError(
+                f"{self._name}: a trial has {stops[-1].max()} steps, more than the {steps} of the longest durations;"
+                " its `schedule` must give the longest trial for the highest values."
+            )
         periods = {
             name: np.stack([stop - length, stop], axis=1)
             for name, length, stop in zip(schedule, lengths, stops, strict=True)
         }
         fixed = {name for name, time in times.items() if time.low == time.high}
         trials = Trials(
-            np.zeros((n, steps, len(self.channels))),
-            np.zeros((n, steps, len(self.outputs))),
-            np.ones((n, steps, len(self.outputs))),
+            np.zeros((n, steps, len(self.channels)), draws.precision),
+            np.zeros((n, steps, len(self.outputs)), draws.precision),
+            np.ones((n, steps, len(self.outputs)), draws.precision),
             {name: value for name, value in values.items() if name not in fixed},
             periods,
             stops[-1],
@@ -170,50 +260,22 @@ class Task(ABC):
                 array[np.arange(steps) >= trials.lengths[:, None]] = 0.0
         return trials
 
-    def accuracy(self, outputs: ArrayLike, trials: Trials) -> np.ndarray:
-        """Return which trials were answered rightly, `(batch,)` booleans.
+    def white_noise(self, noise: float, draws: Draws, channels: int) -> np.ndarray:
+        """Return white noise for inputs, `(batch, time, channels)`.
 
         Arguments:
-            outputs: what a network gave, `(batch, time, outputs)`; the last row may be missing (see `Trials.target`),
-                and the last axis where there is one output only.
-            trials: the trials it was given.
-
-        Raises:
-            ShapeError: the outputs do not fit the trials.
-
-        >>> from recurra.rate.tasks import GoNoGo
-        >>> trials = GoNoGo().trials(4)
-        >>> GoNoGo().accuracy(trials.targets, trials)
-        array([ True,  True,  True,  True])
+            noise: its strength, which is the standard deviation that is left after a leak with a time constant of 100
+                ms: samples have `noise * sqrt(2 * 100 / dt)`, so that the effect does not depend on dt (Song, Yang
+                and Wang 2016).
+            draws: where it comes from.
+            channels: number of inputs.
         """
-        found = trials.check_outputs(outputs)
-        if found.shape[1] < trials.steps:
-            found = np.concatenate([found, found[:, -1:]], axis=1)
-        return self.correct(found, trials) & np.all(np.isfinite(found), axis=(1, 2))
-
-    def noise_sd(self, noise: float) -> float:
-        """Return the standard deviation of the samples of white noise of a given strength.
-
-        The strength is the standard deviation that is left after a leak with a time constant of 100 ms, so that its
-        effect does not depend on dt (Song, Yang and Wang 2016): `noise * sqrt(2 * 100 / dt)`.
-        """
-        return noise * float(np.sqrt(2 * NOISE_TIME / self.dt))
-
-    def plot(self, trials: Trials, trial: int = 0, outputs: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
-        """Draw one trial: inputs, targets, and answers if there are any.
-
-        Arguments:
-            trials: the trials.
-            trial: which one.
-            outputs: what a network gave for all of them.
-            ax: the axes to draw on; `None` makes a figure.
-
-        Returns:
-            The axes.
-        """
-        from recurra.rate.tasks.plots import plot_trial
-
-        return plot_trial(trials, trial, outputs, ax)
+        shape = (self.steps, channels)
+        if noise == 0:
+            return np.zeros((draws.count, *shape), draws.precision)
+        found = draws.normal("noise", shape)
+        found *= noise * float(np.sqrt(2 * NOISE_TIME / self.dt))
+        return found
 
     @property
     def _name(self) -> str:
@@ -235,8 +297,6 @@ class Task(ABC):
     def _values(
         self, draws: Draws, known: Mapping[str, Distribution | Duration], given: Mapping[str, ArrayLike]
     ) -> dict[str, np.ndarray]:
-        if not isinstance(given, Mapping):
-            raise OptionError(f"conditions: expected a dict of name -> values, got {type(given).__name__}.")
         for name in given:
             if name not in known:
                 raise OptionError(f"conditions: {unknown('condition', name, known, where=self._name)}")
@@ -247,6 +307,14 @@ class Task(ABC):
             for name, allowed in known.items()
         }
 
-    def __str__(self) -> str:
-        own = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self))
-        return f"{self._name}({own})"
+
+def mean_during(trials: Trials, values: np.ndarray, *periods: str) -> np.ndarray:
+    """Return the mean over the steps of some periods, `(batch, outputs)`.
+
+    Arguments:
+        trials: the trials.
+        values: `(batch, time, outputs)`.
+        periods: names of periods, together at least one step long.
+    """
+    inside = trials.during(*periods)[..., None]
+    return np.sum(np.where(inside, values, 0.0), axis=1) / np.maximum(inside.sum(axis=1), 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recurra.errors import unknown
-from recurra.rate.tasks.base import Task
+from recurra.rate.tasks.base import PeriodTask
 from recurra.rate.tasks.sampling import Choice, Draws, Quantity, Uniform, is_number
 from recurra.rate.tasks.trials import Trials
 
@@ -15,7 +15,7 @@ CODINGS = ("noisy", "constant")
 
 
 @dataclass(frozen=True, kw_only=True)
-class KimTask(Task):
+class KimTask(PeriodTask):
     """Hold what the three tasks share: one output, judged by the heights it reaches while an answer is due.
 
     Arguments:
@@ -167,10 +167,10 @@ class XOR(KimTask):
 
     def fill(self, trials: Trials, draws: Draws) -> None:
         first, second = trials.conditions["sign 1"], trials.conditions["sign 2"]
-        trials.inputs[..., 0] = trials.during("first") * first[:, None]
-        trials.inputs[..., 1] = trials.during("second") * second[:, None]
+        trials.inputs[..., 0] = np.where(trials.during("first"), first[:, None], 0.0)
+        trials.inputs[..., 1] = np.where(trials.during("second"), second[:, None], 0.0)
         trials.conditions["choice"] = first * second
-        trials.targets[..., 0] = trials.during("response") * trials.conditions["choice"][:, None]
+        trials.targets[..., 0] = np.where(trials.during("response"), trials.conditions["choice"][:, None], 0.0)
 
     def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
         return passes(outputs, trials, trials.conditions["choice"], self.threshold, self.strict)
@@ -243,15 +243,15 @@ class Mante(KimTask):
         shown = trials.during("stimulus")[..., None]
         evidence = np.stack([color, motion], axis=1)[:, None]
         if self.coding == "constant":
-            trials.inputs[..., 0] = shown[..., 0] * context[:, None]
-            trials.inputs[..., 1:3] = shown * evidence
+            trials.inputs[..., 0] = np.where(shown[..., 0], context[:, None], 0.0)
+            trials.inputs[..., 1:3] = np.where(shown, evidence, 0.0)
         else:
             noise = self.noise * draws.normal("noise", (self.steps, 2)) if self.noise > 0 else 0.0
-            trials.inputs[..., :2] = shown * (evidence + noise)
+            trials.inputs[..., :2] = np.where(shown, evidence + noise, 0.0)
             trials.inputs[..., 2:] = np.stack([context == 1, context == -1], axis=1)[:, None]
         attended = np.where(context == 1, color, motion)
         trials.conditions["choice"] = np.where(attended >= 0, 1.0, -1.0)
-        trials.targets[..., 0] = trials.during("response") * trials.conditions["choice"][:, None]
+        trials.targets[..., 0] = np.where(trials.during("response"), trials.conditions["choice"][:, None], 0.0)
 
     def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
         return passes(outputs, trials, trials.conditions["choice"], self.threshold, self.strict)

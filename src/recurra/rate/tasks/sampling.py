@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.engine.grid import count_steps
-from recurra.errors import OptionError, ShapeError, TimeError
+from recurra.errors import OptionError, ShapeError, TimeError, unknown
 
+PRECISIONS = ("float64", "float32")
 MOST_TRIALS = 2**40  # numbers of trials and of the draws within one share a counter of 256 bits
 
 
@@ -228,56 +229,80 @@ def to_steps(duration: float, dt: float, where: str) -> int:
     return count_steps(duration, dt, where) if duration > 0 else 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draws:
-    """Draw for trials `start`, `start + 1`, ... of a seed.
+    """Draw for some of the trials of a seed.
 
     Arguments:
         seed: which trials; the same seed always gives the same ones.
-        start: number of the first trial.
-        count: how many trials.
+        numbers: `(count,)`, the numbers of the trials, in rising order.
+        precision: `"float64"` or `"float32"`, of arrays over time; what is drawn is the same in both.
 
-    Raises:
-        OptionError: not whole numbers >= 0.
-
-    >>> whole, late = Draws(0, 0, 5), Draws(0, 3, 2)
+    >>> whole, late = make_draws(0, 0, 5), make_draws(0, 3, 2)
     >>> bool(np.all(whole.uniform("go")[3:] == late.uniform("go")))
     True
     """
 
     seed: int
-    start: int
-    count: int
+    numbers: np.ndarray
+    precision: str = "float64"
 
-    def __post_init__(self) -> None:
-        for name, limit in (("seed", 2**64), ("start", MOST_TRIALS), ("count", MOST_TRIALS)):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < limit:
-                name = "n" if name == "count" else name
-                raise OptionError(f"trials: {name} must be a whole number from 0 to {limit - 1}, got {value!r}.")
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+    def take(self, rows: np.ndarray) -> Draws:
+        """Return the draws of some of the trials."""
+        return Draws(self.seed, self.numbers[rows], self.precision)
 
     def uniform(self, name: str) -> np.ndarray:
         """Return one number in [0, 1) for each trial, `(count,)`."""
+        first = int(self.numbers[0])
+        stream = self._stream(name, first)
         # One block of Philox (four numbers) for each trial, so that any trial can be the first.
-        return np.random.Generator(self._stream(name)).random((self.count, 4))[:, 0]
+        return np.random.Generator(stream).random((int(self.numbers[-1]) - first + 1, 4))[self.numbers - first, 0]
 
     def normal(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return independent standard normal numbers for each trial, `(count, *shape)`."""
-        stream = self._stream(name)
+        stream = self._stream(name, 0)
         generator = np.random.Generator(stream)
-        found = np.empty((self.count, *shape))
+        found = np.empty((self.count, *shape), np.float32)  # finer than noise ever needs, and faster to draw
         state = stream.state
         # How many raw numbers a normal one takes is left to chance: each trial begins at a counter of its own.
-        for trial, values in enumerate(found.reshape(self.count, -1)):
-            state["state"]["counter"] = np.array([0, 0, self.start + trial, 0], np.uint64)
+        for trial, values in zip(self.numbers, found.reshape(self.count, -1), strict=True):
+            state["state"]["counter"] = np.array([0, 0, trial, 0], np.uint64)
             stream.state = state
-            generator.standard_normal(out=values)
-        return found
+            generator.standard_normal(out=values, dtype=np.float32)
+        return found.astype(self.precision, copy=False)
 
-    def _stream(self, name: str) -> np.random.Philox:
+    def _stream(self, name: str, counter: int) -> np.random.Philox:
         label = int.from_bytes(hashlib.blake2s(name.encode(), digest_size=8).digest(), "little")
         key = np.array([self.seed, label], np.uint64)
-        return np.random.Philox(counter=np.array([self.start, 0, 0, 0], np.uint64), key=key)
+        return np.random.Philox(counter=np.array([counter, 0, 0, 0], np.uint64), key=key)
+
+
+def make_draws(seed: int, start: int, n: int, precision: str = "float64") -> Draws:
+    """Return the draws of the trials `start`, `start + 1`, ... of a seed.
+
+    Arguments:
+        seed: which trials.
+        start: number of the first trial.
+        n: how many trials.
+        precision: of arrays over time.
+
+    Raises:
+        OptionError: the precision is unknown, or the others are no whole numbers in their range.
+    """
+    for name, value, low, high in (
+        ("n", n, 1, MOST_TRIALS),
+        ("seed", seed, 0, 2**64 - 1),
+        ("start", start, 0, MOST_TRIALS),
+    ):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
+            raise OptionError(f"trials: {name} must be a whole number from {low} to {high}, got {value!r}.")
+    if precision not in PRECISIONS:
+        raise OptionError(f"trials: {unknown('precision', precision, PRECISIONS)}")
+    return Draws(int(seed), int(start) + np.arange(n), precision)
 
 
 def given_values(values: ArrayLike, count: int, allowed: Distribution | Duration, name: str) -> np.ndarray:
