@@ -161,12 +161,14 @@ def evaluate(
     given = trials if isinstance(trials, Trials) else task.trials(trials, seed, conditions=conditions)
     if isinstance(net, FR_RNN_dale):
         outputs = respond(net, given, seed=seed, **options)["o"]
+        right = task.accuracy(outputs, given)
     elif hasattr(net, "respond"):
         outputs = net.respond(given, seed=seed, **options)
+        right = net.judge(task, outputs, given)
     else:
         raise OptionError(f"evaluate: expected a rate or spiking network, got {type(net).__name__}.")
     losses = trial_losses(outputs, given, kind)
-    return Assessment(task, given, outputs, task.accuracy(outputs, given), losses, kind)
+    return Assessment(task, given, outputs, right, losses, kind)
 
 
 def trial_losses(outputs: np.ndarray, trials: Trials, kind: str) -> np.ndarray:

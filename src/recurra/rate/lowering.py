@@ -114,9 +114,9 @@ def effective_weights(w: Any, signs: Any, som_mask: Any, apply_dale: bool) -> An
     """
     if isinstance(w, np.ndarray):
         # Adding 0 turns the -0 of a silent inhibitory connection into 0.
-        return (np.maximum(w, 0.0) if apply_dale else w) * signs * som_mask + 0.0
+        return (np.maximum(w, 0.0) if apply_dale else w) * signs[None, :] * som_mask + 0.0
     # The derivative of relu at 0 is 0, so that absent connections stay absent.
-    return (jax.nn.relu(w) if apply_dale else w) * signs * som_mask
+    return (jax.nn.relu(w) if apply_dale else w) * signs[None, :] * som_mask
 
 
 def time_constants(taus: ArrayLike, taus_gaus: Any) -> Any:

@@ -20,7 +20,7 @@ from recurra.rate.connectivity import choose_lesions, fraction
 from recurra.rate.lowering import STEP_MS, effective_weights, time_constants
 from recurra.rate.model import FR_RNN_dale, matrix
 from recurra.rate.running import check_fits, trial_keys
-from recurra.rate.tasks import Trials
+from recurra.rate.tasks import Task, Trials
 from recurra.spiking.parameters import SpikingParameters, Stimulation
 from recurra.spiking.step import SpikingStep, start
 
@@ -275,6 +275,19 @@ class SpikingNetwork:
                 keys = trial_keys(seed, begin, len(part))
                 found.append(np.asarray(over(jnp.asarray(scales, precision), jnp.asarray(part), keys), float))
         return np.concatenate(found, axis=1)[:, :, :-1]
+
+    def judge(self, task: Task, outputs: np.ndarray, trials: Trials) -> np.ndarray:
+        """Return which trials were answered rightly, `(trials,)`.
+
+        Where a task has no negative targets, an output below 0 counts as 0, as in the published code: without the
+        readout's bias a silent network rests anywhere below 0.
+
+        Arguments:
+            task: the task.
+            outputs: `(trials, T - 1, outputs)`.
+            trials: what the network was given.
+        """
+        return task.accuracy(outputs if np.any(trials.targets < 0) else np.maximum(outputs, 0.0), trials)
 
     def save(self, path: str | Path) -> None:
         """Write the network to an `.npz` file, without pickle; `SpikingNetwork.load` reads it."""

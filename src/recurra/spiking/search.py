@@ -103,7 +103,7 @@ def scaling_search(
 
     Arguments:
         net: the rate network.
-        task: what it was trained on; its accuracy counts.
+        task: what it was trained on; answers are judged by `SpikingNetwork.judge`.
         factors: which to try.
         trials: how many trials at each.
         parameters, use_initial_weights: as for :func:`convert`.
@@ -125,7 +125,7 @@ def scaling_search(
     network = convert(net, scales[0], parameters, use_initial_weights=use_initial_weights)
     given = task.trials(trials, seed)
     outputs = network.respond_scaled(given, scales, seed, stimulation, batch, precision)
-    right = np.stack([task.accuracy(one, given) for one in outputs])
+    right = np.stack([network.judge(task, one, given) for one in outputs])
     best = float(scales[best_of(right.mean(axis=1))])
     return ScalingSearch(scales, right, guess_scale(network.parameters), network.with_scale(best))
 
