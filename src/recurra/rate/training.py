@@ -179,6 +179,8 @@ def train(
         if checkpoint is not None:
             loop.file = Checkpoint(Path(checkpoint), tell(loop, optimizer, lr, clip), resume)
             loop.file.read(loop)
+            if loop.stopped != "criterion met":
+                loop.stopped = ""  # more updates may be allowed now
         loop.go()
         found = loop.results()
     return found[0] if isinstance(net, FR_RNN_dale) else found
