@@ -46,16 +46,19 @@ def main() -> None:
         begun = time.perf_counter()
         net = network(options.task, seed, options.size, tuple(options.taus))
         found = train(
-            net, task, updates=options.updates, batch=options.batch, seed=seed, criterion=Criterion(options.loss, after=after)
-        )
+            net, task, updates=options.updates, batch=options.batch, seed=seed,
+            criterion=Criterion(options.loss, after=after),
+        )  # fmt: skip
         trained = time.perf_counter() - begun
         tau = 5 * found.net.tau
         text = f"seed {seed}: {found.stopped} after {found.updates} updates, {trained:.1f} s,"
         text += f" accuracy {found.history['accuracy'][-1]:.2f}, tau {tau.mean():.1f} +- {tau.std():.1f} ms"
         if found.reached and options.trials:
             search = scaling_search(found.net, task, trials=options.trials, seed=seed)
-            curve = " ".join(f"{factor:.0f}:{right:.2f}" for factor, right in zip(search.factors, search.accuracy))
-            text += f"; spiking {search.accuracy.max():.2f} at {search.best:g} ({time.perf_counter() - begun:.0f} s; {curve})"
+            pairs = zip(search.factors, search.accuracy, strict=True)
+            curve = " ".join(f"{factor:.0f}:{right:.2f}" for factor, right in pairs)
+            seconds = time.perf_counter() - begun
+            text += f"; spiking {search.accuracy.max():.2f} at {search.best:g} ({seconds:.0f} s; {curve})"
             rows.append((search.best, search.accuracy.max()))
         print(text, flush=True)
     if rows:

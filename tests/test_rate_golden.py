@@ -39,7 +39,8 @@ def network(case: dict[str, np.ndarray]) -> FR_RNN_dale:
 def run(case: dict[str, np.ndarray]) -> tuple:
     noise = case["noise_std_normal"]
     return network(case).forward(
-        case["u"], case["taus"], {"activation": str(case["act"])}, {"T": int(case["T"]), "DeltaT": float(case["DeltaT"])},
+        case["u"], case["taus"], {"activation": str(case["act"])},
+        {"T": int(case["T"]), "DeltaT": float(case["DeltaT"])},
         noise=noise if noise.size else "none", x0=case["x0"],
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ def test_gaussian_weights_have_their_scale():
     assert np.mean(net.w > 0) == pytest.approx(0.2, abs=0.01)
     # Absolute values of a normal distribution: mean sd * sqrt(2 / pi).
     assert present.mean() == pytest.approx(1.5 / np.sqrt(80) * np.sqrt(2 / np.pi), rel=0.02)
-    assert net.NI == pytest.approx(80, abs=25) and net.NI + net.NE == 400
+    assert pytest.approx(80, abs=25) == net.NI and net.NI + net.NE == 400
 
 
 def test_gamma_weights_have_their_moments():
@@ -204,7 +204,8 @@ def test_losses_are_sums_not_means():
 
 def test_the_published_tuple():
     net = make(8)
-    stim, x, r, o, w, w_in, mask, som_mask, w_out, b_out, gaus = net.forward(np.ones((1, 10)), [4, 20], SIGMOID, SETTINGS)
+    found = net.forward(np.ones((1, 10)), [4, 20], SIGMOID, SETTINGS)
+    stim, x, r, o, w, w_in, mask, som_mask, w_out, b_out, gaus = found
     assert (len(x), len(r), len(o)) == (10, 10, 9)
     assert x[0].shape == r[0].shape == (8, 1) and o[0].shape == (1, 1)
     assert stim.shape == (1, 10) and w is net.w and gaus is net.taus_gaus and b_out == 0.0

@@ -186,3 +186,16 @@ BAD = [
 def test_bad_input_is_refused(wrong, kind, message):
     with pytest.raises(kind, match=message):
         wrong()
+
+
+def test_a_psychometric_curve_counts_in_bins():
+    task = Mante(coding="constant")
+    net = make(inputs=4)
+    found = evaluate(net, task, 30, seed=1)
+    table = found.psychometric("color", bins=[-1.5, 0.0, 1.5])
+    assert table.index.tolist() == [-0.75, 0.75] and table["trials"].sum() == 30
+    for middle, sign in ((-0.75, -1), (0.75, 1)):
+        own = np.sign(found.trials.conditions["color"]) == sign
+        late = found.outputs[own, 449:499, 0].mean(axis=1)  # the last tenth of 500 steps, of 499 outputs
+        assert table.loc[middle, "trials"] == own.sum()
+        assert table.loc[middle, "yes"] == np.mean(late > 0)

@@ -52,7 +52,8 @@ def test_the_scaling_factor_divides_weights_and_readout():
 
 
 def test_each_spike_adds_unit_area_to_its_trace():
-    net = SpikingNetwork(np.zeros((1, 1)), np.zeros((1, 1)), np.ones((1, 1)), np.array([20.0]), np.zeros((1, 1), bool), 1.0)
+    none = np.zeros((1, 1))
+    net = SpikingNetwork(none, none, np.ones((1, 1)), np.array([20.0]), none.astype(bool), 1.0)
     noise = np.zeros((8000, 1))
     found = net.simulate(np.zeros((1, 80)), noise=noise, v0=np.array([0.0]), record=("o", "spikes"))
     assert found["spikes"].sum() == 1  # it starts above the threshold and rests at it afterwards
@@ -114,7 +115,7 @@ def test_files_keep_a_network(tmp_path):
     assert np.array_equal(found.simulate(stim, seed=3)["spikes"], net.simulate(stim, seed=3)["spikes"])
     assert found.parameters == net.parameters
     rate_net().save(tmp_path / "rate.npz")
-    with pytest.raises(StoreError, match="expected a recurra.SpikingNetwork"):
+    with pytest.raises(StoreError, match=r"expected a recurra\.SpikingNetwork"):
         SpikingNetwork.load(tmp_path / "rate.npz")
 
 
@@ -169,7 +170,8 @@ BAD = [
     (lambda: convert(rate_net(), 40.0).simulate(np.ones((2, 5))), ShapeError, "stim"),
     (lambda: convert(rate_net(), 40.0).simulate(np.ones((1, 5)), v0=np.ones(3)), ShapeError, "v0"),
     (lambda: convert(rate_net(), 40.0).simulate(np.ones((1, 5)), row=0.07), TimeError, "no whole number"),
-    (lambda: convert(rate_net(), 40.0).simulate(np.ones((1, 5)), record=("spike",)), OptionError, "Did you mean 'spikes'"),
+    (lambda: convert(rate_net(), 40.0).simulate(np.ones((1, 5)), record=("spike",)), OptionError,
+     "Did you mean 'spikes'"),
     (lambda: convert(rate_net(), 40.0).simulate(
         np.ones((1, 5)), stimulation=Stimulation("exc", 0.0, 1.0, [20])), OptionError, "units must be"),
     (lambda: convert(rate_net(), 40.0).respond(XOR().trials(1)), ShapeError, "the task 2"),

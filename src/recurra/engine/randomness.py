@@ -55,7 +55,7 @@ def normal_at(key: Array, step: Array, size: int, dtype: object) -> Float[Array,
     True
     """
     words = jax.random.key_data(key)
-    if jnp.dtype(dtype) != jnp.float32 or words.shape != (2,):
+    if jnp.dtype(dtype) != jnp.float32 or words.shape != (2,):  # type: ignore
         return jax.random.normal(jax.random.fold_in(key, step), (size,), dtype)  # type: ignore[arg-type]
     units = jnp.arange((size + 1) // 2, dtype=jnp.uint32)
     first, second = threefry(words, units, jnp.broadcast_to(jnp.asarray(step).astype(jnp.uint32), units.shape))

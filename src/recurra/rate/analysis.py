@@ -81,7 +81,7 @@ class Points:
     @property
     def stable(self) -> np.ndarray:
         """Say of each point whether all eigenvalues have a negative real part."""
-        return self.eigenvalues[:, 0].real < 0
+        return np.real(self.eigenvalues[:, 0]) < 0
 
     def __len__(self) -> int:
         return len(self.x)
@@ -158,7 +158,8 @@ def fixed_points(
     for start in begin:
         # The scale by tau turns the speed into a distance, which conditions the steps better.
         ended = least_squares(
-            lambda x: flow(net, x, u)[0] * net.tau, start, lambda x: flow(net, x, u)[1] * net.tau[:, None],
+            lambda x: flow(net, x, u)[0] * net.tau, start,
+            lambda x: flow(net, x, u)[1] * net.tau[:, None],  # type: ignore[arg-type]
             method="lm" if net.activation == "sigmoid" else "trf", xtol=1e-12, ftol=1e-12, gtol=1e-12,
         )  # fmt: skip
         speed = float(np.linalg.norm(flow(net, ended.x, u)[0]))

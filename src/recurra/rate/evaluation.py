@@ -96,13 +96,17 @@ class Assessment:
         ends = self.trials.lengths - 1
         starts = np.maximum(ends - np.maximum(self.trials.lengths // 10, 1), 0)
         answers = np.array([o[a:b, output].mean() for o, a, b in zip(self.outputs, starts, ends, strict=True)])
-        table = pandas.DataFrame({condition: known[condition], "yes": (answers > threshold).astype(float)})
-        if bins is not None or table[condition].nunique() > 12:
-            cut: Any = 10 if bins is None else bins if isinstance(bins, int) else np.asarray(bins)
-            table[condition] = pandas.cut(table[condition], cut).map(lambda interval: interval.mid).astype(float)
-        found = table.groupby(condition)["yes"].agg(["mean", "size"]).rename(columns={"mean": "yes", "size": "trials"})
-        found["error"] = np.sqrt(found["yes"] * (1 - found["yes"]) / found["trials"])
-        return found[["yes", "error", "trials"]]
+        yes, places = answers > threshold, np.asarray(known[condition], float)
+        if bins is not None or len(np.unique(places)) > 12:
+            edges = np.histogram_bin_edges(places, 10 if bins is None else bins)  # type: ignore[arg-type]
+            inside = (places >= edges[0]) & (places <= edges[-1])
+            which = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, len(edges) - 2)
+            yes, places = yes[inside], ((edges[1:] + edges[:-1]) / 2)[which][inside]
+        levels, member = np.unique(places, return_inverse=True)
+        trials = np.bincount(member)
+        part = np.bincount(member, yes) / trials
+        columns = {"yes": part, "error": np.sqrt(part * (1 - part) / trials), "trials": trials}
+        return pandas.DataFrame(columns, index=pandas.Index(levels, name=condition))
 
     def plot(self, by: str | None = None, output: int = 0, ax: Axes | None = None) -> Axes:
         """Draw the output over time in every trial, coloured by a condition; wrong answers are dashed.

@@ -20,7 +20,9 @@ NEEDED = ("w", "w_in", "w_out", "b_out", "m", "som_m", "inh")
 OPTIONAL = ("w0", "taus", "taus_gaus", "taus_gaus0", "activation", "som_N", "apply_dale")
 
 
-def save_net(net: FR_RNN_dale, path: str | Path, *, rectified: bool = True, extra: Mapping[str, Any] | None = None) -> None:
+def save_net(
+    net: FR_RNN_dale, path: str | Path, *, rectified: bool = True, extra: Mapping[str, Any] | None = None
+) -> None:
     """Write a network: whole or not at all, without pickle.
 
     Arguments:

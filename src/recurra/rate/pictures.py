@@ -20,7 +20,7 @@ EXCITATORY, INHIBITORY = "#c0392b", "#2c5f9e"
 MANY = 60
 
 
-def new_axes(ax: Any, width: float = 6.0, height: float = 3.2) -> Any:
+def new_axes(ax: Axes | None, width: float = 6.0, height: float = 3.2) -> Axes:
     """Return the axes, or those of a new figure."""
     if ax is not None:
         return ax
@@ -95,7 +95,7 @@ def plot_time_constants(net: FR_RNN_dale, ax: Axes | None = None, bins: int | Ar
     edges = np.histogram_bin_edges(tau, bins)  # type: ignore[arg-type]
     for name, members, colour in (("excitatory", net.exc, EXCITATORY), ("inhibitory", net.inh, INHIBITORY)):
         if members.any():
-            ax.hist(tau[members[:, 0]], edges, color=colour, alpha=0.6, label=name)
+            ax.hist(tau[members[:, 0]], list(edges), color=colour, alpha=0.6, label=name)
     ax.set(xlabel="time constant (ms)", ylabel="units")
     ax.legend(frameon=False, fontsize=8)
     return ax

@@ -368,7 +368,8 @@ class Loop:
             reached = bool(at[i] >= 0) and self.stage == len(self.tasks) - 1
             stopped = "criterion met" if reached else self.stopped
             updates = int(at[i]) if reached else self.updates
-            found.append(Trained(with_free(net, free), History(columns, losses[:, i].tolist()), reached, updates, stopped))
+            history = History(columns, losses[:, i].tolist())
+            found.append(Trained(with_free(net, free), history, reached, updates, stopped))
         return found
 
 

@@ -128,7 +128,7 @@ class SpikingNetwork:
             "spikes": Emission((size,), np.dtype(bool)),
             "voltage": Emission((size,), np.dtype(precision)),
         }
-        state = start(size, step, int(round(p.tref / p.dt)), np.full(size, p.reset))
+        state = start(size, step, round(p.tref / p.dt), np.full(size, p.reset))
         text = f"{size} {p.unit} units, scaling factor {self.scale:g}"
         return Graph({LABEL: Rule(step, state, params, inputs, emits, text)}, name="SpikingNetwork")
 

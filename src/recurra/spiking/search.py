@@ -157,7 +157,8 @@ def rate_curve(
     p, steady = parameters or SpikingParameters(), np.asarray(drives, float).reshape(-1)
     size = steady.size
     zeros = np.zeros((size, size))
-    alone = SpikingNetwork(zeros, np.zeros((size, 1)), zeros[:1], np.full(size, 10.0), np.zeros((size, 1), bool), 1.0, p)
+    kinds = np.zeros((size, 1), bool)
+    alone = SpikingNetwork(zeros, np.zeros((size, 1)), zeros[:1], np.full(size, 10.0), kinds, 1.0, p)
     program = alone.to_program()
     steps = round(duration / p.dt)
     result = simulate(
