@@ -82,6 +82,7 @@ def test_delayed_discrimination_shows_the_pairs_of_romo():
         np.testing.assert_allclose(shown[:, 1], 1 - shown[:, 0], atol=1e-15)
     np.testing.assert_array_equal(trials.inputs[trials.during("fixation", "delay", "response")], 0.0)
     np.testing.assert_array_equal(found["choice"], np.where(found["f1"] > found["f2"], 0, 1))
+    np.testing.assert_array_equal(found["evidence"], found["f1"] - found["f2"])
 
 
 def test_multisensory_integration_uses_the_senses_it_says():

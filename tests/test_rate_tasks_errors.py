@@ -201,6 +201,16 @@ def test_a_schedule_longer_than_the_batch_is_refused():
         Backwards().trials(10)
 
 
+def test_a_name_for_two_things_is_refused():
+    @dataclass(frozen=True, kw_only=True)
+    class Twice(GoNoGo):
+        def drawn(self):
+            return {**super().drawn(), "stimulus": Choice((1, 2))}
+
+    with pytest.raises(OptionError, match="Twice: 'stimulus' is both drawn and a duration"):
+        Twice()
+
+
 def test_multisensory_rate_at_the_border_counts_as_low():
     task = MultisensoryIntegration(rate=12.5, noise=0.0)
     assert task.trials(3).conditions["choice"].tolist() == [1, 1, 1]

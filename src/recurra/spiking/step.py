@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Clock
-from recurra.engine.randomness import normal_at
+from recurra.engine.randomness import fold_in, normal, uniform
 from recurra.engine.spiking import spike
 
 MS_PER_S = 1000.0
@@ -83,7 +83,7 @@ class SpikingStep:
         if self.given:
             noise = inputs["noise"].astype(self.dtype)
         else:
-            noise = normal_at(clock.key, clock.k, v.shape[0], jnp.dtype(self.dtype))
+            noise = normal(fold_in(clock.key, clock.k), v.shape, jnp.dtype(self.dtype))
         v = v + jnp.where(free, dt * slope, 0) + params["noise_sd"] * noise
         if not self.lit:
             return v
@@ -92,7 +92,7 @@ class SpikingStep:
         return v + jnp.where(window & (coin < params["light"][2]), params["push"], 0)
 
     def _coin(self, clock: Clock) -> Array:
-        return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(clock.key, COIN), clock.k))
+        return uniform(fold_in(jax.random.fold_in(clock.key, COIN), clock.k))
 
     def _left(self, state: Mapping, params: Mapping, fires: Array, clock: Clock) -> Array:
         """Return for how many more steps each unit rests, or (in `clock` mode) the time of its last spike."""

@@ -260,20 +260,21 @@ class PeriodTask(Task):
                 array[np.arange(steps) >= trials.lengths[:, None]] = 0.0
         return trials
 
-    def white_noise(self, noise: float, draws: Draws, channels: int) -> np.ndarray:
+    def white_noise(self, trials: Trials, draws: Draws, noise: float, channels: int) -> np.ndarray:
         """Return white noise for inputs, `(batch, time, channels)`.
 
         Arguments:
+            trials: what it is for.
+            draws: where it comes from.
             noise: its strength, which is the standard deviation that is left after a leak with a time constant of 100
                 ms: samples have `noise * sqrt(2 * 100 / dt)`, so that the effect does not depend on dt (Song, Yang
                 and Wang 2016).
-            draws: where it comes from.
             channels: number of inputs.
         """
         shape = (self.steps, channels)
         if noise == 0:
             return np.zeros((draws.count, *shape), draws.precision)
-        found = draws.normal("noise", shape)
+        found = draws.normal("noise", shape, trials.lengths)
         found *= noise * float(np.sqrt(2 * NOISE_TIME / self.dt))
         return found
 
@@ -286,6 +287,7 @@ class PeriodTask(Task):
         choices = {name: distribution(value, f"{self._name}: {name}") for name, value in self.drawn().items()}
         times = {}
         for name, value in self.durations().items():
+            self.require(name not in choices, f"{name!r} is both drawn and a duration; give one of them another name.")
             where = f"{self._name}: {name}"
             times[name] = Duration(distribution(value, where), self.dt, where)
         longest = self.schedule({n: v.high for n, v in choices.items()}, {n: v.high for n, v in times.items()})

@@ -19,7 +19,7 @@ class ChoiceTask(PeriodTask):
 
     All targets are 0.2; that of the right choice is 1 during the response (as in PsychRNN). The mask leaves out what
     comes between the end of `fixation` and the response. An answer is right if the output of the right choice has
-    the largest mean during the response.
+    the largest mean during the response; of equal ones, the first output is the answer.
 
     Arguments:
         dt: duration of a step, in ms.
@@ -32,9 +32,9 @@ class ChoiceTask(PeriodTask):
         super().check()
         self.require(is_number(self.noise) and self.noise >= 0, f"noise must be a number >= 0, got {self.noise!r}.")
 
-    def input_noise(self, draws: Draws, channels: int | None = None) -> np.ndarray:
+    def input_noise(self, trials: Trials, draws: Draws, channels: int | None = None) -> np.ndarray:
         """Return noise for the first `channels` inputs, or for all, `(batch, time, channels)`."""
-        return self.white_noise(self.noise, draws, len(self.channels) if channels is None else channels)
+        return self.white_noise(trials, draws, self.noise, len(self.channels) if channels is None else channels)
 
     def answer(self, trials: Trials, choice: np.ndarray) -> None:
         """Write down the right choice, `(batch,)` numbers of outputs."""

@@ -75,7 +75,7 @@ class PerceptualDiscrimination(ChoiceTask):
         trials.conditions["evidence"] = evidence
         shown = trials.during("stimulus")[..., None]
         drive = np.stack([1 + evidence, 1 - evidence], axis=1)[:, None] / 2
-        trials.inputs[:] = shown * drive + self.input_noise(draws)
+        trials.inputs[:] = shown * drive + self.input_noise(trials, draws)
         self.answer(trials, np.where(trials.conditions["side"] > 0, 0, 1))
 
 
@@ -83,7 +83,8 @@ class PerceptualDiscrimination(ChoiceTask):
 class DelayedDiscrimination(ChoiceTask):
     """Say which of two vibrations, shown one after the other, was the faster (Romo et al. 1999).
 
-    One input rises with the frequency and one falls: `0.5 +- 0.4 (f - 22 Hz) / 12 Hz` during each vibration.
+    One input rises with the frequency and one falls: `0.5 +- 0.4 (f - 22 Hz) / 12 Hz` during each vibration. The
+    condition `evidence` is the first frequency minus the second, in Hz.
 
     Arguments:
         dt: duration of a step, in ms.
@@ -127,10 +128,10 @@ class DelayedDiscrimination(ChoiceTask):
         fast, slow = np.array(PAIRS)[trials.conditions["pair"].astype(int)].T
         first = trials.conditions["faster"] == 1
         f1, f2 = np.where(first, fast, slow), np.where(first, slow, fast)
-        trials.conditions.update(f1=f1, f2=f2)
+        trials.conditions.update(f1=f1, f2=f2, evidence=f1 - f2)
         frequency = trials.during("first") * (f1[:, None] - 22) + trials.during("second") * (f2[:, None] - 22)
         tuned = frequency[..., None] / 12 * np.array([0.4, -0.4])
-        trials.inputs[:] = trials.during("first", "second")[..., None] * 0.5 + tuned + self.input_noise(draws)
+        trials.inputs[:] = trials.during("first", "second")[..., None] * 0.5 + tuned + self.input_noise(trials, draws)
         self.answer(trials, np.where(first, 0, 1))
 
 
@@ -182,9 +183,7 @@ class MultisensoryIntegration(ChoiceTask):
         slope = 0.4 * (rate[:, None] - 12.5) / 3.5
         used = np.stack([modality != 1, modality != 1, modality != 0, modality != 0], axis=1)
         drive = used * (0.5 + slope * np.array([1, -1, 1, -1]))
-        trials.inputs[:] = trials.during("stimulus")[..., None] * drive[:, None] + self.white_noise(
-            self.noise, draws, len(self.channels)
-        )
+        trials.inputs[:] = trials.during("stimulus")[..., None] * drive[:, None] + self.input_noise(trials, draws)
         trials.conditions["evidence"] = rate - 12.5
         self.answer(trials, np.where(rate > 12.5, 0, 1))
 
@@ -252,7 +251,7 @@ class ContextDecision(ChoiceTask):
         color = found["color side"] * found["color coherence"]
         found.update({"motion evidence": motion, "color evidence": color})
         drive = np.stack([1 + motion, 1 - motion, 1 + color, 1 - color], axis=1)[:, None] / 2
-        trials.inputs[..., :4] = trials.during("stimulus")[..., None] * drive + self.input_noise(draws, 4)
+        trials.inputs[..., :4] = trials.during("stimulus")[..., None] * drive + self.input_noise(trials, draws, 4)
         context = found["context"][:, None]
         trials.inputs[..., 4:] = np.concatenate([context == 0, context == 1], axis=1)[:, None]
         side = np.where(found["context"] == 0, found["motion side"], found["color side"])

@@ -246,7 +246,7 @@ class Mante(KimTask):
             trials.inputs[..., 0] = np.where(shown[..., 0], context[:, None], 0.0)
             trials.inputs[..., 1:3] = np.where(shown, evidence, 0.0)
         else:
-            noise = self.noise * draws.normal("noise", (self.steps, 2)) if self.noise > 0 else 0.0
+            noise = self.noise * draws.normal("noise", (self.steps, 2), trials.lengths) if self.noise > 0 else 0.0
             trials.inputs[..., :2] = np.where(shown, evidence + noise, 0.0)
             trials.inputs[..., 2:] = np.stack([context == 1, context == -1], axis=1)[:, None]
         attended = np.where(context == 1, color, motion)

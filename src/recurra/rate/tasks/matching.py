@@ -82,7 +82,7 @@ class MatchToCategory(RingTask):
     def fill(self, trials: Trials, draws: Draws) -> None:
         direction = trials.conditions["direction"]
         shown = trials.during("stimulus")[..., None] * self.bump(direction)
-        trials.inputs[:] = shown + self.input_noise(draws)
+        trials.inputs[:] = shown + self.input_noise(trials, draws)
         self.answer(trials, (direction * self.categories // self.units).astype(int))
 
 
@@ -148,5 +148,5 @@ class DelayedMatchToSample(RingTask):
         trials.conditions.update({"difference": difference, "test direction": test})
         shown = trials.during("sample")[..., None] * self.bump(sample)
         shown = shown + trials.during("test")[..., None] * self.bump(test)
-        trials.inputs[:] = shown + self.input_noise(draws)
+        trials.inputs[:] = shown + self.input_noise(trials, draws)
         self.answer(trials, np.where(match, 0, 1))

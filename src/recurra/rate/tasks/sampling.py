@@ -262,17 +262,25 @@ class Draws:
         # One block of Philox (four numbers) for each trial, so that any trial can be the first.
         return np.random.Generator(stream).random((int(self.numbers[-1]) - first + 1, 4))[self.numbers - first, 0]
 
-    def normal(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return independent standard normal numbers for each trial, `(count, *shape)`."""
+    def normal(self, name: str, shape: tuple[int, ...], lengths: np.ndarray | None = None) -> np.ndarray:
+        """Return independent standard normal numbers for each trial, `(count, *shape)`.
+
+        Arguments:
+            name: of what is drawn.
+            shape: for one trial.
+            lengths: `(count,)`, how many entries along its first axis each trial needs; the others are 0.
+        """
         stream = self._stream(name, 0)
         generator = np.random.Generator(stream)
-        found = np.empty((self.count, *shape), np.float32)  # finer than noise ever needs, and faster to draw
+        found = np.zeros((self.count, *shape), np.float32)  # finer than noise ever needs, and faster to draw
+        needed = np.full(self.count, shape[0]) if lengths is None else lengths
         state = stream.state
-        # How many raw numbers a normal one takes is left to chance: each trial begins at a counter of its own.
-        for trial, values in zip(self.numbers, found.reshape(self.count, -1), strict=True):
-            state["state"]["counter"] = np.array([0, 0, trial, 0], np.uint64)
+        # How many raw numbers a normal one takes is left to chance: each trial begins at a counter of its own, apart
+        # from those of `uniform`.
+        for trial, values, length in zip(self.numbers, found, needed, strict=True):
+            state["state"]["counter"] = np.array([0, 0, trial, 1], np.uint64)
             stream.state = state
-            generator.standard_normal(out=values, dtype=np.float32)
+            generator.standard_normal(out=values[:length], dtype=np.float32)
         return found.astype(self.precision, copy=False)
 
     def _stream(self, name: str, counter: int) -> np.random.Philox:
