@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ from recurra.spiking import (
     rate_curve,
     scaling_search,
 )
+from recurra.spiking.step import draw_noise
 
 TASK = GoNoGo(fixation=20.0, stimulus=20.0, response=40.0)
 
@@ -186,3 +189,14 @@ def test_bad_input_is_refused(wrong, kind, message):
     with pytest.raises(RecurraError, match=message) as caught:
         wrong()
     assert isinstance(caught.value, kind)
+
+
+def test_noise_in_float32_is_normal_and_independent():
+    key = jax.random.key(4)
+    rows = np.asarray(jax.vmap(lambda k: draw_noise(key, k, 21, "float32"))(jnp.arange(4000)))
+    error = 1 / np.sqrt(rows.size)
+    assert abs(rows.mean()) < 4 * error and abs(rows.var() - 1) < 4 * np.sqrt(2) * error
+    assert abs((rows**4).mean() - 3) < 4 * np.sqrt(96) * error and 4 < np.abs(rows).max() < 6
+    limit = 5 / np.sqrt(4000)
+    assert np.abs(np.corrcoef(rows.T) - np.eye(21)).max() < limit
+    assert np.abs((rows[1:] * rows[:-1]).mean(axis=0)).max() < limit
