@@ -251,6 +251,19 @@ PAGES = [
         "selective weights nor adapted thresholds, so that few of them answer; that reference is weak.",
     ),
     Page(
+        title="Excitatory and inhibitory units learn, lose connections, and spike",
+        text="Two hundred rate units, each with one sign and a time constant of its own, learn Go-NoGo one trial after "
+        "the other (Kim, Li and Sejnowski 2019). Some connections are cut; and the network is turned into leaky "
+        "integrate-and-fire neurons, whose weights are divided by one scaling factor, found by trying.",
+        script=EXAMPLES / "dale_rnn.py",
+        captions=(
+            "Above: accuracy and loss while it learns, outputs in new trials, accuracy after lesions. Below: accuracy "
+            "of the spiking network, and its spikes with its output (black) in a Go and a NoGo trial.",
+        ),
+        limits="One network, chosen because it converts well: after the same training others of ten seeds reached 0.78 "
+        "to 1.00 as spiking networks. Each lesion was drawn once, and 20 trials at each factor are few.",
+    ),
+    Page(
         title="Thirty cognitive tasks",
         text="Tasks from the literature, from Go-NoGo to the twenty that one network of Yang et al. (2019) learned "
         "together. Each makes batches of trials, says where an answer counts, and judges answers.",

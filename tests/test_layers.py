@@ -27,7 +27,7 @@ ROWS = [
     {"equations"},
     {"errors"},
 ]
-SIDEWAYS = {("network", "circuits")}
+SIDEWAYS = {("network", "circuits"), ("spiking", "rate")}
 LAZY_ONLY = {"pandas", "xarray", "matplotlib", "diffrax", "optax", "ruamel", "scipy", "sympy", "tqdm"}
 FORBIDDEN_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "yaml", "subprocess", "code"}
 COUNTER = ("engine/loop.py", ["_traces"])  # counts compilations; nothing computes with it

@@ -37,7 +37,19 @@ _HOME = {
     "lower": "recurra.engine",
     "simulate": "recurra.engine",
 }
-_PACKAGES = ("behaviors", "circuits", "engine", "equations", "errors", "glm", "groups", "network", "plotting", "rate")
+_PACKAGES = (
+    "behaviors",
+    "circuits",
+    "engine",
+    "equations",
+    "errors",
+    "glm",
+    "groups",
+    "network",
+    "plotting",
+    "rate",
+    "spiking",
+)
 
 if TYPE_CHECKING:
     from recurra.circuits import (

@@ -1,0 +1,187 @@
+"""How well a network does a task: the same for rate networks and spiking ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recurra.errors import OptionError, PathError, unknown
+from recurra.rate.model import LOSSES, FR_RNN_dale, trial_loss
+from recurra.rate.running import respond
+from recurra.rate.tasks import Task, Trials
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """Hold how a network did.
+
+    Arguments:
+        task: the task.
+        trials: what it was given.
+        outputs: what it gave, `(trials, T - 1, outputs)`.
+        right: which trials were answered rightly, `(trials,)`.
+        losses: loss of each trial, `(trials,)`.
+        loss_fn: `"l1"` or `"l2"`.
+    """
+
+    task: Task
+    trials: Trials
+    outputs: np.ndarray
+    right: np.ndarray
+    losses: np.ndarray
+    loss_fn: str
+
+    @property
+    def accuracy(self) -> float:
+        """Part of the trials that were answered rightly."""
+        return float(np.mean(self.right))
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of a trial."""
+        return float(np.mean(self.losses))
+
+    def by(self, *conditions: str) -> pandas.DataFrame:
+        """Return accuracy, loss and number of trials for each value of one or more conditions.
+
+        Arguments:
+            conditions: names; all that the trials have, if none is given.
+
+        Raises:
+            PathError: there is no such condition.
+        """
+        import pandas
+
+        known = self.trials.conditions
+        names = list(conditions) or list(known)
+        for name in names:
+            if name not in known:
+                raise PathError(unknown("condition", name, known))
+        if not names:
+            return pandas.DataFrame({"accuracy": [self.accuracy], "loss": [self.loss], "trials": [len(self.right)]})
+        table = pandas.DataFrame({name: known[name] for name in names})
+        table["accuracy"], table["loss"], table["trials"] = self.right.astype(float), self.losses, 1
+        return table.groupby(names).agg({"accuracy": "mean", "loss": "mean", "trials": "sum"})
+
+    def psychometric(
+        self, condition: str, *, output: int = 0, threshold: float = 0.0, bins: int | ArrayLike | None = None
+    ) -> pandas.DataFrame:
+        """Return how often the mean output during the last tenth of a trial was above a threshold.
+
+        Arguments:
+            condition: along which; its values are put into bins if there are more than 12.
+            output: which output.
+            threshold: height of the answer that counts as yes.
+            bins: number of bins of equal width, or their edges.
+
+        Returns:
+            A row for each value or bin: part of yes, its standard error, number of trials.
+
+        Raises:
+            PathError: there is no such condition.
+        """
+        import pandas
+
+        known = self.trials.conditions
+        if condition not in known:
+            raise PathError(unknown("condition", condition, known))
+        ends = self.trials.lengths - 1
+        starts = np.maximum(ends - np.maximum(self.trials.lengths // 10, 1), 0)
+        answers = np.array([o[a:b, output].mean() for o, a, b in zip(self.outputs, starts, ends, strict=True)])
+        yes, places = answers > threshold, np.asarray(known[condition], float)
+        if bins is not None or len(np.unique(places)) > 12:
+            edges = np.histogram_bin_edges(places, 10 if bins is None else bins)  # type: ignore[arg-type]
+            inside = (places >= edges[0]) & (places <= edges[-1])
+            which = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, len(edges) - 2)
+            yes, places = yes[inside], ((edges[1:] + edges[:-1]) / 2)[which][inside]
+        levels, member = np.unique(places, return_inverse=True)
+        trials = np.bincount(member)
+        part = np.bincount(member, yes) / trials
+        columns = {"yes": part, "error": np.sqrt(part * (1 - part) / trials), "trials": trials}
+        return pandas.DataFrame(columns, index=pandas.Index(levels, name=condition))
+
+    def plot(self, by: str | None = None, output: int = 0, ax: Axes | None = None) -> Axes:
+        """Draw the output over time in every trial, coloured by a condition; wrong answers are dashed.
+
+        Arguments:
+            by: name of a condition; the first one if `None`.
+            output: which output.
+            ax: the axes to draw on; `None` makes a figure.
+        """
+        from recurra.rate.pictures import plot_outputs
+
+        return plot_outputs(self, by, output, ax)
+
+    def __repr__(self) -> str:
+        return f"Assessment({self.task}: {self.accuracy:.3f} of {len(self.right)} trials right, loss {self.loss:.3g})"
+
+
+def evaluate(
+    net: Any,
+    task: Task,
+    trials: int | Trials = 100,
+    *,
+    seed: int = 0,
+    conditions: Mapping[str, ArrayLike] | None = None,
+    loss_fn: str = "l2",
+    **options: Any,
+) -> Assessment:
+    """Let a network do a task.
+
+    Arguments:
+        net: a :class:`FR_RNN_dale`, or a :class:`recurra.spiking.SpikingNetwork`.
+        task: the task.
+        trials: how many, or the trials themselves.
+        seed: of the trials and of the noise.
+        conditions: as for `task.trials`.
+        loss_fn: `"l1"` or `"l2"`, see :func:`loss_op`.
+        options: of the run, see :func:`recurra.rate.running.respond` and `SpikingNetwork.respond`.
+
+    Returns:
+        Answers, accuracy and losses.
+
+    Raises:
+        OptionError: this is no network, or a name is unknown.
+        ShapeError: the task has other inputs or outputs than the network.
+
+    >>> from recurra.rate.tasks import GoNoGo
+    >>> net = FR_RNN_dale(10, 0.2, 0.5, np.ones((10, 1)), 0, "gaus", 1.5, True, np.zeros((1, 10)))
+    >>> evaluate(net, GoNoGo(), 4, conditions={"go": [0, 0, 0, 1]}).accuracy
+    0.75
+    """
+    if not isinstance(task, Task):
+        raise OptionError(f"evaluate: expected a task of recurra.rate.tasks, got {type(task).__name__}.")
+    kind = loss_fn.lower() if isinstance(loss_fn, str) else loss_fn
+    if kind not in LOSSES:
+        raise OptionError(unknown("loss_fn", loss_fn, LOSSES))
+    given = trials if isinstance(trials, Trials) else task.trials(trials, seed, conditions=conditions)
+    if isinstance(net, FR_RNN_dale):
+        outputs = respond(net, given, seed=seed, **options)["o"]
+        right = task.accuracy(outputs, given)
+    elif hasattr(net, "respond"):
+        outputs = net.respond(given, seed=seed, **options)
+        right = net.judge(task, outputs, given)
+    else:
+        raise OptionError(f"evaluate: expected a rate or spiking network, got {type(net).__name__}.")
+    losses = trial_losses(outputs, given, kind)
+    return Assessment(task, given, outputs, right, losses, kind)
+
+
+def trial_losses(outputs: np.ndarray, trials: Trials, kind: str) -> np.ndarray:
+    """Return the loss of each trial, the mask taken into account: `(trials,)`."""
+    rows = outputs.shape[1]
+    errors = (outputs - trials.targets[:, :rows]) * weight_of(trials.mask[:, :rows], kind)
+    return np.array([trial_loss(error, kind, np) for error in errors])
+
+
+def weight_of(mask: Any, kind: str) -> Any:
+    """Return what errors are multiplied by, so that a mask weighs their sum or the sum of their squares."""
+    return mask if kind == "l1" else mask**0.5

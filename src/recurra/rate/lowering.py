@@ -1,0 +1,154 @@
+"""A rate network as a graph of the engine: three nodes, three edges, and the equations of Kim et al. 2019."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recurra.engine import Edge, Graph, Node, Operator, Variable
+from recurra.equations import parse_equation
+from recurra.errors import OptionError, ShapeError, unknown
+
+STEP_MS = 5.0  # one step of the published model, the unit of its time constants
+CEILING = 20.0
+
+#: Transfer functions; the two without a bound are cut off at 20, as in the published model.
+ACTIVATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "sigmoid": "r = sigmoid(x)",
+        "clipped_relu": f"r = where(x < {CEILING}, relu(x), {CEILING})",
+        # softplus reaches 20 at log(expm1(20)).
+        "softplus": f"r = where(x < {float(np.log(np.expm1(CEILING)))!r}, softplus(x), {CEILING})",
+    }
+)
+
+#: Noise: `kim` adds the same to every step and takes no account of dt and tau (Kim, Li & Sejnowski 2019); `ou` leaves
+#: x with the standard deviation sigma when nothing else drives it (Ornstein & Uhlenbeck 1930; Song, Yang & Wang 2016).
+NOISES: Mapping[str, str] = MappingProxyType({"kim": " + sigma*xi", "ou": " + sigma*sqrt(2/tau)*xi", "none": ""})
+
+#: Name of a number of the model -> its path in the program.
+PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "w": "w/weight",
+        "w_in": "w_in/weight",
+        "w_out": "w_out/weight",
+        "b_out": "output/op/b",
+        "tau": "units/op/tau",
+        "sigma": "units/op/sigma",
+        "x": "units/op/x",
+    }
+)
+STIMULUS, OUTPUT, PERTURBATION = "input/op/u", "output/op/o", "units/op/perturbation"
+
+
+def rate_graph(weights: Mapping[str, np.ndarray], activation: str, noise: str, name: str) -> Graph:
+    """Describe a rate network to the engine.
+
+    Arguments:
+        weights: effective `w` `(N, N)`, `w_in` `(N, inputs)`, `w_out` `(outputs, N)`, `b_out` `(outputs,)`, `tau`
+            `(N,)` in the unit of time, `sigma` and `x` `(N,)`.
+        activation: a name in `ACTIVATIONS`.
+        noise: a name in `NOISES`.
+        name: of the network, for people.
+
+    Returns:
+        The graph: `input`, `units` and `output`.
+
+    Raises:
+        OptionError: an unknown name.
+    """
+    if activation not in ACTIVATIONS:
+        raise OptionError(unknown("activation", activation, ACTIVATIONS))
+    if noise not in NOISES:
+        raise OptionError(unknown("noise", noise, NOISES))
+    current = f"x' = (drive - x)/tau{NOISES[noise]} + perturbation"
+    variables = {
+        "x": Variable("state", unit="mV"),
+        "r": Variable("algebraic"),
+        "drive": Variable("input"),
+        "perturbation": Variable("input"),
+        "tau": Variable("parameter", 1.0),
+    }
+    values: dict[str, Any] = {"op/tau": weights["tau"], "op/x": weights["x"]}
+    if NOISES[noise]:
+        variables["sigma"] = Variable("parameter", 0.0)
+        values["op/sigma"] = weights["sigma"]
+    units = Operator((parse_equation(current), parse_equation(ACTIVATIONS[activation])), variables)
+    entry = Operator((parse_equation("s = u"),), {"s": Variable("algebraic"), "u": Variable("input")})
+    readout = Operator(
+        (parse_equation("o = y + b"),),
+        {"o": Variable("algebraic"), "y": Variable("input"), "b": Variable("parameter", 0.0)},
+    )
+    outputs, size = weights["w_out"].shape
+    nodes = {
+        "input": Node({"op": entry}, weights["w_in"].shape[1]),
+        "units": Node({"op": units}, size, values),
+        "output": Node({"op": readout}, outputs, {"op/b": weights["b_out"]}),
+    }
+    edges = (
+        Edge("input/op/s", "units/op/drive", weights["w_in"], label="w_in"),
+        Edge("units/op/r", "units/op/drive", weights["w"], label="w"),
+        Edge("units/op/r", "output/op/y", weights["w_out"], label="w_out"),
+    )
+    return Graph(nodes, edges, name)
+
+
+def effective_weights(w: Any, signs: Any, som_mask: Any, apply_dale: bool) -> Any:
+    """Return the weights that act, W = relu(w) D * M (Kim, Li & Sejnowski 2019, after Song, Yang & Wang 2016).
+
+    Arguments:
+        w: `(N, N)`, what is trained, of any sign.
+        signs: `(N,)`, +1 or -1 for each presynaptic unit: the diagonal of D.
+        som_mask: `(N, N)` M, 0 where there may be no connection.
+        apply_dale: whether the sign of a presynaptic unit is kept.
+
+    >>> effective_weights(np.array([[0.5, 2.0], [-1.0, 3.0]]), np.array([1, -1]), np.ones((2, 2)), True)
+    array([[ 0.5, -2. ],
+           [ 0. , -3. ]])
+    """
+    if isinstance(w, np.ndarray):
+        # Adding 0 turns the -0 of a silent inhibitory connection into 0.
+        return (np.maximum(w, 0.0) if apply_dale else w) * signs[None, :] * som_mask + 0.0
+    # The derivative of relu at 0 is 0, so that absent connections stay absent.
+    return (jax.nn.relu(w) if apply_dale else w) * signs[None, :] * som_mask
+
+
+def time_constants(taus: ArrayLike, taus_gaus: Any) -> Any:
+    """Return the time constant of every unit: sigmoid(g) (max - min) + min, or the only one.
+
+    Arguments:
+        taus: one number, or lowest and highest.
+        taus_gaus: `(N, 1)` or `(N,)`, what is trained.
+
+    >>> time_constants([4, 20], np.zeros((2, 1)))
+    array([12., 12.])
+    """
+    low, high = check_taus(taus)
+    own = np if isinstance(taus_gaus, np.ndarray) else jnp
+    flat = taus_gaus.reshape(-1)
+    if low == high:
+        return own.full(flat.shape, low, flat.dtype)
+    logistic = 1.0 / (1.0 + np.exp(-flat)) if own is np else jax.nn.sigmoid(flat)
+    return logistic * (high - low) + low
+
+
+def check_taus(taus: ArrayLike) -> tuple[float, float]:
+    """Return lowest and highest time constant, equal if one number was given.
+
+    Raises:
+        ShapeError: neither one nor two numbers.
+        OptionError: a time constant is not positive, or the lowest is above the highest.
+    """
+    found = np.asarray(taus, float).reshape(-1)
+    if found.size not in (1, 2):
+        raise ShapeError(f"taus: expected one time constant or [lowest, highest], got {found.size} numbers.")
+    low, high = float(found[0]), float(found[-1])
+    if not 0 < low <= high < np.inf:
+        raise OptionError(f"taus: expected 0 < lowest <= highest, got {low:g} and {high:g}.")
+    return low, high
