@@ -187,9 +187,9 @@ class Rule:
         params: name -> array that no step changes.
         inputs: name -> default `(units,)`; the target of edges and of what the user feeds.
         emits: name -> what is put out at every step, to be recorded.
+        text: what the rule does, for people.
         derive: a pure function of the params that is called once a run, e.g. to transpose a matrix; what it returns is
             among the params that `update` gets.
-        text: what the rule does, for people.
     """
 
     update: Callable[..., tuple[dict, dict]]
@@ -197,8 +197,8 @@ class Rule:
     params: Mapping[str, np.ndarray] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     emits: Mapping[str, Emission] = field(default_factory=dict)
-    derive: Callable[[dict], dict] | None = None
     text: str = ""
+    derive: Callable[[dict], dict] | None = None
 
 
 @dataclass(frozen=True)

@@ -285,7 +285,7 @@ def _rule(traced: Traced, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
     emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
     text = "the behaviors of the groups, in their order"
-    return Rule(update, traced.state, traced.params, inputs, emits, traced.derive, text)
+    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:
