@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recurra import Network, NodeTemplate, Observer, OperatorTemplate, PopulationTemplate
-from recurra.engine import SURROGATES, Result, trace_count
+from recurra.engine import SURROGATES, Result, simulate, trace_count
 from recurra.errors import StoreError
 from small_networks import CELL, DT, LIF, QIF, TANH, close, rates, series
 
@@ -446,3 +446,43 @@ def test_noise_follows_the_seed():
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
     assert np.array_equal(net(0).run(steps=10, seed=1)["out"], c)
+
+
+def lif_network(threshold: object = 20.0) -> Network:
+    net = Network(dt=0.1)
+    net.add_diffeq_node(
+        "lif", "neuron_model_templates.spiking_neurons.lif.lif", N=3, input_var="lif_op/I_ext", output_var="lif_op/s",
+        spike_var="lif_op/spike", reset_var="lif_op/v", spike_threshold=20.0, spike_reset=-5.0,
+    )  # fmt: skip
+    net.set_var("lif", "spike/threshold", threshold)
+    return net
+
+
+def test_thresholds_and_resets_are_parameters(tmp_path) -> None:
+    thresholds = np.array([10.0, 20.0, 30.0])
+    drive, names = np.full((600, 3), 60.0), ("lif", "lif_op/v")
+    together = lif_network(thresholds)
+    for i, threshold in enumerate(thresholds):
+        alone = lif_network(threshold)
+        assert np.array_equal(alone.get_var("lif", "spike/threshold"), np.full(3, threshold))
+        a, b = (net.run(inputs=drive, record_vars=[names])[names] for net in (alone, together))
+        assert np.array_equal(a[:, i], b[:, i])
+    together.save(tmp_path / "net.npz")
+    again = Network.load(tmp_path / "net.npz")
+    assert np.array_equal(again.get_var("lif", "spike/threshold"), thresholds)
+    assert np.array_equal(again.program.get("lif/spike/reset"), np.full(3, -5.0))
+    assert "lif/spike/threshold" in again.program.paths
+
+
+def test_thresholds_are_swept_and_trained() -> None:
+    net = lif_network()
+    drive = np.full((600, 3), 60.0)
+    runs = simulate(
+        net.program, 60.0, dt=0.1, inputs={"lif/lif_op/I_ext": drive}, record={"s": "lif/lif_op/s"},
+        batch={"lif/spike/threshold": np.array([10.0, 30.0])},
+    )  # fmt: skip
+    assert runs["s"][0].mean() > runs["s"][1].mean() > 0
+    target = np.asarray(lif_network(12.0).run(inputs=drive)["out"])
+    found = net.fit_bptt(drive, target, train=["lif/spike/threshold"], optimizer="adam", lr=0.5, epochs=10)
+    assert found.history["loss"][-1] < found.history["loss"][0]
+    assert net.get_var("lif", "spike/threshold").max() < 20.0

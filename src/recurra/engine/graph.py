@@ -60,7 +60,8 @@ class Spike:
     Arguments:
         variable: `"operator/variable"`, a state.
         input: `"operator/variable"`, an input; `None` if nothing is to feel the spike.
-        threshold, reset: in the unit of the variable.
+        threshold, reset: in the unit of the variable; like the other numbers here one, or one for each unit. They are
+            parameters: `"node/spike/threshold"` (`spike1` for the second rule of a node) is a path as any other.
         refractory: time after a spike during which the variable is held at `reset`.
         surrogate: name of the derivative that stands in for that of the step, see :data:`recurra.engine.SURROGATES`.
         slope: how steep the surrogate is, per unit of the variable.
@@ -68,11 +69,11 @@ class Spike:
 
     variable: str
     input: str | None
-    threshold: float
-    reset: float | None
-    refractory: float = 0.0
+    threshold: float | np.ndarray
+    reset: float | np.ndarray | None
+    refractory: float | np.ndarray = 0.0
     surrogate: str = "fast_sigmoid"
-    slope: float = 1.0
+    slope: float | np.ndarray = 1.0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from recurra.engine.checks import as_numbers, check_nodes
 from recurra.engine.graph import Graph, Node, Operator, Rule, Variable
-from recurra.engine.layout import EdgePlace, Layout, NodePlace, VariableInfo
+from recurra.engine.layout import EdgePlace, Layout, NodePlace, Target, VariableInfo
 from recurra.engine.program import Program
 from recurra.engine.randomness import stream_seed
 from recurra.engine.rules import lay_out_rules, split_rules
@@ -218,13 +218,18 @@ class _Lowering:
             every = [self.nodes[m].spikes[i] for m in group.members]
             reset = "" if first.reset is None else f"{stem}/reset"
             rule = SpikeRule(key, f"{stem}/signal", f"{stem}/threshold", reset, f"{stem}/slope", first.surrogate)
-            if any(s.refractory for s in every):
+            if any(np.any(s.refractory) for s in every):
                 rule = replace(rule, refractory=f"{stem}/refractory", countdown=f"{stem}/countdown")
                 self.numbers.state[rule.countdown] = np.zeros(group.units)
                 self.shapes[rule.countdown] = (group.units,)
             for name in ("threshold", "slope", *(n for n in ("reset", "refractory") if getattr(rule, n))):
-                values = [getattr(s, name) for s in every]
-                self.numbers.params[f"{stem}/{name}"] = np.repeat(np.array(values, float), group.sizes)
+                where = f"{group.members[0]}/spike{i or ''}/{name}"
+                values = [_broadcast(getattr(s, name), (n,), where) for s, n in zip(every, group.sizes, strict=True)]
+                self.numbers.params[f"{stem}/{name}"] = np.concatenate(values)
+                for member, size in zip(group.members, group.sizes, strict=True):
+                    place, path = self.layout.nodes[member], f"{member}/spike{i or ''}/{name}"
+                    index = slice(place.start, place.stop)
+                    self.layout.arrays[path] = Target(path, f"{stem}/{name}", "parameter", index, size)
             rules.append(rule)
         return rules
 

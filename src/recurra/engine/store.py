@@ -7,7 +7,6 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from recurra.engine.program import Program
 
 FORMAT = 1
+SPIKE_NUMBERS = ("threshold", "reset", "refractory", "slope")
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
@@ -168,7 +168,7 @@ def _node_to_dict(node: Node | Rule, arrays: dict[str, np.ndarray]) -> dict:
     return {
         "size": int(node.size),
         "values": {path: value_to_dict(value, arrays) for path, value in node.values.items()},
-        "spikes": [asdict(rule) for rule in node.spikes],
+        "spikes": [_spike_to_dict(rule, arrays) for rule in node.spikes],
         "operators": {
             name: {
                 "equations": [_text(e) for e in operator.equations],
@@ -187,6 +187,16 @@ def _text(equation: Equation) -> str:
     """Return the text of an equation, which may have been made without one."""
     sign = "' =" if equation.derivative else " ="
     return equation.text or f"{equation.target}{sign} {to_text(equation.expression)}"
+
+
+def _spike_to_dict(rule: Spike, arrays: dict[str, np.ndarray]) -> dict:
+    numbers = {name: value_to_dict(getattr(rule, name), arrays) for name in SPIKE_NUMBERS}
+    return {"variable": rule.variable, "input": rule.input, "surrogate": rule.surrogate, **numbers}
+
+
+def _spike(item: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Spike:
+    numbers: dict[str, Any] = {name: value_from_dict(item[name], arrays) for name in SPIKE_NUMBERS}
+    return Spike(**{**item, **numbers})
 
 
 def value_to_dict(value: Any, arrays: dict[str, np.ndarray]) -> object:
@@ -237,7 +247,7 @@ def graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
             for name, o in item["operators"].items()
         }
         values = {path: value(v) for path, v in item["values"].items()}
-        return Node(operators, int(item["size"]), values, tuple(Spike(**rule) for rule in item["spikes"]))
+        return Node(operators, int(item["size"]), values, tuple(_spike(rule, arrays) for rule in item["spikes"]))
 
     edges = tuple(
         Edge(

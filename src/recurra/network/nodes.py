@@ -151,7 +151,12 @@ class NetworkNode:
         for path, value in values.items():
             label, operator, variable = path.rsplit("/", 2)
             part = parts[label]
-            parts[label] = replace(part, values={**part.values, f"{operator}/{variable}": value})
+            if operator in part.operators:
+                parts[label] = replace(part, values={**part.values, f"{operator}/{variable}": value})
+            else:
+                number = int(operator.removeprefix("spike") or 0)
+                rules = [replace(r, **{variable: value}) if i == number else r for i, r in enumerate(part.spikes)]
+                parts[label] = replace(part, spikes=tuple(rules))
         return replace(self, parts=parts)
 
     def describe(self) -> str:
@@ -168,14 +173,15 @@ class NetworkNode:
             for operator, each in part.operators.items()
             for variable, declared in each.variables.items()
             if declared.kind in kinds
-        ]
+        ] + ([entry for part in self.parts.items() for entry in _spike_numbers(*part)] if "parameter" in kinds else [])
 
     def _inside(self, path: str) -> str:
         return path.removeprefix(f"{self.label}/")
 
     def _variable(self, path: str) -> Variable:
         label, operator, variable = path.rsplit("/", 2)
-        return self.parts[label].operators[operator].variables[variable]
+        known = self.parts[label].operators
+        return known[operator].variables[variable] if operator in known else Variable("parameter")
 
     def _fed(self, path: str) -> bool:
         """Say whether an operator of the same part, or its spikes, feed an input."""
@@ -195,6 +201,17 @@ class NetworkNode:
         if len(names) > 1:
             raise PathError(f"{where}: {variable!r} could be {' or '.join(names)}; say which.")
         return [path for _, path in found]
+
+
+def _spike_numbers(label: str, part: Node) -> list[tuple[str, str]]:
+    """List name and full path of the numbers of a node's thresholds."""
+    found = []
+    for i, rule in enumerate(part.spikes):
+        stem = f"spike{i or ''}"
+        names = ["threshold", "slope"] + [n for n in ("reset",) if rule.reset is not None]
+        names += ["refractory"] if np.any(rule.refractory) else []
+        found += [(f"{stem}/{name}", f"{label}/{stem}/{name}") for name in names]
+    return found
 
 
 def read_node(label: str, node: Any, size: int | None, variables: Mapping[str, Any] | None, op: str) -> NetworkNode:
