@@ -73,7 +73,8 @@ class Momentum:
 def no_momentum(state: State) -> Momentum:
     """Return the momentum before the first step."""
     one = jnp.ones_like(state.value)
-    return Momentum(state.coef, state.eta, one, one)
+    # Steps begin far too long, so that the first search finds the longest that will do.
+    return Momentum(state.coef, state.eta, one, 1e3 * one)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -82,7 +83,8 @@ def accelerated_step(
 ) -> tuple[State, Momentum]:
     """Take one step of accelerated proximal gradient (Beck & Teboulle 2009) with restarts (O'Donoghue & Candès 2015).
 
-    The length of a step is halved until the quadratic bound holds, and tried a little longer the next time.
+    The length of a step is halved until the quadratic bound holds. It never grows: near the minimum rounding would hide
+    that a step is too long.
     """
     value = smooth_part(family, data, penalty, ahead.coef, ahead.eta)
     slope, _ = gradient(family, data, penalty, ahead.coef, ahead.eta)
@@ -100,9 +102,10 @@ def accelerated_step(
         pace = jnp.where(fine, pace, pace / 2)
         return k + 1, pace, at(pace)
 
-    pace = 1.2 * ahead.pace
+    # The first round of the loop keeps the pace, so that the objective is compiled once.
+    none = (ahead.coef, ahead.eta, jnp.zeros(value.shape, bool))
     _, pace, (coef, eta, _) = iterate_while(
-        lambda c: (c[0] < HALVINGS) & ~jnp.all(c[2][2]), shorter, (0, pace, at(pace))
+        lambda c: (c[0] <= HALVINGS) & ~jnp.all(c[2][2]), shorter, (0, 2 * ahead.pace, none)
     )
     moves = state.going[None, :, None]
     coef, eta = jnp.where(moves, coef, state.coef), jnp.where(moves, eta, state.eta)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from recurra.engine.iterate import iterate_while, map_items
-from recurra.glm.objective import Data, Family, dot, finite, gradient, predictor, smooth_part, total, transposed
+from recurra.glm.objective import Data, Family, dot, finite, gradient, predictor, smooth_part, transposed
 from recurra.glm.penalty import Penalty
 
 HALVINGS = 40
@@ -131,9 +131,10 @@ def advance(family: Family, data: Data, penalty: Penalty, state: State, way: Arr
         length = jnp.where(enough(length, value), length, length / 2)
         return k + 1, length, value_at(length)
 
-    full = jnp.ones_like(state.value)
+    # The first round of the loop makes the full step, so that the objective is compiled once.
+    twice = jnp.full_like(state.value, 2)
     _, length, value = iterate_while(
-        lambda c: (c[0] < HALVINGS) & ~jnp.all(enough(c[1], c[2])), shorter, (0, full, value_at(full))
+        lambda c: (c[0] <= HALVINGS) & ~jnp.all(enough(c[1], c[2])), shorter, (0, twice, jnp.inf * twice)
     )
     fell = enough(length, value)
     length = jnp.where(fell & state.going, length, 0)
@@ -181,23 +182,19 @@ def with_penalty(hessian: Array, penalty: Penalty) -> Array:
 
 
 def exact_direction(hessian: Array, penalty: Penalty, slope: Array) -> Array:
-    """Return the Newton direction of each column by Cholesky's decomposition."""
-    whole, scale = equilibrated(with_penalty(hessian, penalty))
-    factor = jax.vmap(jnp.linalg.cholesky)(whole)
-    right = -(slope[..., 0].T / scale)[..., None]
-    solved = jax.vmap(lambda f, b: jax.scipy.linalg.cho_solve((f, True), b))(factor, right)
-    return (solved[..., 0] / scale).T[..., None]
+    """Return the Newton direction of each column; where the Hessian is singular, the shortest one.
 
-
-def equilibrated(matrix: Array) -> tuple[Array, Array]:
-    """Scale symmetric matrices to a diagonal of ones, and lift it by so little that singular ones can be solved."""
-    diagonal = jax.vmap(jnp.diagonal)(matrix)
+    Features are brought to one scale first, so that the cut between small and zero does not depend on units.
+    """
+    whole = with_penalty(hessian, penalty)
+    diagonal = jax.vmap(jnp.diagonal)(whole)
     scale = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
-    lift = 1e-12 if matrix.dtype == jnp.float64 else 1e-6
-    unit = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
-    # A feature that is zero throughout has a diagonal of 0; any positive number leaves its coefficient where it is.
-    missing = jnp.where(diagonal > 0, 0.0, 1.0)[..., None] * unit[None]
-    return matrix / (scale[:, :, None] * scale[:, None, :]) + lift * unit[None] + missing, scale
+    values, vectors = jnp.linalg.eigh(whole / (scale[:, :, None] * scale[:, None, :]))
+    cut = 4 * whole.shape[-1] * jnp.finfo(whole.dtype).eps * values[:, -1:]
+    inverse = jnp.where(values > cut, 1 / jnp.where(values > cut, values, 1), 0)
+    right = -slope[..., 0].T / scale
+    turned = inverse * jnp.einsum("pfg,pf->pg", vectors, right)
+    return (jnp.einsum("pfg,pg->pf", vectors, turned) / scale).T[..., None]
 
 
 def truncated_direction(family: Family, data: Data, penalty: Penalty, state: State) -> Array:
@@ -345,9 +342,17 @@ def proximal_direction(hessian: Array, penalty: Penalty, coef: Array, slope: Arr
     return jnp.concatenate([way, last[:, None]], axis=1).T[..., None]
 
 
-def gap(family: Family, data: Data, coef: Array) -> Array:
-    """Return the loss without the penalty, `(columns,)`."""
-    return total(family.loss(data.y, predictor(data.x, coef)), data.weight)
+@jax.jit
+def better(state: State, other: State) -> State:
+    """Return for each column the state that is finished, or else the one with the smaller value."""
+    first = ~state.going | (state.value <= other.value)
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(first.reshape(-1, *[1] * (a.ndim - 2)) if a.ndim > 1 else first, a, b)
+
+    chosen = jax.tree.map(choose, state, other)
+    # Whether a column goes on is that of the last state.
+    return replace(chosen, steps=state.steps, stuck=state.stuck)
 
 
 def restart(state: State) -> State:

@@ -181,12 +181,18 @@ def _newton(
 
 
 def _run(advance: Callable[[State, Any], tuple[State, Any]], state: State, memory: Any, most: int) -> State:
-    """Step until every column is finished, at most so often, or until Ctrl-C; the caller warns of what is not."""
+    """Step until every column is finished, at most so often, or until Ctrl-C; the caller warns of what is not.
+
+    Returns:
+        The last state of finished columns, the best one of others.
+    """
+    best = state
     try:
         for _ in range(most):
             if not bool(jnp.any(state.going)):
                 break
             state, memory = advance(state, memory)
+            best = newton.better(state, best)
     except KeyboardInterrupt:
         pass
-    return state
+    return best
