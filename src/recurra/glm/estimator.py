@@ -17,14 +17,16 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from recurra.errors import OptionError, ShapeError, unknown
+from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
 from recurra.glm.design import Layout, Rows, _is_tree, read_features, read_mask, read_rows
 from recurra.glm.fitting import fit_ard, fit_columns, null_model
+from recurra.glm.inference import Evaluation, Posterior, evaluation_of, posterior_of_estimator
 from recurra.glm.links import InverseLink, find_inverse_link
 from recurra.glm.objective import Family
-from recurra.glm.observations import Categorical, ObservationModel, find_observation_model
+from recurra.glm.observations import Categorical, NegativeBinomial, ObservationModel, find_observation_model
 from recurra.glm.penalty import Penalty
 from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer, with_bounds
+from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.solvers import Settings, Solution, choose, read_settings
 
 SCORES = ("log-likelihood", "pseudo-r2-McFadden", "pseudo-r2-Cohen")
@@ -340,6 +342,65 @@ class Regression(RegressorMixin, BaseGLM):
         model, base = (rows.weight @ measure(observation, rows.y, r, self.scale_) for r in (rate, null))
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(aggregate_sample_scores(1 - model / base))
+
+    def posterior(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Posterior:
+        """Return the normal distribution of the parameters around the fit, with standard errors.
+
+        Arguments:
+            X, y, sample_weight: what the model was fitted to.
+
+        Returns:
+            The posterior; without a penalty the sampling distribution.
+
+        Raises:
+            CapabilityError: the penalty has a kink, or there are bounds.
+        """
+        return posterior_of_estimator(self, X, y, sample_weight)
+
+    def evaluate(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Evaluation:
+        """Return likelihoods, information criteria and explained shares for each neuron.
+
+        Arguments:
+            X, y, sample_weight: the data, those of the fit or others. AIC and BIC make sense for those of the fit.
+
+        Returns:
+            The measures; the null model has the mean rates of the data the model was fitted to.
+        """
+        rows, rate = self._compare(X, y, sample_weight)
+        family = self._plan().family
+        try:
+            used = posterior_of_estimator(self, X, y, sample_weight).parameters
+        except CapabilityError:  # a penalty with a kink: its coefficients that are not zero
+            used = (self._flat()[0] != 0).sum(axis=0) + 1.0
+        return evaluation_of(family.observation, rows, rate, self.null_rate_, self.scale_, used)
+
+    def residuals(self, X: Any, y: Any) -> np.ndarray:
+        """Return the deviance residuals of each bin, in the shape of y; NaN where something is missing.
+
+        Their square is the deviance of the bin, their sign that of y minus the rate (Pierce & Schafer 1986).
+        """
+        rate = self._rate(X)
+        targets = self._targets(y, len(rate))
+        missing = np.isnan(rate) | np.isnan(targets)
+        scale = self.scale_ if isinstance(self._observed(), NegativeBinomial) else np.ones_like(self.scale_)
+        deviance = _deviance(self._observed(), np.where(missing, 1, targets), np.where(missing, 1, rate), scale)
+        found = np.sign(targets - rate) * np.sqrt(np.maximum(deviance, 0))
+        return np.where(missing, np.nan, found).reshape(np.shape(y))
+
+    def time_rescaling(self, X: Any, y: Any, seed: int = 0) -> list[TimeRescaling]:
+        """Test for each neuron whether its spikes come at the rates of the model; see :func:`time_rescaling`.
+
+        Arguments:
+            X, y: consecutive bins; intervals with missing bins are left out.
+            seed: of the random places of spikes in their bins.
+        """
+        rate = self._rate(X)
+        targets = self._targets(y, len(rate))
+        scale = self.scale_
+        return [
+            time_rescaling(targets[:, i], rate[:, i], self._observed(), float(scale[i]), seed + i)
+            for i in range(rate.shape[1])
+        ]
 
     def sample(self, X: Any, seed: int = 0, trials: int | None = None) -> np.ndarray:
         """Draw observations, each bin by itself, from the rates that features give.
