@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PEER = ROOT / "build" / "peer"
+BUILD = ROOT / "build"
 PEER_PACKAGES = ["pyrates==1.2.3", "numba"]
 BENCHMARKS = [
     "bench_wilson_cowan",
@@ -30,6 +30,7 @@ BENCHMARKS = [
     "bench_sweep",
     "bench_compile_edges",
     "bench_import",
+    "bench_simulate_recurrent",
 ]
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -45,7 +46,7 @@ class Worker:
     """Hold a process of one side that answers requests for tasks."""
 
     def __init__(self, side: str, benchmark: str):
-        python = sys.executable if side == "ours" else str(PEER / "bin" / "python")
+        python = sys.executable if side == "ours" else str(peer_of(benchmark)[0] / "bin" / "python")
         environment = os.environ | ONE_THREAD
         if side == "ours":
             environment["PYTHONPATH"] = str(ROOT / "src")
@@ -89,15 +90,22 @@ def keep_to_one_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def make_peer() -> None:
+def peer_of(benchmark: str) -> tuple[Path, list[str]]:
+    """Return where the peers of a benchmark live, and their packages; a benchmark may name one of its own."""
+    name, packages = getattr(importlib.import_module(benchmark), "PEER", ("", PEER_PACKAGES))
+    return BUILD / (f"peer-{name}" if name else "peer"), packages
+
+
+def make_peer(benchmark: str) -> None:
     """Install the peers into an environment of their own, unless they are there."""
-    stamp = PEER / ".installed"
-    if stamp.exists() and stamp.read_text() == " ".join(PEER_PACKAGES):
+    folder, packages = peer_of(benchmark)
+    stamp = folder / ".installed"
+    if stamp.exists() and stamp.read_text() == " ".join(packages):
         return
-    print(f"installing {' and '.join(PEER_PACKAGES)} into {PEER.relative_to(ROOT)}", flush=True)
-    venv.create(PEER, with_pip=True, clear=True)
-    subprocess.run([PEER / "bin" / "python", "-m", "pip", "install", "-q", *PEER_PACKAGES], check=True)
-    stamp.write_text(" ".join(PEER_PACKAGES))
+    print(f"installing {', '.join(packages)} into {folder.relative_to(ROOT)}", flush=True)
+    venv.create(folder, with_pip=True, clear=True)
+    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "-q", *packages], check=True)
+    stamp.write_text(" ".join(packages))
 
 
 def measure(benchmark: str, repeats: int) -> tuple[list[str], dict[str, list[float]]]:
@@ -162,12 +170,11 @@ def show(seconds: float) -> str:
 
 def main() -> None:
     """Run the chosen benchmarks, print the results and write them down."""
-    parser = argparse.ArgumentParser(description="Time Recurra beside PyRates and numba.")
+    parser = argparse.ArgumentParser(description="Time Recurra beside its peers.")
     parser.add_argument("benchmarks", nargs="*", default=BENCHMARKS, help="which; all by default")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
-    make_peer()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     sections = [
@@ -179,6 +186,7 @@ def main() -> None:
         "",
     ]
     for benchmark in options.benchmarks:
+        make_peer(benchmark.removesuffix(".py"))
         sections.append(table(benchmark, *measure(benchmark.removesuffix(".py"), options.repeats)))
         print(sections[-1], flush=True)
     if options.benchmarks == BENCHMARKS:
