@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from recurra.glm.penalty import Penalty
 from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer, with_bounds
 from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.solvers import Settings, Solution, choose, read_settings
+from recurra.glm.streaming import fit_estimator_chunks, learn_estimator_chunk
 
 SCORES = ("log-likelihood", "pseudo-r2-McFadden", "pseudo-r2-Cohen")
 
@@ -216,6 +217,13 @@ class BaseGLM(BaseEstimator):
         ranks = [np.linalg.matrix_rank(gram[np.ix_(m, m)], hermitian=True) if m.any() else 0 for m in usable.T]
         return np.array(ranks)
 
+    def finish(self, solution: Solution) -> None:
+        """Take over what a solver found, and warn of neurons that have not converged."""
+        self.solver_, self.converged_, self.objective_ = solution.solver, solution.converged, solution.value
+        self.n_iter_ = int(solution.steps.max(initial=0))
+        self._set_params(solution.coef[:-1, :, 0], solution.coef[-1, :, 0])
+        warn_late(solution, stacklevel=4)
+
     # Parameters
 
     def _set_params(self, coef: np.ndarray, intercept: np.ndarray) -> None:
@@ -342,6 +350,37 @@ class Regression(RegressorMixin, BaseGLM):
         model, base = (rows.weight @ measure(observation, rows.y, r, self.scale_) for r in (rate, null))
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(aggregate_sample_scores(1 - model / base))
+
+    def fit_chunks(self, chunks: Iterable[Any]) -> Any:
+        """Fit to data of any length, chunk by chunk; the design matrix never exists as a whole.
+
+        Arguments:
+            chunks: a :class:`ChunkedData`, or anything that can be gone through many times (a list, not a generator)
+                and gives (X, y) or (X, y, sample_weight).
+
+        Returns:
+            The estimator itself. `scale_` of models with a free one, and `dof_resid_`, are those of the chunks together.
+
+        Raises:
+            RecurraError: data or parameters do not fit.
+        """
+        return fit_estimator_chunks(self, chunks)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
+        """Learn from one more chunk of data, and remember of it only a quadratic function of the parameters.
+
+        For a Gaussian model this is exact; for others close, the closer the longer the chunks.
+
+        Arguments:
+            X, y, sample_weight: a chunk, as for `fit`.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            CapabilityError: the penalty is not quadratic.
+        """
+        return learn_estimator_chunk(self, X, y, sample_weight)
 
     def posterior(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Posterior:
         """Return the normal distribution of the parameters around the fit, with standard errors.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from recurra.engine.iterate import iterate_while
-from recurra.glm.newton import HALVINGS, State, advance, residual
+from recurra.glm.newton import HALVINGS, State, advance, residual, sizes
 from recurra.glm.objective import Data, Family, dot, gradient, predictor, smooth_part
 from recurra.glm.penalty import Penalty
 
@@ -113,7 +113,7 @@ def accelerated_step(
     momentum = jnp.where(again, 1.0, (1 + jnp.sqrt(1 + 4 * ahead.momentum**2)) / 2)
     share = jnp.where(again, 0.0, (ahead.momentum - 1) / momentum)[None, :, None]
     slope, spread = gradient(family, data, penalty, coef, eta)
-    left = residual(data, penalty, coef, slope, spread, tol)
+    left = residual(sizes(data.x), penalty, coef, slope, spread, tol)
     whole = smooth_part(family, data, penalty, coef, eta) + penalty.rest(coef[:-1])
     after = replace(state, coef=coef, eta=eta, value=whole, slope=slope, residual=left, steps=state.steps + state.going)
     point = Momentum(coef + share * (coef - state.coef), eta + share * (eta - state.eta), momentum, pace)

@@ -53,19 +53,23 @@ class State:
         return (self.residual > 1) & (self.stuck < 3)
 
 
-def residual(data: Data, penalty: Penalty, coef: Array, slope: Array, spread: Array, tol: Array) -> Array:
+def residual(size: Array, penalty: Penalty, coef: Array, slope: Array, spread: Array, tol: Array) -> Array:
     """Return the largest entry of the (proximal) gradient of each column, in units of its tolerance.
 
-    The unit is `tol`, or more where a feature and the slope of the loss are large: rounding then leaves a gradient of
-    that order.
+    The unit is `tol`, or more where a feature (of root mean square `size`) and the slope of the loss (`spread`) are
+    large: rounding then leaves a gradient of that order.
     """
     moved = slope[:-1]
     if penalty.rough:
         moved = coef[:-1] - penalty.proximal(coef[:-1] - moved, jnp.ones_like(spread))
-    size = jnp.sqrt(jnp.mean(data.x**2, axis=0))
     unit = tol * jnp.maximum(1, size[:, None] * spread[None, :])
     inner = jnp.max(jnp.abs(moved) / unit[..., None], axis=(0, 2), initial=0)
     return jnp.maximum(inner, jnp.max(jnp.abs(slope[-1]), axis=1) / (tol * jnp.maximum(1, spread)))
+
+
+def sizes(x: Array) -> Array:
+    """Return the root mean square of each feature, `(features,)`."""
+    return jnp.sqrt(jnp.mean(x**2, axis=0))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -76,7 +80,7 @@ def begin(family: Family, data: Data, penalty: Penalty, coef: Array, tol: Array)
     eta = predictor(data.x, coef)
     value = smooth_part(family, data, penalty, coef, eta) + penalty.rest(coef[:-1])
     slope, spread = gradient(family, data, penalty, coef, eta)
-    left = residual(data, penalty, coef, slope, spread, tol)
+    left = residual(sizes(data.x), penalty, coef, slope, spread, tol)
     none = jnp.zeros(coef.shape[1], int)
     return State(coef, eta, value, slope, left, none, none, left)
 
@@ -141,7 +145,7 @@ def advance(family: Family, data: Data, penalty: Penalty, state: State, way: Arr
     coef = state.coef + length[None, :, None] * way
     eta = state.eta + length[None, :, None] * moved
     slope, spread = gradient(family, data, penalty, coef, eta)
-    left = residual(data, penalty, coef, slope, spread, tol)
+    left = residual(sizes(data.x), penalty, coef, slope, spread, tol)
     # Near the minimum values differ by rounding only; there a smaller gradient is progress as well.
     better = (value < state.value - slack) | (left < 0.9 * state.residual)
     return State(

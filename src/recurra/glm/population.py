@@ -12,8 +12,14 @@ from sklearn.exceptions import DataConversionWarning
 from recurra.errors import ShapeError
 from recurra.glm.estimator import Regression
 from recurra.glm.links import InverseLink
-from recurra.glm.observations import Bernoulli, Gamma, NegativeBinomial, ObservationModel, Poisson
-from recurra.glm.observations import find_observation_model
+from recurra.glm.observations import (
+    Bernoulli,
+    Gamma,
+    NegativeBinomial,
+    ObservationModel,
+    Poisson,
+    find_observation_model,
+)
 from recurra.glm.regularizers import Regularizer
 
 
