@@ -41,7 +41,7 @@ def for_each_event(counts: Array, carry: Any, body: Callable[[Any, Array, Array]
     return lax.while_loop(lambda state: jnp.any(state[1] > 0), visit, (carry, counts))[0]
 
 
-def prepare_poisson(keys: Array, size: int) -> tuple[Array, Array, Array]:
+def prepare_poisson(keys: Array, size: int) -> tuple[Array, Array]:
     """Draw beforehand, for many steps at once, the random numbers that most Poisson counts need.
 
     A Poisson count is how often one can multiply uniform numbers before the product falls below exp(-mean) (Knuth
@@ -52,23 +52,23 @@ def prepare_poisson(keys: Array, size: int) -> tuple[Array, Array, Array]:
         size: number of units.
 
     Returns:
-        For each step its key, the key that further numbers come from, and the logarithms of the products of the first
-        numbers, `(steps, rounds, units)`.
+        For each step its key, and the logarithms of the products of the first numbers, `(steps, rounds, units)`.
     """
 
-    def one(key: Array) -> tuple[Array, Array, Array]:
-        logs, log = [], jnp.zeros((size,), jnp.float32)
-        rest = key
-        for _ in range(ROUNDS):
+    def one(key: Array) -> tuple[Array, Array]:
+        def again(carry: tuple, _: None) -> tuple:
+            rest, log = carry
             rest, now = jax.random.split(rest)
             log = log + jnp.log(jax.random.uniform(now, (size,), jnp.float32))
-            logs.append(log)
-        return key, rest, jnp.stack(logs)
+            return (rest, log), log
+
+        start = (key, jnp.zeros((size,), jnp.float32))
+        return key, lax.scan(again, start, None, length=ROUNDS)[1]  # a loop compiles in half the time of its copies
 
     return jax.vmap(one)(keys)
 
 
-def draw_poisson(prepared: tuple[Array, Array, Array], mean: Array) -> Array:
+def draw_poisson(prepared: tuple[Array, Array], mean: Array) -> Array:
     """Draw one step's Poisson counts: the numbers that `jax.random.poisson(key, mean)` gives for the key of the step.
 
     Arguments:
@@ -78,19 +78,12 @@ def draw_poisson(prepared: tuple[Array, Array, Array], mean: Array) -> Array:
     Returns:
         `(units,)`, whole numbers.
     """
-    key, rest, logs = prepared
+    key, logs = prepared
     whole = jnp.result_type(int)
-    mean32 = mean.astype(jnp.float32)
-
-    def few() -> Array:
-        counts = jnp.sum(logs > -mean32[None, :], axis=0, dtype=whole)
-
-        def again(state: tuple) -> tuple:
-            counts, rest, log = state
-            rest, now = jax.random.split(rest)
-            log = log + jnp.log(jax.random.uniform(now, mean32.shape, jnp.float32))
-            return counts + (log > -mean32), rest, log
-
-        return lax.while_loop(lambda state: jnp.any(state[2] > -mean32), again, (counts, rest, logs[-1]))[0]
-
-    return lax.cond(jnp.all(~(mean32 >= FEW)), few, lambda: jax.random.poisson(key, mean32, dtype=whole))
+    mean = mean.astype(jnp.float32)
+    enough = jnp.all((logs[-1] <= -mean) & (mean < FEW))
+    return lax.cond(
+        enough,
+        lambda: jnp.sum(logs > -mean[None, :], axis=0, dtype=whole),
+        lambda: jax.random.poisson(key, mean, dtype=whole),
+    )

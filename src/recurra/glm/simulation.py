@@ -218,7 +218,8 @@ def _arrays(given: tuple, n_time_bins: int | None) -> dict[str, Array]:
         found["coupling_basis_matrix"] = np.zeros((window, 1), int)
     floats = [a for n, a in found.items() if n != "scale" and a.dtype.kind not in "biu"]
     dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)
-    return {name: jnp.asarray(array, dtype) for name, array in found.items()}
+    # NumPy arrays are converted here, because each conversion by JAX would compile a program of its own.
+    return {n: a.astype(dtype) if isinstance(a, jax.Array) else np.asarray(a, dtype) for n, a in found.items()}
 
 
 def _fill_input(found: dict[str, Any], n_time_bins: int | None, neurons: int) -> None:
@@ -268,11 +269,12 @@ def _agree(found: dict[str, Any], n_time_bins: int | None) -> None:
         raise ShapeError(f"n_time_bins: got {n_time_bins}, but feedforward_input has {bins}; leave it out.")
 
 
-def _report(plan: Coupled, y: Array, rates: Array, on_runaway: str) -> None:
+def _report(plan: Coupled, y: Array, rates: ArrayLike, on_runaway: str) -> None:
     """Say which neuron ran away first, and when; refuse means that no count can be drawn with."""
+    rates = np.asarray(rates)
     if rates.size == 0:
         return
-    low, high = float(jnp.min(rates)), float(jnp.max(rates))
+    low, high = float(rates.min()), float(rates.max())
     if plan.counts and low < 0:
         where, text = _first(rates < 0)
         raise DivergenceError(
@@ -281,13 +283,13 @@ def _report(plan: Coupled, y: Array, rates: Array, on_runaway: str) -> None:
             (y, rates),
         )  # fmt: skip
     if np.isnan(low) or np.isnan(high):
-        where, text = _first(jnp.isnan(rates))
+        where, text = _first(np.isnan(rates))
         raise DivergenceError(f"simulate_recurrent: the mean of {text} is not a number; check the inverse link.",
                               f"neuron {where[-1]}", where[-2], float(where[-2]), (y, rates))  # fmt: skip
     limit = float(np.asarray(plan.limit, rates.dtype))
     if on_runaway == "ignore" or (high < limit and -low < limit):
         return
-    where, text = _first(jnp.abs(rates) >= limit)
+    where, text = _first(np.abs(rates) >= limit)
     message = (
         f"simulate_recurrent: activity ran away: the mean of {text} reached the limit of {limit:.3g}, and was cut off "
         "there from then on. The coupling amplifies activity: weaken it, or see recurra.glm.analyse_stability."
@@ -297,9 +299,9 @@ def _report(plan: Coupled, y: Array, rates: Array, on_runaway: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
-def _first(bad: Array) -> tuple[tuple[int, ...], str]:
+def _first(bad: np.ndarray) -> tuple[tuple[int, ...], str]:
     # In time first: the bin in which any neuron of any trial is bad, then the place in it.
-    found = np.argwhere(np.asarray(bad))
+    found = np.argwhere(bad)
     place = tuple(int(i) for i in found[np.argmin(found[:, -2])])
     text = f"neuron {place[-1]} in bin {place[-2]}"
     return place, text if len(place) == 2 else f"{text} of trial {place[0]}"
