@@ -6,10 +6,17 @@ Chunking, resuming, batching, merging nodes or adding a recording therefore neve
 from __future__ import annotations
 
 import hashlib
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, UInt32
+
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+PARITY = 0x1BD11BDA
 
 
 def stream_seed(path: str) -> int:
@@ -30,10 +37,82 @@ def seed_key(seed: object) -> Array:
 
 def stream_keys(key: Array, seeds: UInt32[Array, " streams"]) -> Array:
     """Make one key for each stream."""
-    return jax.vmap(lambda seed: jax.random.fold_in(key, seed))(seeds)
+    return jax.vmap(lambda seed: fold_in(key, seed))(seeds)
 
 
 def draw_normal(keys: Array, step: Array, size: int, dtype: object) -> Float[Array, " units"]:
     """Draw standard normal numbers for one step: `size` units of each stream, one after the other."""
-    draw = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, step), (size,), dtype))  # type: ignore
-    return draw(keys).reshape(-1)
+    return jax.vmap(lambda key: normal(fold_in(key, step), (size,), dtype))(keys).reshape(-1)
+
+
+def fold_in(key: Array, data: Array | int) -> Array:
+    """Return what `jax.random.fold_in` returns, quicker inside a loop."""
+    if not _is_threefry(key):
+        return jax.random.fold_in(key, data)
+    first, second = _words(key)
+    data = jnp.asarray(data).astype(jnp.uint32)
+    return jax.random.wrap_key_data(jnp.stack(threefry(first, second, jnp.zeros_like(data), data)))
+
+
+def uniform(
+    key: Array, shape: tuple[int, ...] = (), dtype: Any = float, minval: float = 0.0, maxval: float = 1.0
+) -> Array:
+    """Return what `jax.random.uniform` returns (up to rounding where it is scaled), 3 to 7 times quicker on a CPU.
+
+    The generator is the same, but written out: JAX rolls its twenty rounds up into a loop, which the compiler can
+    neither vectorise nor join with what uses the numbers.
+    """
+    dtype = jnp.zeros((), dtype).dtype
+    if not _is_threefry(key) or dtype not in (jnp.float32, jnp.float64) or math.prod(shape) >= 2**32:
+        return jax.random.uniform(key, shape, dtype, minval, maxval)
+    info = jnp.finfo(dtype)
+    word = jnp.uint32 if dtype == jnp.float32 else jnp.uint64
+    low, high = lax.convert_element_type(minval, dtype), lax.convert_element_type(maxval, dtype)
+    # Random bits make the mantissa of a number in [1, 2).
+    one = lax.bitcast_convert_type(jnp.ones((), dtype), word)
+    mantissa = lax.shift_right_logical(random_bits(key, shape, info.bits), word(info.bits - info.nmant))
+    floats = lax.bitcast_convert_type(mantissa | one, dtype) - jnp.ones((), dtype)
+    return jnp.maximum(low, floats * (high - low) + low)
+
+
+def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = float) -> Array:
+    """Return what `jax.random.normal` returns, up to rounding, about twice as quick on a CPU."""
+    dtype = jnp.zeros((), dtype).dtype
+    if not _is_threefry(key) or dtype not in (jnp.float32, jnp.float64):
+        return jax.random.normal(key, shape, dtype)
+    low = np.nextafter(np.array(-1.0, dtype), np.array(0.0, dtype), dtype=dtype)
+    return lax.convert_element_type(math.sqrt(2), dtype) * lax.erf_inv(uniform(key, shape, dtype, low, 1.0))  # type: ignore
+
+
+def random_bits(key: Array, shape: tuple[int, ...], width: int) -> Array:
+    """Return random words of 32 or 64 bits: the generator at the number of each entry (Salmon et al. 2011)."""
+    first, second = _words(key)
+    count = lax.iota(jnp.uint32, math.prod(shape))
+    high, low = threefry(first, second, jnp.zeros_like(count), count)
+    if width == 32:
+        return (high ^ low).reshape(shape)
+    wide = lax.shift_left(high.astype(jnp.uint64), jnp.uint64(32)) | low.astype(jnp.uint64)
+    return wide.reshape(shape)
+
+
+def threefry(first: Array, second: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """Encrypt two words of 32 bits with a key of two words: Threefry-2x32, 20 rounds (Salmon et al. 2011)."""
+    keys = (first, second, first ^ second ^ jnp.uint32(PARITY))
+    x, y = x + keys[0], y + keys[1]
+    for block in range(5):
+        for turn in ROTATIONS[block % 2]:
+            x = x + y
+            y = x ^ ((y << jnp.uint32(turn)) | (y >> jnp.uint32(32 - turn)))
+        x, y = x + keys[(block + 1) % 3], y + keys[(block + 2) % 3] + jnp.uint32(block + 1)
+    return x, y
+
+
+def _words(key: Array) -> tuple[Array, Array]:
+    data = jax.random.key_data(key)
+    return data[0], data[1]
+
+
+def _is_threefry(key: Array) -> bool:
+    """Say whether a key is of JAX's usual kind, and JAX counts as is done here."""
+    counted = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    return counted and jnp.ndim(key) == 0 and str(jax.random.key_impl(key)) == "threefry2x32"
