@@ -153,7 +153,9 @@ def fit_chunks(
     features, columns = start.shape[0] - 1, start.shape[1]
     small = columns * (features + 1) ** 2 <= HESSIAN_NUMBERS and features <= HESSIAN_WORK
     if penalty.rough and not small:
-        raise CapabilityError("chunks: Lasso, GroupLasso and bounds need Hessians of all neurons, which are too large here.")
+        raise CapabilityError(
+            "chunks: Lasso, GroupLasso and bounds need Hessians of all neurons, which are too large here."
+        )
     method = "proximal" if penalty.rough else "exact" if small else "truncated"
     sample, length, mean = _sample(source, features)
     weight = sample.weight
@@ -202,7 +204,8 @@ def _descend(
     way, reach, steps = jnp.zeros_like(coef), jnp.ones(columns), np.zeros(columns, int)
     stuck, first = jnp.zeros(columns, int), None
     passes = 0
-    for passes in range(1, (settings.maxiter or PASSES) + 1):
+    for _ in range(settings.maxiter or PASSES):
+        passes += 1
         sums = one_pass(family, source, coef, method != "truncated", length)
         now = sums.value + penalty.smooth(coef[:-1]) + penalty.rest(coef[:-1])
         slope = sums.slope.at[:-1].add(penalty.slope(coef[:-1]))
@@ -290,7 +293,8 @@ def learn_chunk(
     """
     if penalty.rough:
         raise CapabilityError(
-            "partial_fit: Lasso, GroupLasso and bounds do not add up over chunks; use Ridge or Smoothness, or fit_chunks."
+            "partial_fit: Lasso, GroupLasso and bounds do not add up over chunks; use Ridge or Smoothness, or"
+            " fit_chunks."
         )
     with jax.enable_x64(True):
         part = penalty.cast("float64")

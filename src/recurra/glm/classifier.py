@@ -113,7 +113,9 @@ class ClassifierGLM(ClassifierMixin, BaseGLM):
     def _plan(self) -> Plan:
         link = self.inverse_link_function
         if link is not None and not callable(link) and link != "log_softmax":
-            raise OptionError(f"inverse_link_function: for classes expected None, 'log_softmax' or a function; got {link!r}.")
+            raise OptionError(
+                f"inverse_link_function: for classes expected None, 'log_softmax' or a function; got {link!r}."
+            )
         return Plan(
             Family(Categorical(), find_inverse_link("log_softmax" if link is None else link), 2),
             find_regularizer(self.regularizer),

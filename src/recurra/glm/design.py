@@ -126,8 +126,8 @@ def as_matrix(x: Any, what: str) -> np.ndarray:
         raise ShapeError(f"{what}: Complex data not supported; expected real numbers.")
     if found.ndim != 2:
         raise ShapeError(
-            f"{what} must be 2-dimensional, (time, features); got shape {found.shape}. Reshape your data: X[:, None] for one"
-            " feature, X[None, :] for one bin."
+            f"{what} must be 2-dimensional, (time, features); got shape {found.shape}. Reshape your data: X[:, None]"
+            " for one feature, X[None, :] for one bin."
         )
     return found if found.dtype in (np.float32, np.float64) else found.astype(float)
 

@@ -117,7 +117,9 @@ class BaseGLM(BaseEstimator):
 
     # Fitting
 
-    def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None, init_params: tuple | None, mask: Any = None) -> None:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, init_params: tuple | None, mask: Any = None
+    ) -> None:
         plan = self._plan()
         earlier = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         rows = self._rows(X, y, sample_weight, reset=True)
@@ -359,7 +361,7 @@ class Regression(RegressorMixin, BaseGLM):
                 and gives (X, y) or (X, y, sample_weight).
 
         Returns:
-            The estimator itself. `scale_` of models with a free one, and `dof_resid_`, are those of the chunks together.
+            The estimator itself; a free `scale_` and `dof_resid_` are those of the chunks together.
 
         Raises:
             RecurraError: data or parameters do not fit.
@@ -472,8 +474,8 @@ def warn_late(solution: Solution, stacklevel: int) -> None:
     late = np.flatnonzero(~solution.converged)
     if len(late):
         warnings.warn(
-            f"{_neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the gradient is"
-            f" {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try features on similar"
+            f"{_neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the"
+            f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try features on similar"
             " scales, a stronger regularizer, precision='float64', or solver_kwargs={'maxiter': ..., 'tol': ...}.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,

@@ -143,8 +143,11 @@ class GLMHMM(BaseGLM):
         guesses = [self._guess(plan, rows, rng) for _ in range(self.n_init)]
         if self.n_init > 1:
             tried = [self._improve(plan, rows, penalty, starts, guess, TRIAL_ROUNDS) for guess in guesses]
-            guesses = [max(tried, key=lambda t: t[1][-1])[0]]
-        found, values, done = self._improve(plan, rows, penalty, starts, guesses[0], self.maxiter)
+            guess, early, _ = max(tried, key=lambda t: t[1][-1])
+        else:
+            guess, early = guesses[0], []
+        found, later, done = self._improve(plan, rows, penalty, starts, guess, self.maxiter)
+        values = early + later
         self._hold(found, rows, starts, plan)
         self.log_likelihoods_, self.converged_, self.n_iter_ = np.array(values), done, len(values)
         if not done:
@@ -187,7 +190,8 @@ class GLMHMM(BaseGLM):
         null = null_model(plan.family, rows.mean, rows.count)
         spread = np.sqrt((rows.weight @ rows.x**2) / rows.count)
         coef = np.zeros((features + 1, neurons, states))
-        coef[:-1] = 0.3 * rng.standard_normal((features, neurons, states)) / np.where(spread > 0, spread, 1)[:, None, None]
+        unit = np.where(spread > 0, spread, 1)[:, None, None]
+        coef[:-1] = 0.3 * rng.standard_normal((features, neurons, states)) / unit
         coef[-1] = null.intercept[:, None]
         if plan.family.link is identity:
             coef[-1] += np.std(rows.y, axis=0)[:, None] * rng.standard_normal((neurons, states))
@@ -358,7 +362,8 @@ class GLMHMM(BaseGLM):
             states[t] = min(int(np.searchsorted(np.cumsum(odds), u, side="right")), len(odds) - 1)
         rate = np.take_along_axis(rates, states[:, None, None], axis=2)[:, :, 0]
         with jax.enable_x64(True):
-            drawn = self._observed().sample(jax.random.key(seed), jnp.asarray(rate), jnp.asarray(now.scale[:, states].T))
+            scale = jnp.asarray(now.scale[:, states].T)
+            drawn = self._observed().sample(jax.random.key(seed), jnp.asarray(rate), scale)
         return np.asarray(drawn)[:, 0] if self.single_ else np.asarray(drawn), states
 
     def predict(self, X: Any) -> np.ndarray:
@@ -399,6 +404,8 @@ def read_starts(starts: ArrayLike | None, time: int) -> np.ndarray:
     if given.dtype == bool and given.shape == (time,):
         return found | given
     if given.dtype.kind not in "iu" or given.ndim != 1 or np.any((given < 0) | (given >= time)):
-        raise ShapeError(f"session_starts: expected booleans ({time},) or numbers of bins below {time}, got {starts!r}.")
+        raise ShapeError(
+            f"session_starts: expected booleans ({time},) or numbers of bins below {time}, got {starts!r}."
+        )
     found[given] = True
     return found

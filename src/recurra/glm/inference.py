@@ -151,8 +151,8 @@ def posterior_of(
     """
     if penalty.rough:
         raise CapabilityError(
-            "posterior: with Lasso, ElasticNet, GroupLasso or bounds the estimate is not normally distributed around the"
-            " truth. Fit again without, on the features that were selected and on other data."
+            "posterior: with Lasso, ElasticNet, GroupLasso or bounds the estimate is not normally distributed around"
+            " the truth. Fit again without, on the features that were selected and on other data."
         )
     loss = curvatures(family, rows, coef)
     size, neurons = coef.shape

@@ -64,7 +64,7 @@ class Family:
         Where the second derivative is not positive its expectation is taken (Fisher scoring), so that the model of the
         objective that a Newton step uses is convex.
         """
-        slope, product = jax.linearize(lambda e: self.slope(y, e), eta)
+        _, product = jax.linearize(lambda e: self.slope(y, e), eta)
         if self.outputs > 1:
             return self.observation.variance(self.rate(eta)), product
         second = product(jnp.ones_like(eta))

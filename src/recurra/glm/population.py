@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import DataConversionWarning
 
 from recurra.errors import ShapeError
+from recurra.glm.bridge import CoupledMixin
 from recurra.glm.estimator import Regression
 from recurra.glm.links import InverseLink
 from recurra.glm.observations import (
@@ -35,8 +36,8 @@ class GLM(Regression):
         observation_model: `"Poisson"`, `"Gamma"`, `"Bernoulli"`, `"NegativeBinomial"`, `"Gaussian"`, or such an object.
         inverse_link_function: a name (`"exp"`, `"softplus"`, `"logistic"`...), a function of JAX, or `None` for the
             model's own.
-        regularizer: `"UnRegularized"`, `"Ridge"`, `"Lasso"`, `"ElasticNet"`, `"GroupLasso"`, `"Smoothness"`, `"ARD"`, or
-            such an object; `None` for none.
+        regularizer: `"UnRegularized"`, `"Ridge"`, `"Lasso"`, `"ElasticNet"`, `"GroupLasso"`, `"Smoothness"`, `"ARD"`,
+            or such an object; `None` for none.
         regularizer_strength: zero or above; a number, or numbers that fit the coefficients by NumPy's rules, so that
             `(neurons,)` gives each neuron its own; `None` is 1.
         bounds: pair (lower, upper) of the coefficients, `None` for an open side; `(0, None)` for none below zero.
@@ -123,7 +124,7 @@ class GLM(Regression):
         return _regressor_tags(super().__sklearn_tags__(), self.observation_model)
 
 
-class PopulationGLM(Regression):
+class PopulationGLM(CoupledMixin, Regression):
     """Fit generalised linear models of many neurons to the same features.
 
     The neurons are fitted at once, each with its own steps and stopping rule: the outcome is that of one fit for each.

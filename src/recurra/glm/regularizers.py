@@ -93,7 +93,8 @@ class GroupLasso:
     def member(self, layout: Layout) -> np.ndarray:
         """Return `(groups, features)` of ones and zeros."""
         if self.groups is None:
-            found = np.concatenate([np.full(size, i) for i, size in enumerate(blocks(layout, self.block, "GroupLasso"))])
+            sizes = blocks(layout, self.block, "GroupLasso")
+            found = np.repeat(np.arange(len(sizes)), sizes)
         else:
             found = np.asarray(self.groups)
             if found.shape != (layout.features,) or found.dtype.kind not in "iu":
@@ -216,8 +217,8 @@ def by_feature(strength: object, layout: Layout, columns: int) -> np.ndarray:
     """Return a strength for each coefficient, `(features, columns)`.
 
     Arguments:
-        strength: a number; `(neurons,)` for one each; `(features, 1)` or `(features, neurons)`; for a single neuron also
-            `(features,)`; or a tree as X is with such entries.
+        strength: a number; `(neurons,)` for one each; `(features, 1)` or `(features, neurons)`; for a single neuron
+            also `(features,)`; or a tree as X is with such entries.
         layout: the layout of X.
         columns: number of neurons.
     """

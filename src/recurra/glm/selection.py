@@ -162,7 +162,7 @@ def _usable_plan(model: Regression, alone: bool = False) -> Plan:
     if isinstance(plan.regularizer, ARD):
         raise CapabilityError("ARD finds its strengths itself; there is nothing to choose.")
     if isinstance(plan.regularizer, UnRegularized) and not alone:
-        raise OptionError("regularizer: the model has none, so its strength changes nothing; give one, such as 'Ridge'.")
+        raise OptionError("regularizer: the model has none, so strengths change nothing; give one, such as 'Ridge'.")
     return plan
 
 
@@ -186,7 +186,9 @@ def _read_folds(folds: Any, rows: int) -> np.ndarray:
         try:
             held[k, part] = True
         except IndexError:
-            raise ShapeError(f"folds[{k}]: expected the numbers of bins below {rows}, or booleans of that length.") from None
+            raise ShapeError(
+                f"folds[{k}]: expected the numbers of bins below {rows}, or booleans of that length."
+            ) from None
         if not held[k].any() or held[k].all():
             raise ShapeError(f"folds[{k}]: some bins must be held out, and some must be left.")
     return held
@@ -218,7 +220,8 @@ def _fit_folds(model: Regression, plan: Plan, rows: Rows, levels: np.ndarray, tr
     )
     if not found.converged.all():
         warnings.warn(
-            f"{int((~found.converged).sum())} of {found.converged.size} fits did not converge; their best points are kept.",
+            f"{int((~found.converged).sum())} of {found.converged.size} fits did not converge; their best points are"
+            " kept. Raise maxiter in solver_kwargs, or leave out the smallest strengths.",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -246,7 +249,7 @@ def _deviance(plan: Plan, y: np.ndarray, rate: np.ndarray) -> np.ndarray:
 def _held_out(
     plan: Plan, rows: Rows, coef: np.ndarray, weight: np.ndarray, train: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean log-likelihood and mean deviance of the bins with a weight; the scale comes from those for fitting."""
+    """Return mean log-likelihood and deviance of the bins with a weight; the scale is that of the fitted bins."""
     observation = plan.family.observation
     with jax.enable_x64(True):
         rate = plan.family.link(jnp.asarray(rows.x @ coef[:-1] + coef[-1], float))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _usable_plan(model: Regression, what: str) -> Plan:
     plan = model._plan()
     if getattr(model, "feature_mask", None) is not None:
-        raise CapabilityError(f"{what}: feature_mask is not there for chunks; fit the neurons in groups of equal masks.")
+        raise CapabilityError(f"{what}: feature_mask is not there for chunks; fit neurons of equal masks together.")
     if isinstance(plan.regularizer, ARD):
         raise CapabilityError(f"{what}: ARD is not there for chunks; use Ridge.")
     return plan
@@ -35,7 +35,8 @@ def fit_estimator_chunks(model: Regression, chunks: Iterable[Any]) -> Regression
     plan = _usable_plan(model, "fit_chunks")
     if iter(chunks) is chunks:
         raise OptionError(
-            "chunks: a generator can be gone through once only, and a fit needs several passes; give a list or ChunkedData."
+            "chunks: a generator can be gone through once only, and a fit needs several passes; give a list or"
+            " ChunkedData."
         )
     begun = False
 
