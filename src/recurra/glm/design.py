@@ -54,12 +54,13 @@ class Layout:
             return spread(tree, shape, what)
         if not _is_tree(tree):
             return spread(tree, shape, what)
-        leaves, found = jax.tree.flatten(tree)
-        if found != self.tree:
+        try:
+            leaves = self.tree.flatten_up_to(tree)
+        except (ValueError, TypeError):
             raise ShapeError(
-                f"{what}: its structure is {found}, but X has the leaves {', '.join(self.names)}; give one entry for"
-                " each."
-            )
+                f"{what}: its structure is not that of X, which has the leaves {', '.join(self.names)}; give one entry"
+                " for each."
+            ) from None
         parts = [
             spread(leaf, (size, *trailing), f"{what}[{name}]")
             for leaf, name, size in zip(leaves, self.names, self.sizes, strict=True)

@@ -458,11 +458,11 @@ class Regression(RegressorMixin, BaseGLM):
         observation = self._plan().family.observation
         with jax.enable_x64(self.precision == "float64"):
             keys = jax.random.split(jax.random.key(seed), trials or 1)
+            mean = jnp.asarray(rate)
             scale = jnp.asarray(self.scale_ if rate.ndim == 2 else self.scale_[0])
-            if rate.ndim == 2:
-                scale = jnp.broadcast_to(scale[None, :], rate.shape)
-            drawn = [np.asarray(observation.sample(key, jnp.asarray(rate), scale)) for key in keys]
-        return drawn[0] if trials is None else np.stack(drawn)
+            scale = jnp.broadcast_to(scale[None, :] if rate.ndim == 2 else scale, rate.shape)
+            drawn = np.asarray(jax.vmap(lambda key: observation.sample(key, mean, scale))(keys))
+        return drawn[0] if trials is None else drawn
 
 
 def _shown(layout: Layout) -> str:

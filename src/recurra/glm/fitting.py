@@ -212,19 +212,21 @@ def fit_ard(
     strength = np.array(penalty.diagonal, float)
     count = float(weight.sum())
     solution = fit_columns(family, x, y, weight, penalty, start, settings, mask)
+    gone = np.zeros(strength.shape, bool)
     for _ in range(rule.rounds):
         inverse, noise = _posterior(family, x, y, weight, solution, strength)
         scale = noise[None, :] / count
         share = np.clip(1 - strength * inverse, 1e-12, 1)
         squared = solution.coef[:-1, :, 0] ** 2
         with np.errstate(divide="ignore"):
-            strength = np.clip(share * scale / squared, 1e-12, rule.largest)
+            strength = np.clip(share * scale / squared, 1e-12, 1e12)
+        gone |= share < rule.least
+        strength[gone] = 1e12
         before = solution.coef
         solution = fit_columns(family, x, y, weight, replace(penalty, diagonal=strength), before, settings, mask)
         moved = np.abs(solution.coef - before).max(initial=0)
         if moved <= rule.change * max(np.abs(before).max(initial=0), 1e-12):
             break
-    gone = strength >= rule.largest
     coef = solution.coef.copy()
     coef[:-1][gone] = 0
     return replace(solution, coef=coef), strength

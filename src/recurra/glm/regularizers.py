@@ -151,12 +151,12 @@ class ARD:
     Arguments:
         rounds: most updates.
         change: relative change of the coefficients at which the updates end.
-        largest: a strength from which on a coefficient counts as zero.
+        least: a coefficient counts as zero once the data determine less than this share of it.
     """
 
     rounds: int = 100
     change: float = 1e-4
-    largest: float = 1e6
+    least: float = 0.01
 
     def penalty(self, layout: Layout, strength: object, columns: int) -> Penalty:
         """Return the penalty of the first round; see :func:`by_feature` for the shapes of strength."""
