@@ -31,6 +31,7 @@ BENCHMARKS = [
     "bench_compile_edges",
     "bench_import",
     "bench_simulate_recurrent",
+    "bench_glm_fit",
 ]
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

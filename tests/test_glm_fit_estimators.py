@@ -101,7 +101,8 @@ def test_trees_of_features_are_arrays_side_by_side(data):
     by_feature = ridge().set_params(regularizer_strength=np.array([[0.5], [0.01], [0.01], [0.01]])).fit(x, y)
     assert np.abs(np.vstack([per_leaf.coef_["a"], per_leaf.coef_["b"]]) - by_feature.coef_).max() < 1e-12
     masked = ridge(feature_mask={"a": [1, 0, 1], "b": [1, 1, 0]}).fit(tree, y)
-    assert masked.coef_["a"][0, 1] == 0 and np.all(masked.coef_["b"][:, 2] == 0) and np.all(masked.coef_["b"][:, 1] != 0)
+    assert masked.coef_["a"][0, 1] == 0
+    assert np.all(masked.coef_["b"][:, 2] == 0) and np.all(masked.coef_["b"][:, 1] != 0)
 
 
 def test_every_neuron_may_have_its_own_strength(data):
@@ -157,7 +158,8 @@ def test_files_give_back_every_number(tmp_path, data):
         assert sorted(k for k in vars(found)) == sorted(k for k in vars(model))
         for name, value in vars(model).items():
             if isinstance(value, np.ndarray):
-                assert np.array_equal(value, getattr(found, name)) and value.dtype.kind == getattr(found, name).dtype.kind
+                read = getattr(found, name)
+                assert np.array_equal(value, read) and value.dtype.kind == read.dtype.kind
 
 
 def test_files_refuse_code_and_foreign_files(tmp_path, data):
@@ -194,9 +196,8 @@ def test_not_converging_warns_and_keeps_the_best_point(data):
 
 def test_clone_pipeline_and_grid_search(data):
     x, y = data
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), GLM(regularizer="Ridge")), {"glm__regularizer_strength": [1e-3, 0.1, 10.0]}, cv=4
-    )
+    pipeline = make_pipeline(StandardScaler(), GLM(regularizer="Ridge"))
+    search = GridSearchCV(pipeline, {"glm__regularizer_strength": [1e-3, 0.1, 10.0]}, cv=4)
     search.fit(x, y[:, 0])
     assert search.best_params_ == {"glm__regularizer_strength": 1e-3}
     model = ridge(feature_mask=np.ones((4, 3))).fit(x, y)

@@ -111,7 +111,8 @@ def density(name, y, rate, scale):
 @pytest.mark.parametrize("name", ["Poisson", "NegativeBinomial", "Gaussian", "Gamma"])
 def test_score_is_the_mean_log_density_of_scipy(data, name):
     y = data["Poisson" if name == "NegativeBinomial" else name]
-    model = GLM(NegativeBinomial(0.5) if name == "NegativeBinomial" else name, "identity" if name == "Gaussian" else "exp")
+    family = NegativeBinomial(0.5) if name == "NegativeBinomial" else name
+    model = GLM(family, "identity" if name == "Gaussian" else "exp")
     model.fit(data["x"], y)
     expected = density(name, y, model.predict(data["x"]), model.scale_[0]).mean()
     assert abs(model.score(data["x"], y) - expected) < 1e-12
@@ -181,8 +182,8 @@ SOLVERS = ["Newton", "NewtonCG", "LBFGS", "ProximalNewton", "ProximalGradient"]
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_all_solvers_find_the_same(data, solver):
-    expected = GLM(inverse_link_function="softplus", regularizer="Ridge", regularizer_strength=0.1, solver_name="Newton")
-    other = GLM(inverse_link_function="softplus", regularizer="Ridge", regularizer_strength=0.1, solver_name=solver)
+    same = {"inverse_link_function": "softplus", "regularizer": "Ridge", "regularizer_strength": 0.1}
+    expected, other = GLM(solver_name="Newton", **same), GLM(solver_name=solver, **same)
     x, y = data["x"], data["Poisson"]
     assert np.abs(other.fit(x, y).coef_ - expected.fit(x, y).coef_).max() < 1e-9
     assert other.converged_.all() and other.solver_ == solver

@@ -133,12 +133,13 @@ class CoupledMixin:
         family = self._plan().family  # type: ignore[attr-defined]
         weights = self.coef_.get(INPUTS)
         if (weights is None) != (inputs is None):
-            raise OptionError(f"inputs: the fit had {'none' if weights is None else 'some'}, simulate got the opposite.")
+            raise OptionError(f"inputs: the fit had {'none' if weights is None else 'some'}; give simulate the same.")
         drive, wide = None, None
         if weights is not None:
             given = np.asarray(inputs, float)
             if given.shape != (steps, len(weights)):
-                raise ShapeError(f"inputs: got shape {given.shape}, expected (steps, inputs) = ({steps}, {len(weights)}).")
+                expected = f"(steps, inputs) = ({steps}, {len(weights)})"
+                raise ShapeError(f"inputs: got shape {given.shape}, expected {expected}.")
             # One input for each neuron: its linear predictor, so that nothing of (time, neurons, inputs) is made.
             drive, wide = (given @ weights)[:, :, None], np.ones((neurons, 1))
         past = np.zeros((len(self.coupling_basis_), neurons)) if history is None else np.asarray(history, float)

@@ -475,8 +475,8 @@ def warn_late(solution: Solution, stacklevel: int) -> None:
     if len(late):
         warnings.warn(
             f"{_neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the"
-            f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try features on similar"
-            " scales, a stronger regularizer, precision='float64', or solver_kwargs={'maxiter': ..., 'tol': ...}.",
+            f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try features"
+            " on similar scales, a stronger regularizer, precision='float64', or solver_kwargs={'maxiter': ..., 'tol': ...}.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )

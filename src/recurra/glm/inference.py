@@ -236,7 +236,8 @@ def bits_per_spike(y: ArrayLike, rate: ArrayLike, null_rate: ArrayLike | None = 
     with jax.enable_x64(True):
         model, base = (np.asarray(Poisson().log_likelihood(counts, r)).sum(axis=0) for r in (rates, null))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (model - base) / counts.sum(axis=0) / np.log(2)
+        spikes = counts.sum(axis=0)
+        return np.where(spikes > 0, (model - base) / spikes / np.log(2), np.nan)
 
 
 def posterior_of_estimator(model: Regression, X: Any, y: Any, sample_weight: ArrayLike | None) -> Posterior:
