@@ -12,7 +12,8 @@ TEXT = (
     "scikit-learn's `GridSearchCV` with both estimators: 1,000 bins, 5 features, 5 strengths, 5 folds."
 )
 PEER = ("nemos", ["nemos==0.2.8"])
-OURS, OURS_SINGLE, THEIRS = "Recurra: ridge, float64", "Recurra: ridge, float32", "NeMoS 0.2.8: ridge, default solver, float32"
+OURS, OURS_SINGLE = "Recurra: ridge, float64", "Recurra: ridge, float32"
+THEIRS = "NeMoS 0.2.8: ridge, default solver, float32"
 OUR_SEARCH, THEIR_SEARCH = "Recurra: grid search", "NeMoS 0.2.8: grid search"
 GROUPS = [[OURS, OURS_SINGLE, THEIRS], [OUR_SEARCH, THEIR_SEARCH]]
 STRENGTH = 1e-4

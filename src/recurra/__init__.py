@@ -26,7 +26,7 @@ _HOME = {
     "lower": "recurra.engine",
     "simulate": "recurra.engine",
 }
-_PACKAGES = ("circuits", "engine", "equations", "errors", "network", "plotting")
+_PACKAGES = ("circuits", "engine", "equations", "errors", "glm", "network", "plotting")
 
 if TYPE_CHECKING:
     from recurra.circuits import (

@@ -5,6 +5,7 @@ from recurra.glm.archive import load
 from recurra.glm.chunks import ChunkedData
 from recurra.glm.classifier import ClassifierGLM
 from recurra.glm.convolve import create_convolutional_predictor
+from recurra.glm.filters import difference_of_gammas, regress_filter
 from recurra.glm.hmm import GLMHMM
 from recurra.glm.inference import Evaluation, Posterior, bits_per_spike
 from recurra.glm.links import find_inverse_link
@@ -56,9 +57,11 @@ __all__ = [
     "bits_per_spike",
     "create_convolutional_predictor",
     "cross_validate",
+    "difference_of_gammas",
     "find_inverse_link",
     "find_observation_model",
     "load",
+    "regress_filter",
     "regularization_path",
     "simulate_recurrent",
     "time_rescaling",

@@ -184,7 +184,7 @@ class CoupledMixin:
             params = {k: np.asarray(v) for k, v in way.parameters(coupling, kernel, intercept, scale).items()}
             begin = way.start(coupling, kernel, jnp.zeros((len(kernel), neurons)))
             state = {k: np.asarray(v) for k, v in begin.items()} | {"spikes": np.zeros(neurons)}
-        emits = {"rate": Emission((neurons,), "float64")}
+        emits = {"rate": Emission((neurons,), np.dtype("float64"))}
         rule = Rule(
             _Step(way), state, params, {"drive": np.zeros(neurons)}, emits, f"coupled GLM of {neurons} neurons"
         )

@@ -160,13 +160,14 @@ def fit_chunks(
     sample, length, mean = _sample(source, features)
     weight = sample.weight
     if weight.sum() > 0 and settings.name is None:
-        rough = Settings(None, 1e-4, 50, settings.precision)
+        # Single precision is enough to begin with, and keeps one copy of the sample.
+        rough = Settings(None, 1e-4, 50, "float32")
         start = fit_columns(family, sample.x, sample.y, weight, penalty, start, rough).coef
     with jax.enable_x64(True):
         return _descend(family, source, penalty.cast("float64"), start, settings, method, sample, length), mean
 
 
-def _sample(source: Iterable[Rows], features: int) -> tuple[Rows, int, np.ndarray]:
+def _sample(source: Iterable[Rows], features: int) -> tuple[Rows, int, Any]:
     """Return rows spread over all chunks, the length of the longest chunk, and the mean of y."""
     bins, total, count, length = 0, 0.0, 0.0, 0
     held: list[Rows] = []
@@ -197,12 +198,11 @@ def _descend(
     coef = jnp.asarray(start)
     columns = coef.shape[1]
     tol = jnp.asarray(max(settings.tol, 1e-12))
-    few = Data(
-        jnp.asarray(sample.x), jnp.asarray(sample.y), jnp.asarray((sample.weight / sample.weight.sum())[:, None])
-    )
+    share = (sample.weight / sample.weight.sum())[:, None]
+    few = Data(*(jnp.asarray(a, "float32") for a in (sample.x, sample.y, share)))
     best, value, left = coef, jnp.full(columns, jnp.inf), jnp.full(columns, jnp.inf)
     way, reach, steps = jnp.zeros_like(coef), jnp.ones(columns), np.zeros(columns, int)
-    stuck, first = jnp.zeros(columns, int), None
+    stuck = jnp.zeros(columns, int)
     passes = 0
     for _ in range(settings.maxiter or PASSES):
         passes += 1
@@ -215,13 +215,11 @@ def _descend(
         best, value, left = (
             jnp.where(fell[None, :, None], coef, best), jnp.where(fell, now, value), jnp.where(fell, after, left)
         )  # fmt: skip
-        first = after if first is None else first
         going = (left > 1) & (stuck < 6)
         if not bool(jnp.any(going)):
             break
-        state = newton.State(coef, predictor(few.x, coef), now, slope, after, stuck, stuck * 0, first)
         if method == "truncated":
-            fresh = _truncated(family, few, penalty, state)
+            fresh = _truncated(family, few, penalty.cast("float32"), coef, slope, after)
         elif method == "exact":
             fresh = newton.exact_direction(sums.hessian, penalty, slope)
         else:
@@ -231,17 +229,30 @@ def _descend(
         steps = steps + np.asarray(going)
         coef = best + jnp.where(going, reach, 0)[None, :, None] * way
     done = (left <= 1) | ((stuck >= 6) & (left <= 1e5))
-    parts = (np.asarray(a, float) for a in (best, value, left))
-    return Solution(*parts, steps, np.asarray(done), f"{method} Newton in {passes} passes")
+    point, cost, rest = (np.asarray(a, float) for a in (best, value, left))
+    return Solution(point, cost, rest, steps, np.asarray(done), f"{method} Newton in {passes} passes")
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _truncated(family: Family, few: Data, penalty: Penalty, state: newton.State) -> Array:
-    # The sample differs from the whole by more than what a tighter solution would gain.
-    calm = state.__class__(
-        state.coef, state.eta, state.value, state.slope, state.residual, state.steps, state.stuck, state.residual * 100
+def _truncated(family: Family, few: Data, penalty: Penalty, coef: Array, slope: Array, residual: Array) -> Array:
+    """Return the Newton direction of the sample, in single precision, for the gradient of everything."""
+    # The gradient may be too small for single precision; a direction is proportional to it.
+    size = jnp.maximum(jnp.max(jnp.abs(slope), axis=(0, 2)), jnp.finfo(slope.dtype).tiny)
+    single = coef.astype(few.x.dtype)
+    none, left = jnp.zeros(coef.shape[1], int), jnp.where(residual > 1, 10.0, 0.0).astype(few.x.dtype)
+    state = newton.State(
+        single,
+        predictor(few.x, single),
+        left,
+        (slope / size[None, :, None]).astype(few.x.dtype),
+        left,
+        none,
+        none,
+        1000 * left,
     )
-    return newton.truncated_direction(family, few, penalty, calm)
+    # The sample differs from the whole by more than what a tighter solution would gain.
+    way = newton.truncated_direction(family, few, penalty, state)
+    return way.astype(slope.dtype) * size[None, :, None]
 
 
 @functools.partial(jax.jit, static_argnums=0)

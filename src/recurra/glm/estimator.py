@@ -54,6 +54,10 @@ class BaseGLM(BaseEstimator):
     solver_kwargs: dict | None
     warm_start: bool
     precision: str
+    # Set by a fit.
+    coef_: Any
+    intercept_: np.ndarray
+    memory_: Any
 
     def _plan(self) -> Plan:
         """Check the parameters."""
@@ -80,7 +84,8 @@ class BaseGLM(BaseEstimator):
             raise TypeError("X: sparse data are not supported; expected a dense array (X.toarray()).")
         if not _is_tree(X):
             matrix, layout = read_features(X)
-            validate_data(self, X if hasattr(X, "columns") else matrix, reset=reset, skip_check_array=True)
+            given: Any = X if hasattr(X, "columns") else matrix
+            validate_data(self, given, reset=reset, skip_check_array=True)
         else:
             matrix, layout = read_features(X)
             if reset:
@@ -168,12 +173,20 @@ class BaseGLM(BaseEstimator):
         coef = start.copy()
         coef[:-1] = 0
         coef[:, active] = found.coef
-        full = [np.zeros(len(silent), part.dtype) for part in (found.value, found.residual, found.steps)]
-        for whole, part in zip(full, (found.value, found.residual, found.steps), strict=True):
+
+        def among_all(part: np.ndarray, otherwise: object) -> np.ndarray:
+            whole = np.full(len(silent), otherwise, part.dtype)
             whole[active] = part
-        converged = np.ones(len(silent), bool)
-        converged[active] = found.converged
-        return Solution(coef, *full, converged, found.solver)
+            return whole
+
+        return Solution(
+            coef,
+            among_all(found.value, 0),
+            among_all(found.residual, 0),
+            among_all(found.steps, 0),
+            among_all(found.converged, True),
+            found.solver,
+        )
 
     def _keep(
         self, plan: Plan, rows: Rows, solution: Solution, mask: np.ndarray | None, silent: np.ndarray
@@ -475,8 +488,9 @@ def warn_late(solution: Solution, stacklevel: int) -> None:
     if len(late):
         warnings.warn(
             f"{_neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the"
-            f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try features"
-            " on similar scales, a stronger regularizer, precision='float64', or solver_kwargs={'maxiter': ..., 'tol': ...}.",
+            f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try"
+            " features on similar scales, a stronger regularizer, precision='float64', or"
+            " solver_kwargs={'maxiter': ..., 'tol': ...}.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )

@@ -172,7 +172,7 @@ class GLMHMM(BaseGLM):
         """Return how many observations the priors are worth, `(states,)` and `(states, states)`."""
         found = []
         for name, shape in (("initial", (self.n_states,)), ("transition", (self.n_states, self.n_states))):
-            given = getattr(self, f"dirichlet_{name}_proba")
+            given: Any = getattr(self, f"dirichlet_{name}_proba")
             try:
                 prior = np.broadcast_to(np.asarray(1.0 if given is None else given, float), shape)
             except ValueError:

@@ -193,11 +193,12 @@ def evaluation_of(
     """
     null = np.broadcast_to(null_rate, rate.shape)
     with jax.enable_x64(True):
-        wide = np.broadcast_to(scale, rate.shape)
-        best, base = (rows.weight @ np.asarray(observation.log_likelihood(rows.y, r, wide)) for r in (rate, null))
+        wide, y = np.broadcast_to(scale, rate.shape), jnp.asarray(rows.y)
+        rates = [jnp.asarray(rate), jnp.asarray(null)]
+        best, base = (rows.weight @ np.asarray(observation.log_likelihood(y, r, wide)) for r in rates)
         one = np.ones_like(wide)
         fixed = wide if isinstance(observation, NegativeBinomial) else one
-        deviance, most = (rows.weight @ np.asarray(observation.deviance(rows.y, r, fixed)) for r in (rate, null))
+        deviance, most = (rows.weight @ np.asarray(observation.deviance(y, r, fixed)) for r in rates)
     estimated = isinstance(observation, Gaussian | Gamma) or getattr(observation, "estimated", False)
     k = parameters + estimated
     spikes = rows.weight @ rows.y
@@ -234,7 +235,8 @@ def bits_per_spike(y: ArrayLike, rate: ArrayLike, null_rate: ArrayLike | None = 
     counts, rates = np.asarray(y, float), np.asarray(rate, float)
     null = np.broadcast_to(counts.mean(axis=0) if null_rate is None else np.asarray(null_rate, float), counts.shape)
     with jax.enable_x64(True):
-        model, base = (np.asarray(Poisson().log_likelihood(counts, r)).sum(axis=0) for r in (rates, null))
+        both = [Poisson().log_likelihood(jnp.asarray(counts), jnp.asarray(r)) for r in (rates, null)]
+        model, base = (np.asarray(each).sum(axis=0) for each in both)
     with np.errstate(divide="ignore", invalid="ignore"):
         spikes = counts.sum(axis=0)
         return np.where(spikes > 0, (model - base) / spikes / np.log(2), np.nan)

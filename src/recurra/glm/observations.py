@@ -47,6 +47,11 @@ def _probability(rate: Array) -> Array:
     return jnp.clip(rate, eps, 1 - eps)
 
 
+def _spread(scale: ArrayLike, rate: Array) -> Array:
+    # A scale is a number or one for each neuron.
+    return jnp.broadcast_to(jnp.asarray(scale, jnp.result_type(rate, float)), jnp.shape(rate))
+
+
 def _ones(y: Array) -> Array:
     # One number for each neuron: the shape of a sum over time.
     return jnp.ones(jnp.shape(y)[1:], jnp.result_type(float))
@@ -109,26 +114,26 @@ class Gamma:
 
     def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the logarithm of the density with mean `rate` and shape `1 / scale`, element by element."""
-        k, rate = 1 / jnp.asarray(scale), _above_zero(rate)
+        k, rate = 1 / _spread(scale, rate), _above_zero(rate)
         return k * jnp.log(k * y / rate) - jnp.log(y) - k * y / rate - gammaln(k)
 
     def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `2 ((y - rate) / rate - log(y / rate)) / scale`, element by element."""
         rate = _above_zero(rate)
-        return 2 * ((y - rate) / rate - jnp.log(_above_zero(y) / rate)) / scale
+        return 2 * ((y - rate) / rate - jnp.log(_above_zero(y) / rate)) / _spread(scale, rate)
 
     def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `scale * rate^2`."""
-        return scale * rate**2
+        return _spread(scale, rate) * rate**2
 
     def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Draw values with mean `rate` and variance `scale * rate^2`."""
-        k = 1 / jnp.broadcast_to(jnp.asarray(scale, jnp.result_type(rate)), jnp.shape(rate))
+        k = 1 / _spread(scale, rate)
         return jax.random.gamma(key, k) * rate / k
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
         """Return Pearson's estimate: the sum over time of `((y - rate) / rate)^2`, divided by `dof`."""
-        return jnp.sum(((y - rate) / _above_zero(rate)) ** 2, axis=0) / dof
+        return jnp.sum(((y - rate) / _above_zero(rate)) ** 2, axis=0) / jnp.asarray(dof)
 
     def check_counts(self, y: ArrayLike, where: str = "y") -> None:
         """Raise ShapeError unless `y` is above zero; NaN is let through."""
@@ -204,8 +209,8 @@ class NegativeBinomial:
 
     @staticmethod
     def _dependent(y: Array, rate: Array, scale: ArrayLike) -> Array:
-        scale, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
-        return y * jnp.log(rate) - (y + 1 / scale) * jnp.log1p(scale * rate)
+        phi, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
+        return y * jnp.log(rate) - (y + 1 / phi) * jnp.log1p(phi * rate)
 
     def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the logarithm of the probability with mean `rate`, element by element."""
@@ -213,20 +218,20 @@ class NegativeBinomial:
 
     def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `2 (y log(y/rate) - (y + 1/scale) log((1 + scale y) / (1 + scale rate)))`, element by element."""
-        scale, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
-        inner = (jnp.log1p(scale * y) - jnp.log1p(scale * rate)) * (y + 1 / scale)
+        phi, rate = _nearly_zero_at_least(scale, rate), _above_zero(rate)
+        inner = (jnp.log1p(phi * y) - jnp.log1p(phi * rate)) * (y + 1 / phi)
         return 2 * (xlogy(y, y / rate) - inner)
 
     def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `rate + scale * rate^2`."""
-        return rate + scale * rate**2
+        return rate + _spread(scale, rate) * rate**2
 
     def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Draw counts: Poisson counts whose mean is Gamma distributed."""
         first, second = jax.random.split(key)
         rate = jnp.asarray(rate, jnp.result_type(rate, float))
-        scale = jnp.broadcast_to(_nearly_zero_at_least(scale, rate), rate.shape)
-        return jax.random.poisson(second, jax.random.gamma(first, 1 / scale) * scale * rate)
+        phi = _nearly_zero_at_least(scale, rate)
+        return jax.random.poisson(second, jax.random.gamma(first, 1 / phi) * phi * rate)
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
         """Return the fixed scale, or if `estimated` the one at which Pearson's chi-square equals `dof`.
@@ -239,7 +244,7 @@ class NegativeBinomial:
         rate = _above_zero(rate)
         square, scale = (y - rate) ** 2, 0 * _ones(y)
         for _ in range(25):
-            spread = rate + scale * rate**2
+            spread = rate + _spread(scale, rate) * rate**2
             chi, slope = jnp.sum(square / spread, axis=0), jnp.sum(square * rate**2 / spread**2, axis=0)
             scale = jnp.maximum(scale + jnp.where(slope > 0, (chi / dof - 1) * chi / jnp.maximum(slope, 1e-30), 0), 0)
         return scale
@@ -251,18 +256,19 @@ class NegativeBinomial:
 
 def _nearly_zero_at_least(scale: ArrayLike, rate: Array) -> Array:
     # So small a scale gives the Poisson model to the last digit, without a division by zero.
-    dtype = jnp.result_type(rate, float)
-    return jnp.maximum(jnp.asarray(scale, dtype), 1e-6 * jnp.finfo(dtype).eps)
+    phi = _spread(scale, rate)
+    return jnp.maximum(phi, 1e-6 * jnp.finfo(phi.dtype).eps)
 
 
 def _rising(y: Array, scale: ArrayLike) -> Array:
     """Return log Gamma(y + r) - log Gamma(r) - y log(r) for r = 1/scale, by Stirling's series where r is large."""
-    scale = _nearly_zero_at_least(scale, jnp.asarray(y, jnp.result_type(y, float)))
-    r = 1 / scale
+    y = jnp.asarray(y, jnp.result_type(y, float))
+    phi = _nearly_zero_at_least(scale, y)
+    r = 1 / phi
     small = jnp.minimum(r, 1e3)
     exact = gammaln(y + small) - gammaln(small) - xlogy(y, small)
     # r log1p(y/r) - y by its own series would be needed only far beyond the precision of the counts.
-    series = (r + y - 0.5) * jnp.log1p(y * scale) - y + (1 / (r + y) - scale) / 12 - (1 / (r + y) ** 3 - scale**3) / 360
+    series = (r + y - 0.5) * jnp.log1p(y * phi) - y + (1 / (r + y) - phi) / 12 - (1 / (r + y) ** 3 - phi**3) / 360
     return jnp.where(r < 1e3, exact, series)
 
 
@@ -285,24 +291,25 @@ class Gaussian:
 
     def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the logarithm of the normal density with variance `scale`, element by element."""
-        return -0.5 * jnp.log(2 * jnp.pi * jnp.asarray(scale)) - (y - rate) ** 2 / (2 * jnp.asarray(scale))
+        phi = _spread(scale, rate)
+        return -0.5 * jnp.log(2 * jnp.pi * phi) - (y - rate) ** 2 / (2 * phi)
 
     def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return `(y - rate)^2 / scale`, element by element."""
-        return (y - rate) ** 2 / scale
+        return (y - rate) ** 2 / _spread(scale, rate)
 
     def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Return the scale."""
-        return jnp.broadcast_to(jnp.asarray(scale, jnp.result_type(rate, float)), jnp.shape(rate))
+        return _spread(scale, rate)
 
     def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
         """Draw values with mean `rate` and variance `scale`."""
         rate = jnp.asarray(rate, jnp.result_type(rate, float))
-        return rate + jnp.sqrt(jnp.asarray(scale, rate.dtype)) * jax.random.normal(key, rate.shape, rate.dtype)
+        return rate + jnp.sqrt(_spread(scale, rate)) * jax.random.normal(key, rate.shape, rate.dtype)
 
     def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
         """Return the sum over time of the squared residuals, divided by `dof`."""
-        return jnp.sum((y - rate) ** 2, axis=0) / dof
+        return jnp.sum((y - rate) ** 2, axis=0) / jnp.asarray(dof)
 
     def check_counts(self, y: ArrayLike, where: str = "y") -> None:
         """Accept any number."""

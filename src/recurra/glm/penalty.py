@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ class Penalty:
 
         sum_f diagonal_f w_f^2 / 2 + factor * w' matrix w / 2 + sum_f lasso_f |w_f| + sum_g group_g norm2(w of group g)
 
-    within `lower <= w <= upper`.
+    within `lower <= w <= upper`. Parts are arrays of NumPy until :meth:`cast` makes them arrays of JAX.
 
     Arguments:
         diagonal: `(features, columns)`.
@@ -29,14 +30,14 @@ class Penalty:
         lower, upper: `(features, columns)`.
     """
 
-    diagonal: Array | None = None
-    matrix: Array | None = None
-    factor: Array | None = None
-    lasso: Array | None = None
-    member: Array | None = None
-    group: Array | None = None
-    lower: Array | None = None
-    upper: Array | None = None
+    diagonal: Any = None
+    matrix: Any = None
+    factor: Any = None
+    lasso: Any = None
+    member: Any = None
+    group: Any = None
+    lower: Any = None
+    upper: Any = None
 
     @property
     def rough(self) -> bool:
@@ -75,7 +76,7 @@ class Penalty:
         return found
 
     def _norms(self, coef: Array) -> Array:
-        return jnp.sqrt(jnp.tensordot(self.member, coef**2, 1))
+        return jnp.sqrt(jnp.tensordot(jnp.asarray(self.member), coef**2, 1))
 
     def proximal(self, coef: Array, step: Array) -> Array:
         """Return the minimiser of `norm2(w - coef)^2 / 2 + step * rest(w)` within the bounds (Parikh & Boyd 2014).

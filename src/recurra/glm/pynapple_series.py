@@ -27,7 +27,7 @@ def values_of(series: Any) -> Any:
 
 def like(series: Any, values: Array) -> Any:
     """Return values `(time, ...)` as a series of pynapple with the times and epochs of another one."""
-    import pynapple
+    import pynapple  # pyright: ignore[reportMissingImports]
 
     kind = {1: pynapple.Tsd, 2: pynapple.TsdFrame}.get(np.ndim(values), pynapple.TsdTensor)
     return kind(t=series.t, d=np.asarray(values), time_support=series.time_support)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -87,7 +86,7 @@ def regularization_path(
     >>> (path.coef[:, :, 0] != 0).sum(axis=1).tolist()
     [0, 1]
     """
-    model = copy.copy(clone(model))
+    model = _fresh(model)
     levels = _read_strengths(strengths)
     rows = model._rows(X, y, sample_weight, reset=True)
     plan = _usable_plan(model)
@@ -130,7 +129,7 @@ def cross_validate(
     >>> cross_validate(GLM(regularizer="Ridge"), x, y, [1e-4, 0.1, 1e4]).best_strength.tolist()
     [0.1]
     """
-    fresh = clone(model)
+    fresh = _fresh(model)
     rows = fresh._rows(X, y, sample_weight, reset=True)
     plan = _usable_plan(fresh, strengths is None)
     levels = _read_strengths([fresh.regularizer_strength or 1.0] if strengths is None else strengths)
@@ -149,12 +148,16 @@ def cross_validate(
             scores[s, k], deviance[s, k] = _held_out(plan, rows, coef[:, s, k], weight, train)
         null_deviance[k] = weight @ _deviance(plan, rows.y, np.broadcast_to(mean, rows.y.shape)) / weight.sum()
     best = levels[np.argmax(scores.mean(axis=1), axis=0)]
-    chosen = clone(model)
+    chosen = _fresh(model)
     if strengths is not None:
         strength = best if neurons > 1 else float(best[0])
         chosen.set_params(regularizer_strength=strength)
     chosen.fit(X, y, sample_weight)
     return CrossValidation(levels, scores, deviance, null_deviance, best, chosen)
+
+
+def _fresh(model: Any) -> Any:
+    return clone(model)
 
 
 def _usable_plan(model: Regression, alone: bool = False) -> Plan:
@@ -175,7 +178,7 @@ def _read_strengths(strengths: Any) -> np.ndarray:
 
 def _read_folds(folds: Any, rows: int) -> np.ndarray:
     """Return for each fold which bins are held out, `(folds, time)`."""
-    if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
+    if isinstance(folds, int | np.integer):
         if not 2 <= folds <= rows:
             raise OptionError(f"folds: expected a number from 2 to the {rows} bins, got {folds}.")
         parts = np.array_split(np.arange(rows), int(folds))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Array
 from numpy.typing import ArrayLike
@@ -93,7 +94,7 @@ def simulate_recurrent(
     if coupling_basis_matrix is None:
         raise TypeError("simulate_recurrent: coupling_basis_matrix is missing; give (window_size, n_basis_coupling).")
     arrays = _arrays(given, n_time_bins)
-    traced = any(isinstance(a, jax.core.Tracer) for a in (*arrays.values(), random_key))
+    traced = any(isinstance(a, Tracer) for a in (*arrays.values(), random_key))
     limit = max_rate
     if limit is None:
         limit = COUNT_LIMIT if Coupled(jnp.exp, observation, 0.0).counts else VALUE_LIMIT
@@ -198,7 +199,7 @@ WANTED = {
 }
 
 
-def _arrays(given: tuple, n_time_bins: int | None) -> dict[str, Array]:
+def _arrays(given: tuple, n_time_bins: int | None) -> dict[str, Any]:
     """Return the arrays by name, in one precision, with checked shapes and numbers."""
     *values, scale = given
     found = {n: _array(n, v) for n, v in zip(WANTED, values, strict=True) if v is not None}
@@ -241,7 +242,7 @@ def _array(name: str, value: Any) -> Any:
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     if array.dtype.kind not in "biuf" and array.dtype != jnp.bfloat16:
         raise TypeError(f"{name}: expected an array of real numbers, got {array.dtype} ({type(value).__name__}).")
-    if not isinstance(array, jax.core.Tracer):
+    if not isinstance(array, Tracer):
         bad = ~np.isfinite(np.asarray(array))
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -67,7 +67,8 @@ def read_settings(name: object, options: object, precision: object) -> Settings:
         raise OptionError(f"solver_kwargs: tol must be a number > 0, got {tol!r}.")
     if most is not None and not (isinstance(most, int | np.integer) and not isinstance(most, bool) and most > 0):
         raise OptionError(f"solver_kwargs: maxiter must be a whole number > 0, got {most!r}.")
-    return Settings(None if name is None else str(name), float(tol), most, str(precision))
+    limit = None if most is None else int(most)
+    return Settings(None if name is None else str(name), float(tol), limit, str(precision))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.errors import OptionError, ShapeError
+from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.links import InverseLink, find_inverse_link
 
 DENSE = 400  # states up to which all eigenvalues are computed
@@ -80,6 +80,7 @@ def analyse_stability(
     Raises:
         ShapeError: shapes do not agree.
         OptionError: numbers are not finite.
+        CapabilityError: the eigenvalues of a large coupling could not be found.
 
     >>> report = analyse_stability(0.5 * np.ones((1, 1, 1)), np.ones((1, 1)), [1.0], "identity")
     >>> round(report.spectral_radius, 6), round(report.branching_ratio, 6), report.rates.tolist()
@@ -162,9 +163,14 @@ def _radius(filters: np.ndarray) -> float:
     if size <= DENSE:
         matrix = np.column_stack([apply(column) for column in np.eye(size)])
         return float(np.abs(np.linalg.eigvals(matrix)).max())
-    from scipy.sparse.linalg import LinearOperator, eigs
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
     # A fixed start makes the same report every time.
     start = np.random.default_rng(0).normal(size=size)
-    operator = LinearOperator((size, size), matvec=lambda x: apply(x.reshape(-1)), dtype=float)
-    return float(np.abs(eigs(operator, k=1, which="LM", v0=start, return_eigenvectors=False)).max())
+    operator = LinearOperator((size, size), matvec=apply, dtype=float)  # pyright: ignore[reportCallIssue]
+    try:
+        found = eigs(operator, k=1, which="LM", v0=start, ncv=60, maxiter=5000, return_eigenvectors=False)
+    except ArpackNoConvergence as problem:
+        raise CapabilityError(f"the eigenvalues of the coupling, {neurons} neurons by {window} lags, were not found; "
+                              "use a shorter window or fewer neurons.") from problem  # fmt: skip
+    return float(np.abs(found).max())

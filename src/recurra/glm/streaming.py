@@ -120,7 +120,8 @@ def learn_estimator_chunk(model: Regression, X: Any, y: Any, sample_weight: Arra
     model.dof_resid_ = np.full(columns, count - size)
     with jax.enable_x64(True):
         rate = plan.family.link(jnp.asarray(rows.x @ found[:-1, :, 0] + found[-1, :, 0], float))
-        fresh = np.array(plan.family.observation.estimate_scale(rows.y, rate, np.full(columns, max(rows.count, 1.0))))
+        dof = np.full(columns, max(rows.count, 1.0))
+        fresh = np.array(plan.family.observation.estimate_scale(jnp.asarray(rows.y), rate, dof))
     # The scale is the mean of those of the chunks, by their bins.
     old = getattr(model, "scale_", fresh)
     model.scale_ = (memory.count * old + rows.count * fresh) / count

@@ -339,7 +339,8 @@ class Leaf(Basis):
         for name, value in params.items():
             setattr(trial, name, value)
         trial.check()
-        self.__dict__.update(trial.__dict__)
+        for name, value in params.items():
+            setattr(self, name, value)
         return self
 
     @abstractmethod

@@ -1,10 +1,14 @@
 """The functions of the bases on the unit interval: `(samples,)` -> `(samples, functions)`, in JAX.
 
-A sample outside of the interval is treated by the caller; a sample that is NaN gives a row of NaN.
+Each is compiled as a whole: operation by operation they would take much longer the first time. A sample outside of the
+interval is treated by the caller; a sample that is NaN gives a row of NaN.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -45,6 +49,7 @@ def spline_rows(u: Array, knots: np.ndarray, order: int) -> Array:
     return jnp.where(jnp.isnan(x), jnp.nan, rows)
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def bsplines(u: Array, count: int, order: int) -> Array:
     """Evaluate clamped B-splines, which sum to 1.
 
@@ -54,12 +59,14 @@ def bsplines(u: Array, count: int, order: int) -> Array:
     return spline_rows(u, clamped_knots(count, order), order)
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def msplines(u: Array, count: int, order: int) -> Array:
     """Evaluate M-splines, each of which integrates to 1 over [0, 1] (Ramsay 1988)."""
     knots = clamped_knots(count, order)
     return spline_rows(u, knots, order) * (order / (knots[order:] - knots[:-order]))[None, :].astype(u.dtype)
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def cyclic_bsplines(u: Array, count: int, order: int) -> Array:
     """Evaluate periodic B-splines on equally spaced knots, which sum to 1."""
     knots = np.arange(-(order - 1), count + order) / count
@@ -67,6 +74,7 @@ def cyclic_bsplines(u: Array, count: int, order: int) -> Array:
     return rows[:, :count] + jnp.pad(rows[:, count:], ((0, 0), (0, count - (order - 1))))
 
 
+@partial(jax.jit, static_argnums=(1, 2, 3))
 def raised_cosines(u: Array, count: int, width: float, last_peak: float) -> Array:
     """Evaluate raised cosine bumps with peaks equally spaced from 0 to `last_peak` (Pillow et al. 2005).
 
@@ -78,12 +86,14 @@ def raised_cosines(u: Array, count: int, width: float, last_peak: float) -> Arra
     return 0.5 * (jnp.cos(jnp.clip(angle, -np.pi, np.pi)) + 1)
 
 
+@partial(jax.jit, static_argnums=1)
 def log_time(u: Array, scaling: float) -> Array:
     """Stretch the interval logarithmically: `log(1 + scaling u) / log(1 + scaling)` (Pillow et al. 2008)."""
     return jnp.log1p(scaling * u) / np.log1p(scaling)
 
 
-def orthogonal_exponentials(u: Array, rates: np.ndarray) -> Array:
+@jax.jit
+def orthogonal_exponentials(u: Array, rates: Array) -> Array:
     """Return an orthonormal basis of decaying exponentials, by singular value decomposition of their samples.
 
     Rows that are NaN take no part and stay NaN.
