@@ -177,7 +177,7 @@ class GLMHMM(BaseGLM):
                 prior = np.broadcast_to(np.asarray(1.0 if given is None else given, float), shape)
             except ValueError:
                 raise ShapeError(
-                    f"dirichlet_{name}_proba: got shape {np.shape(given)}, expected {shape} or a number."
+                    f"dirichlet_{name}_proba: got shape {np.asarray(given).shape}, expected {shape} or a number."
                 ) from None
             if not (np.all(np.isfinite(prior)) and np.all(prior >= 1)):
                 raise OptionError(f"dirichlet_{name}_proba: every entry must be at least 1, got {given!r}.")

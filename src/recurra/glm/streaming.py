@@ -72,8 +72,12 @@ def fit_estimator_chunks(model: Regression, chunks: Iterable[Any]) -> Regression
 def _mean(chunks: Iterable[Any], source: Source) -> tuple[np.ndarray, float]:
     """Return the mean of y and the bins, without making features where y is at hand."""
     if isinstance(chunks, ChunkedData) and chunks.sample_weight is None:
-        y = np.asarray(chunks.y, float)
-        return np.atleast_1d(np.nanmean(y, axis=0)), float(len(y))
+        y = np.asarray(chunks.y)
+        total, known = 0.0, 0.0
+        for at in range(0, len(y), chunks.rows):
+            part = np.asarray(y[at : at + chunks.rows], float)  # all of it as floats might not fit
+            total, known = total + np.nansum(part, axis=0), known + np.sum(~np.isnan(part), axis=0)
+        return np.atleast_1d(total / np.maximum(known, 1)), float(len(y))
     total, count = 0.0, 0.0
     for rows in source:
         total, count = total + rows.weight @ rows.y, count + rows.count
