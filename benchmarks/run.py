@@ -36,6 +36,7 @@ BENCHMARKS = [
     "bench_sparse",
     "bench_simulate_recurrent",
     "bench_groups",
+    "bench_glm_fit",
 ]
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

@@ -274,4 +274,15 @@ PAGES = [
             "One trial of each of the twenty tasks of Yang et al.",
         ),
     ),
+    Page(
+        title="Coupled neurons, simulated, fitted, simulated again",
+        text="Fifteen neurons excite and inhibit each other. A GLM is fitted to their spikes and finds the couplings; "
+        "then the fitted neurons run by themselves.",
+        script=EXAMPLES / "glm_recovery.py",
+        captions=(
+            "Couplings simulated and fitted, the rates of both simulations, and a test of the spike times.",
+        ),
+        limits="The spikes come from a GLM of the same form, so the fit is possible in principle; neurons that nobody "
+        "recorded would show up as couplings between those that were.",
+    ),
 ]

@@ -1,0 +1,255 @@
+"""From rows and a penalty to coefficients: padding, silent neurons, masks, blocks of columns, precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recurra.errors import OptionError
+from recurra.glm.links import INVERSE_LINKS, InverseLink
+from recurra.glm.newton import hessians
+from recurra.glm.objective import Data, Family, predictor
+from recurra.glm.penalty import Penalty
+from recurra.glm.regularizers import ARD
+from recurra.glm.solvers import Settings, Solution, solve
+
+# Numbers of a `(time, columns)` array that are worked on at once.
+BLOCK = 2**25
+
+
+def fit_columns(
+    family: Family,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    penalty: Penalty,
+    start: np.ndarray,
+    settings: Settings,
+    mask: np.ndarray | None = None,
+) -> Solution:
+    """Fit every column of `y` to the same features.
+
+    Arguments:
+        family: the family.
+        x: `(time, features)`.
+        y: `(time, columns)`.
+        weight: `(time,)` or `(time, columns)`, zero or above; only ratios count.
+        penalty: the penalty.
+        start: `(features + 1, columns, outputs)`.
+        settings: the solver.
+        mask: `(features, columns)`, false where a coefficient is held at 0; such features cost nothing.
+
+    Returns:
+        What was found, in float64.
+    """
+    columns = y.shape[1]
+    x, y, weight = padded(x, y, weight.reshape(len(weight), -1))
+    weight = weight / weight.sum(axis=0)
+    parts: list[tuple[np.ndarray, Solution]] = []
+    for features, chosen in groups(mask, x.shape[1], columns):
+        size = _wide(len(features)) if mask is None else min(_wide(x.shape[1]), _masked(len(features)))
+        narrow = _fill(x if features.size == x.shape[1] else x[:, features], size)
+        for at in range(0, len(chosen), most := max(1, BLOCK // len(x))):
+            some = chosen[at : at + most]
+            first = np.zeros((narrow.shape[1] + 1, len(some), start.shape[2]))
+            first[: len(features)] = start[np.ix_(features, some)]
+            first[-1] = start[-1, some]
+            part = penalty.take(features, some, narrow.shape[1])
+            shared = weight if weight.shape[1] == 1 else weight[:, some]
+            with jax.enable_x64(settings.precision == "float64"):
+                data = Data(*(jnp.asarray(a, settings.precision) for a in (narrow, y[:, some], shared)))
+                made = jnp.asarray(first, settings.precision)
+                found = solve(family, data, part.cast(settings.precision), made, settings)
+            whole = np.zeros((x.shape[1] + 1, len(some), start.shape[2]))
+            whole[features], whole[-1] = found.coef[: len(features)], found.coef[-1]
+            parts.append((some, replace(found, coef=whole)))
+    return _together(parts)
+
+
+def _together(parts: list[tuple[np.ndarray, Solution]]) -> Solution:
+    order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
+    made = [s for _, s in parts]
+    return Solution(
+        np.concatenate([s.coef for s in made], axis=1)[:, order],
+        *(np.concatenate([getattr(s, n) for s in made])[order] for n in ("value", "residual", "steps", "converged")),
+        solver=made[0].solver,
+    )
+
+
+def groups(mask: np.ndarray | None, features: int, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the sets of columns that use the same features, as numbers of features and of columns.
+
+    >>> groups(np.array([[True, True, False], [True, True, True]]), 2, 3)
+    [(array([1]), array([2])), (array([0, 1]), array([0, 1]))]
+    """
+    if mask is None:
+        return [(np.arange(features), np.arange(columns))]
+    kinds, member = np.unique(mask.T, axis=0, return_inverse=True)
+    return [(np.flatnonzero(kind), np.flatnonzero(member.ravel() == i)) for i, kind in enumerate(kinds)]
+
+
+def _round_up(count: int) -> int:
+    """Return a size a little above a count, one of few, so that arrays of nearly equal sizes share compiled code.
+
+    >>> [_round_up(count) for count in (1, 90, 800, 50_000)]
+    [64, 96, 896, 51200]
+    """
+    step = 64 if count < 64 else 2 ** max(5, count.bit_length() - 6)
+    if 512 < count <= 2048:
+        step = 128
+    return -(-count // step) * step
+
+
+def _masked(count: int) -> int:
+    """Return one of few numbers of features, so that neurons with masks of their own share compiled code."""
+    step = max(4, 2 ** (count.bit_length() - 3))
+    return max(step, -(-count // step) * step)
+
+
+def _wide(count: int) -> int:
+    """Return a number of features to fill up to; only few are added."""
+    return -(-count // 4) * 4 if count <= 16 else count
+
+
+def _fill(x: np.ndarray, size: int) -> np.ndarray:
+    return x if x.shape[1] == size else np.pad(x, ((0, 0), (0, size - x.shape[1])))
+
+
+def padded(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Add rows of weight 0 up to one of few lengths, so that folds of nearly equal lengths share compiled code."""
+    extra = _round_up(len(x)) - len(x)
+    if extra == 0:
+        return x, y, weight
+    more = ((0, extra), (0, 0))
+    return np.pad(x, more), np.pad(y, more, constant_values=1), np.pad(weight, more)
+
+
+def intercept_of(link: InverseLink, mean: np.ndarray) -> np.ndarray:
+    """Return the predictor at which an inverse link gives a mean; infinite or NaN where there is none."""
+    known = {v: k for k, v in INVERSE_LINKS.items()}.get(link)
+    with np.errstate(all="ignore"):
+        if known == "exp":
+            return np.log(mean)
+        if known == "softplus":
+            return mean + np.log(-np.expm1(-mean))
+        if known == "logistic":
+            return np.log(mean) - np.log1p(-mean)
+        if known == "identity":
+            return mean
+        if known == "one_over_x":
+            return 1 / mean
+    with jax.enable_x64(True):
+        low, high = np.full(mean.shape, -50.0), np.full(mean.shape, 50.0)
+        ends = [np.asarray(link(jnp.asarray(end))) for end in (low, high)]
+        rising = ends[1] > ends[0]
+        for _ in range(80):
+            middle = (low + high) / 2
+            above = (np.asarray(link(jnp.asarray(middle))) > mean) == rising
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
+    inside = (mean > np.minimum(*ends)) & (mean < np.maximum(*ends))
+    return np.where(inside, low, np.nan)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Hold intercepts of models without features, and which neurons are silent.
+
+    Arguments:
+        intercept: `(columns,)`.
+        silent: `(columns,)`, true where no finite intercept fits, as for a neuron without a spike.
+    """
+
+    intercept: np.ndarray
+    silent: np.ndarray
+
+
+def null_model(family: Family, mean: np.ndarray, count: float) -> Start:
+    """Return the intercepts that give the means of `y`.
+
+    The maximum-likelihood rate of a neuron without a spike is 0, with an intercept of minus infinity. It gets the rate
+    (0 + 1/2) / (bins + 1) instead (Krichevsky & Trofimov 1981), and one that fires in every Bernoulli bin the same
+    from the other side.
+
+    Raises:
+        OptionError: the link does not reach the mean.
+    """
+    found = intercept_of(family.link, mean)
+    silent = ~np.isfinite(found)
+    if silent.any():
+        shrunk = (mean * count + 0.5) / (count + 1)
+        found = np.where(silent, intercept_of(family.link, shrunk), found)
+        if not np.all(np.isfinite(found)) or np.any(silent & ~((mean == 0) | (mean == 1))):
+            bad = int(np.flatnonzero(silent)[0])
+            raise OptionError(
+                f"inverse_link_function: it cannot reach {mean[bad]:.6g}, the mean of y (neuron {bad}); choose another"
+                " link or observation model, or give init_params."
+            )
+    return Start(found, silent)
+
+
+def fit_ard(
+    family: Family,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    penalty: Penalty,
+    start: np.ndarray,
+    settings: Settings,
+    mask: np.ndarray | None,
+    rule: ARD,
+) -> tuple[Solution, np.ndarray]:
+    """Fit with a ridge strength for each coefficient that is found on the way; see :class:`ARD`.
+
+    With precision a = count * strength and posterior covariance S, the new strength is
+    (1 - a S_ff) / (count * w_f^2). Gaussian targets are taken at a noise variance that is estimated along.
+
+    Returns:
+        The fit, and the strengths `(features, columns)`.
+    """
+    strength = np.array(penalty.diagonal, float)
+    count = float(weight.sum())
+    solution = fit_columns(family, x, y, weight, penalty, start, settings, mask)
+    gone = np.zeros(strength.shape, bool)
+    for _ in range(rule.rounds):
+        inverse, noise = _posterior(family, x, y, weight, solution, strength)
+        scale = noise[None, :] / count
+        share = np.clip(1 - strength * inverse, 1e-12, 1)
+        squared = solution.coef[:-1, :, 0] ** 2
+        with np.errstate(divide="ignore"):
+            strength = np.clip(share * scale / squared, 1e-12, 1e12)
+        gone |= share < rule.least
+        strength[gone] = 1e12
+        before = solution.coef
+        solution = fit_columns(family, x, y, weight, replace(penalty, diagonal=strength), before, settings, mask)
+        moved = np.abs(solution.coef - before).max(initial=0)
+        if moved <= rule.change * max(np.abs(before).max(initial=0), 1e-12):
+            break
+    coef = solution.coef.copy()
+    coef[:-1][gone] = 0
+    return replace(solution, coef=coef), strength
+
+
+def _posterior(
+    family: Family, x: np.ndarray, y: np.ndarray, weight: np.ndarray, solution: Solution, strength: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the diagonal of the inverse Hessian of the mean objective by feature, and the dispersion by column."""
+    with jax.enable_x64(True):
+        share = (weight / weight.sum())[:, None]
+        data = Data(jnp.asarray(x), jnp.asarray(y), jnp.asarray(share))
+        eta = predictor(data.x, jnp.asarray(solution.coef))
+        matrix = np.array(hessians(family, data, eta))
+        rate = family.rate(eta)
+        variance = family.observation.variance(rate, 1.0)
+        pearson = np.asarray(jnp.sum(share * (data.y - rate) ** 2 / variance, axis=0))
+    index = np.arange(x.shape[1])
+    matrix[:, index, index] += strength.T
+    inverse = np.linalg.inv(matrix)[:, index, index].T
+    from recurra.glm.observations import Gamma, Gaussian
+
+    free = isinstance(family.observation, Gaussian | Gamma)
+    used = (1 - strength * inverse).sum(axis=0) + 1
+    noise = pearson / np.maximum(1 - used / weight.sum(), 1e-3) if free else np.ones_like(pearson)
+    return inverse, noise
