@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from recurra.engine import lower, simulate
 from recurra.errors import OptionError, ShapeError
 from recurra.glm import PopulationGLM, basis, simulate_recurrent
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +72,12 @@ def test_inputs_are_part_of_the_fit_and_of_the_simulation():
         model.simulate(10)
     with pytest.raises(ShapeError, match=r"expected \(steps, inputs\) = \(10, 2\)"):
         model.simulate(10, inputs=drive)
+
+
+@pytest.mark.filterwarnings("ignore:.*non-interactive.*")
+def test_the_example_recovers_what_it_simulates():
+    matplotlib.use("agg")
+    names = runpy.run_path(str(EXAMPLES / "glm_recovery.py"), init_globals={"SMALL": True})
+    plt.close("all")
+    assert np.mean(names["distance"] < 3) > 0.95
+    assert abs(names["spikes"].mean() - names["again"].mean()) < 0.1 * names["spikes"].mean()

@@ -95,7 +95,7 @@ def _round_up(count: int) -> int:
     """Return a size a little above a count, one of few, so that arrays of nearly equal sizes share compiled code.
 
     >>> [_round_up(count) for count in (1, 90, 800, 50_000)]
-    [64, 96, 896, 51200]
+    [64, 96, 896, 50176]
     """
     step = 64 if count < 64 else 2 ** max(5, count.bit_length() - 6)
     if 512 < count <= 2048:

@@ -125,7 +125,7 @@ def cross_validate(
     >>> from recurra.glm.population import GLM
     >>> rng = np.random.default_rng(0)
     >>> x = rng.standard_normal((300, 20))
-    >>> y = rng.poisson(np.exp(0.3 * x[:, 0]))
+    >>> y = rng.poisson(np.exp(0.8 * x[:, 0]))
     >>> cross_validate(GLM(regularizer="Ridge"), x, y, [1e-4, 0.1, 1e4]).best_strength.tolist()
     [0.1]
     """
