@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
 CHECKED_STEPS = 3
+# What a behavior says if it may change which behaviors are executed, or what is recorded.
+RESTRUCTURING = frozenset(
+    {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
+    | {"deactivate_behaviors", "behavior_enabled", "recording", "recording_on", "recording_off"}
+    | {"NeuronGroup", "SynapseGroup"}
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Apart:
 
     Arguments:
         kind: `"hoisted"` (run ahead of a block) or `"fed"` (run after it).
+        private: what it writes, and nobody else reads.
         slots: what it writes, and is given to the others; or what it reads, and is put out for it.
         why: the construct that cannot be traced.
     """
@@ -44,6 +51,7 @@ class Apart:
     kind: str
     slots: tuple[str, ...]
     why: str
+    private: frozenset[str] = frozenset()
 
 
 class Compiled:
@@ -87,7 +95,7 @@ class Compiled:
         for member in self.roster.members:
             apart = self.apart.get(member.name)
             if apart is None:
-                bodies.append(Body(member.name, member.run))
+                bodies.append(Body(member.name, member.trace))
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
@@ -96,7 +104,10 @@ class Compiled:
         """Tell whether the network is no longer what was compiled."""
         if not self.quick.fits(self.quick.current()[1]):
             return True
-        return self.roster.signature != Roster(self.network).signature or bool(self.quick.stale(self.roster.roots))
+        if self.roster.signature != Roster(self.network).signature:
+            return True
+        private = frozenset().union(*(one.private for one in self.apart.values()))
+        return any(path not in private for path in self.quick.stale(self.roster.roots))
 
     def run(self, steps: int, seed: int, progress: bool) -> None:
         """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy."""
@@ -178,7 +189,8 @@ class Compiled:
         predicted = self.advance(1, seed, fed).final.state
         self.network.iteration = number
         self.put(now)
-        wrong = (p for p, value in now.state.items() if not _alike(np.asarray(predicted[p]), np.asarray(value)))
+        narrow = self.traced.narrowest
+        wrong = (p for p, value in now.state.items() if not _alike(np.asarray(predicted[p]), np.asarray(value), narrow))
         return next(wrong, "")
 
     def _stride(self) -> int:
@@ -261,13 +273,13 @@ class KeptParams:
         return {**self._kept, "derived:": self._derived}
 
 
-def _alike(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Tell whether two arrays are equal up to rounding."""
+def _alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
+    """Tell whether two arrays are equal up to rounding; what comes of narrow floats is not more exact than they are."""
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
     if found.dtype.kind not in "fc":
         return np.array_equal(found, expected)
-    tolerance = TOLERANCE[found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1)]
+    tolerance = TOLERANCE[min(found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1), narrow)]
     finite = np.abs(expected[np.isfinite(expected)])
     scale = float(finite.max()) if finite.size else 0.0
     return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
@@ -301,6 +313,8 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
         How, or `None` if it cannot.
     """
     order = list(accesses)
+    if accesses[name].names & RESTRUCTURING:
+        return None
     own, place = accesses[name], order.index(name)
     others = {other: access for other, access in accesses.items() if other != name}
     written = {path for access in others.values() for path in access.writes}
@@ -308,10 +322,10 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     shown = [path for path in sorted(own.writes) if path in read]
     earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
     if not own.reads & written and not own.writes & (written | earlier) and all(p in slots for p in shown):
-        return Apart("hoisted", tuple(shown), why)
+        return Apart("hoisted", tuple(shown), why, own.writes - read)
     needed = [path for path in sorted(own.reads) if path in written]
     if not own.writes & (read | written) and all(path in slots for path in needed):
-        return Apart("fed", tuple(needed), why)
+        return Apart("fed", tuple(needed), why, own.writes - read)
     return None
 
 

@@ -12,6 +12,8 @@ from recurra.tracing import boxes, functions, masked, products
 from recurra.tracing.promotion import PYTHON, UFUNCS, cast, resolve, weak
 from recurra.tracing.session import Session, as_value, is_traced
 
+MOST_COMPARED = 1 << 16  # bytes
+
 
 class Operand(NamedTuple):
     """One input of an operation.
@@ -190,8 +192,12 @@ def compute(
 
 
 def _identity(value: Any) -> Any:
-    """Return what is equal for equal values: the object where it is traced or big, the number otherwise."""
-    return id(value) if is_traced(value) or np.ndim(value) else ("number", value.dtype.str, value.tobytes())
+    """Return what is equal for equal values: the object where it is traced or big, the numbers otherwise."""
+    if is_traced(value):
+        return id(value)
+    value = np.asarray(value)
+    # An ordinary array may be the user's, who may change it in place: its numbers count, not the object.
+    return id(value) if value.nbytes > MOST_COMPARED else ("numbers", value.dtype.str, value.shape, value.tobytes())
 
 
 def _power(base: Any, exponent: float | None, given: Any) -> Any:
