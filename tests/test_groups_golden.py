@@ -123,12 +123,13 @@ def test_stored_noise_is_replayed_spike_for_spike(stored, compile):
     class Stored(Behavior):
         def initialize(self, neurons):
             neurons.voltage = neurons.vector(stored["v0"])
+            self.noise = stored["noise"]
 
         def iteration(self, neurons):
             neurons.spike = neurons.voltage > 0.5
             neurons.voltage[neurons.spike] = 0.0
             neurons.voltage *= 0.9
-            neurons.voltage += stored["noise"][neurons.iteration - 1]
+            neurons.voltage += self.noise[neurons.iteration - 1]
 
     class StoredWeights(Input_Behavior):
         def initialize(self, neurons):
