@@ -10,9 +10,20 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 WORTHWHILE = 65_536  # entries of a matrix from which on walking the spikes beats the dense product
+
+
+def pack(spikes: Bool[Array, " units"]) -> UInt32[Array, " words"]:
+    """Put 32 truth values into each word, the first one into its lowest bit.
+
+    >>> pack(jnp.array([False, True, True])).tolist()
+    [6]
+    """
+    padded = jnp.pad(spikes, (0, -spikes.shape[0] % 32)).reshape(-1, 32)
+    bits = jnp.left_shift(np.uint32(1), jnp.arange(32, dtype=np.uint32))
+    return jnp.sum(jnp.where(padded, bits, np.uint32(0)), axis=1, dtype=np.uint32)
 
 
 def find(spikes: Bool[Array, " units"]) -> tuple[Int32[Array, " units"], Int32[Array, ""]]:
@@ -28,10 +39,7 @@ def find(spikes: Bool[Array, " units"]) -> tuple[Int32[Array, " units"], Int32[A
     >>> units.tolist(), int(count)
     ([1, 3, 4, 4], 2)
     """
-    units = spikes.shape[0]
-    padded = jnp.pad(spikes, (0, -units % 32)).reshape(-1, 32)
-    bits = jnp.left_shift(np.uint32(1), jnp.arange(32, dtype=np.uint32))
-    words = jnp.sum(jnp.where(padded, bits, np.uint32(0)), axis=1, dtype=np.uint32)
+    units, words = spikes.shape[0], pack(spikes)
 
     def in_word(at: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         def more(inner: tuple[Array, Array, Array]) -> Array:

@@ -19,7 +19,7 @@ import numpy as np
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recordings import Recording
-from recurra.groups.roster import COUNTER, Member, Roster, count_step
+from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
 from recurra.tracing import Addressed, Body, Traced, Untraceable, trace
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
 CHECKED_STEPS = 3
+PIECE = 1 << 15
 # What a behavior says if it may change which behaviors are executed, or what is recorded.
 RESTRUCTURING = frozenset(
     {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
@@ -102,9 +103,9 @@ class Compiled:
 
     def stale(self) -> bool:
         """Tell whether the network is no longer what was compiled."""
-        if not self.quick.fits(self.quick.current()[1]):
-            return True
         if self.roster.signature != Roster(self.network).signature:
+            return True
+        if not self._kept.fits(self.quick.current()[1]):
             return True
         private = frozenset().union(*(one.private for one in self.apart.values()))
         return any(path not in private for path in self.quick.stale(self.roster.roots))
@@ -230,7 +231,11 @@ class Compiled:
                     sinks.append(member)
             elif member.watcher is not None and member.entry.parent.recording:
                 for name, keeper in member.watcher.kept.items():
-                    keeper.extend(self._rows(result, f"{member.name}/{name}"), first + every, every)
+                    packed = f"{member.name}/{name}{PACKED}"
+                    if packed in self.traced.emitted:
+                        keeper.extend_packed(self._rows(result, packed), first + every, every)
+                    else:
+                        keeper.extend(self._rows(result, f"{member.name}/{name}"), first + every, every)
         if sinks:
             self._feed(sinks, result, first)
 
@@ -261,13 +266,28 @@ class KeptParams:
         self._known: dict[str, np.ndarray] = {}
         self._kept: dict[str, Any] = {}
         self._derived: dict[str, Any] = {}
+        self._compared: dict[str, np.ndarray] = {}  # the same as before, as was just found
+
+    def _changed(self, params: Mapping[str, np.ndarray]) -> list[str]:
+        compared, self._compared = self._compared, {}
+        rest = {p: v for p, v in params.items() if compared.get(p) is not v}
+        return [p for p, v in rest.items() if p not in self._known or not _identical(v, self._known[p])]
+
+    def fits(self, params: Mapping[str, np.ndarray]) -> bool:
+        """Tell whether the lists of entries are long enough for these parameters."""
+        if not self._changed({p: params[p] for p in self.traced.widths}):
+            self._compared = {p: params[p] for p in self.traced.widths}
+            return True
+        return self.traced.fits(params)
 
     def on_device(self, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Return the parameters as arrays of JAX; those that have not changed are the same as before."""
-        changed = [p for p, v in params.items() if p not in self._known or not np.array_equal(v, self._known[p])]
+        changed = self._changed(params)
         with jax.enable_x64(True):
             for path in changed:
-                self._known[path], self._kept[path] = params[path], jax.device_put(params[path])
+                # A copy, since JAX may look at this memory for as long as it is used.
+                self._known[path] = params[path].copy()
+                self._kept[path] = jax.device_put(self._known[path])
             if changed or not self._derived:
                 self._derived = {k: jax.device_put(v) for k, v in self.traced.derive(self._kept).items()}
         return {**self._kept, "derived:": self._derived}
@@ -283,6 +303,16 @@ def _alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
     finite = np.abs(expected[np.isfinite(expected)])
     scale = float(finite.max()) if finite.size else 0.0
     return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
+
+
+def _identical(first: np.ndarray, second: np.ndarray) -> bool:
+    """Compare in pieces, so that no long array of truth values is made."""
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    if first.ndim < 2:
+        return np.array_equal(first, second)
+    step = max(1, PIECE // max(1, first[0].size))
+    return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))
 
 
 def _spec(value: Any) -> jax.ShapeDtypeStruct:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.groups.recorders import Watcher
-from recurra.tracing import refuse
+from recurra.groups.recordings import Events
+from recurra.tracing import packed, refuse
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
     from recurra.groups.schedule import Entry
 
 COUNTER = "the count of steps"
+PACKED = ":packed"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Member:
         Raises:
             Refusal: it switches behaviors or recording on or off, or adds or removes something.
         """
+        if self.watcher is not None:
+            # Of events only 1 bit for each neuron is put out.
+            found = {name: (value, self.watcher.kept[name]) for name, value in self.watcher.observed().items()}
+            words = {name: packed(value) for name, (value, keeper) in found.items() if isinstance(keeper, Events)}
+            return {n: v for n, (v, _) in found.items() if words.get(n) is None} | {
+                n + PACKED: value for n, value in words.items() if value is not None
+            }
         network = self.entry.parent.network if hasattr(self.entry.parent, "network") else self.entry.parent
         before = Structure(network)
         try:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
+from recurra.engine import events
 from recurra.tracing import indexing, operations
 from recurra.tracing.operators import Operators
 from recurra.tracing.promotion import PYTHON
@@ -351,6 +352,14 @@ def echoing(found: object, write: Callable[[Any], None]) -> Any:
     made = found.copy()
     made._echo = write
     return made
+
+
+def packed(value: object) -> Any:
+    """Return the bits of where a traced vector is not 0, 32 in a word; None for anything else."""
+    if type(value) is not Box or value.ndim != 1 or not is_traced(value._peek()):
+        return None
+    truths: Any = value if value.dtype == bool else value != 0
+    return Box(value._session, events.pack(truths._read()), value._sources(), "array")
 
 
 def traced_value(value: Any) -> Any:

@@ -132,10 +132,10 @@ class Traced:
             return jax.tree.unflatten(self._tree, flat)
 
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Return state and parameters as the objects hold them now."""
+        """Return state and parameters as the objects hold them now: copies of the state, the parameters themselves."""
         now = Inventory(self._plan.inventory.roots).slots
         state = {p: np.array(now[p].value) for p in self.state}
-        return state, {p: np.array(now[p].value) for p in self.params}
+        return state, {p: np.asarray(now[p].value) for p in self.params}
 
     def stale(self, roots: Mapping[str, object] | None = None) -> list[str]:
         """Return the paths of what has changed since and needs another trace.
