@@ -507,6 +507,18 @@ def test_sources_and_sinks_stay_in_python_and_the_others_are_compiled(rules) -> 
     assert ("fed" in net.explain()) == (Logs in rules)
 
 
+class Spelled(Rule):
+    """Depend on a text that a source writes: then the source cannot be kept apart."""
+
+    def iteration(self, n):
+        n.u = n.u * (0.5 if n.letter in "aeiou" else 1.01)
+
+
+def test_a_text_that_others_read_keeps_a_source_among_them() -> None:
+    net = agree(lambda: one_group(Cells(), Words(), Spelled(), record=("u",)), STEPS, compiled=False)
+    assert "hoisted" not in net.explain()
+
+
 def test_a_behavior_that_adds_a_behavior() -> None:
     class Late(Rule):
         def iteration(self, n):
@@ -536,6 +548,27 @@ def test_a_behavior_that_disables_itself() -> None:
                 self.behavior_enabled = False
 
     agree(lambda: one_group(Cells(), Once(), record=("v",)), STEPS, compiled=False)
+
+
+def test_what_is_changed_between_runs_is_seen() -> None:
+    class Settings(Rule):
+        def prepare(self, n):
+            self.times, self.sign, self.kind, self.rates = 2, True, "add", [0.1, 0.2]
+
+        def iteration(self, n):
+            for _ in range(self.times):
+                n.u = n.u + (0.1 if self.sign else -0.2) * n.v if self.kind == "add" else n.u * self.rates[0]
+
+    changes = [("times", 5), ("sign", False), ("kind", "times"), ("rates", [0.7, 0.2])]
+    fast, slow = (one_group(Cells(), Settings(), record=("u",)) for _ in range(2))
+    fast.simulate_iterations(8)
+    run_in_numpy(slow, 8)
+    for name, value in changes:
+        for net in (fast, slow):
+            setattr(net["Settings", 0], name, value)
+        fast.simulate_iterations(6, compile=True)
+        run_in_numpy(slow, 6)
+        same(fast["u", 0], slow["u", 0], name)
 
 
 def test_errors_of_the_users_code_are_the_users() -> None:

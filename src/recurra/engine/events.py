@@ -7,6 +7,8 @@ product is used: a loop over spikes would start one kernel for each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -156,6 +158,35 @@ def sum_entries(
         return total.at[at].add(values, mode="drop")
 
     return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, add, jnp.zeros(size, weights.dtype))
+
+
+def update_rows(
+    matrix: Float[Array, "post units"], found: Int32[Array, " post"], count: Array, new: Callable[[Array, Array], Array]
+) -> Float[Array, "post units"]:
+    """Replace some rows of a matrix, one after the other.
+
+    Arguments:
+        matrix: the matrix.
+        found, count: what `find` makes of the rows to be replaced.
+        new: number of a row, the row -> what it becomes.
+
+    >>> changed = update_rows(jnp.ones((3, 2)), *find(jnp.array([True, False, True])), lambda i, row: row + i)
+    >>> changed.tolist()
+    [[1.0, 1.0], [1.0, 1.0], [3.0, 3.0]]
+    """
+
+    def replace(n: Array, now: Array) -> Array:
+        row = jax.lax.dynamic_index_in_dim(now, found[n], 0, keepdims=False)
+        return jax.lax.dynamic_update_index_in_dim(now, new(found[n], row), found[n], 0)
+
+    return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, replace, matrix)
+
+
+def zero_after(value: Array) -> Int32[Array, ""]:
+    """Return 0, in a way that lets whatever uses it wait for a value."""
+    kind = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}[value.dtype.itemsize]
+    odd = jax.lax.bitcast_convert_type(jnp.ravel(value)[0], kind).astype(np.int32) & np.int32(1)
+    return odd * (odd ^ np.int32(1))
 
 
 def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,7 @@ class Apart:
     Arguments:
         kind: `"hoisted"` (run ahead of a block) or `"fed"` (run after it).
         private: what it writes, and nobody else reads.
+        stored: the names of the attributes that it assigns.
         slots: what it writes, and is given to the others; or what it reads, and is put out for it.
         why: the construct that cannot be traced.
     """
@@ -53,6 +54,11 @@ class Apart:
     slots: tuple[str, ...]
     why: str
     private: frozenset[str] = frozenset()
+    stored: frozenset[str] = frozenset()
+
+    def owns(self, path: str, name: str) -> bool:
+        """Tell whether a change at a path is its own affair; `name` is that of the behavior."""
+        return path in self.private or path.startswith(f"{name}/") or path.rpartition("/")[2] in self.stored
 
 
 class Compiled:
@@ -107,8 +113,8 @@ class Compiled:
             return True
         if not self._kept.fits(self.quick.current()[1]):
             return True
-        private = frozenset().union(*(one.private for one in self.apart.values()))
-        return any(path not in private for path in self.quick.stale(self.roster.roots))
+        changed = self.quick.stale(self.roster.roots)
+        return any(not any(one.owns(path, name) for name, one in self.apart.items()) for path in changed)
 
     def run(self, steps: int, seed: int, progress: bool) -> None:
         """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy."""
@@ -349,13 +355,17 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     others = {other: access for other, access in accesses.items() if other != name}
     written = {path for access in others.values() for path in access.writes}
     read = {path for access in others.values() for path in access.reads}
+    known = {path.rpartition("/")[2] for path in slots}
+    if (own.stored - known) & frozenset().union(*(access.names for access in others.values())):
+        return None  # a text or an object that others read
+    read_names = {path.rpartition("/")[2] for path in read}
     shown = [path for path in sorted(own.writes) if path in read]
     earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
     if not own.reads & written and not own.writes & (written | earlier) and all(p in slots for p in shown):
-        return Apart("hoisted", tuple(shown), why, own.writes - read)
+        return Apart("hoisted", tuple(shown), why, own.writes - read, own.stored - read_names)
     needed = [path for path in sorted(own.reads) if path in written]
     if not own.writes & (read | written) and all(path in slots for path in needed):
-        return Apart("fed", tuple(needed), why, own.writes - read)
+        return Apart("fed", tuple(needed), why, own.writes - read, own.stored - read_names)
     return None
 
 

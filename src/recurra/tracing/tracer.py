@@ -146,6 +146,8 @@ class Traced:
         now = Inventory(self._plan.inventory.roots if roots is None else roots)
         before = self._plan.inventory.slots
         changed = [p for p in before if p not in now.slots and (p in self.baked or p in self.state or p in self.params)]
+        structure, known = now.structure(), self._plan.inventory.structure()
+        changed += [p for p, value in known.items() if p in structure and structure[p] != value]
         changed += [p for p in self.baked if p in now.slots and not _equal(now.slots[p].value, self.baked[p])]
         for path in (*self.state, *self.params):
             if path in now.slots and _form(now.slots[path]) != _form(before[path]):

@@ -27,6 +27,7 @@ class Access:
         created: paths of attributes that it made.
         result: what it returned.
         names: all names of attributes and globals that its code mentions.
+        stored: the names of attributes that its code assigns.
     """
 
     reads: frozenset[str]
@@ -34,6 +35,7 @@ class Access:
     created: frozenset[str]
     result: Any = None
     names: frozenset[str] = frozenset()
+    stored: frozenset[str] = frozenset()
 
     def is_source_for(self, others: Iterable[Access]) -> bool:
         """Tell whether a body reads nothing that the others write: it may run before everything else."""
@@ -81,8 +83,8 @@ def watch(body: Body, roots: Mapping[str, object]) -> Access:
     reads = {p for p in before.slots if everything or _attribute(p) in loaded}
     reads |= {p for p in after.slots if p not in before.slots and (everything or _attribute(p) in loaded)}
     created = frozenset(p for p in after.slots if p not in before.slots)
-    names_used = frozenset(loaded | stored)
-    return Access(frozenset(reads), frozenset(changed | quiet | created), created, result, names_used)
+    writes = frozenset(changed | quiet | created)
+    return Access(frozenset(reads), writes, created, result, frozenset(loaded | stored), frozenset(stored))
 
 
 def _changed(now: Slot, before: Slot, copy: Any) -> bool:
