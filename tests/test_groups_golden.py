@@ -14,6 +14,7 @@ import pytest
 
 from recurra import *  # noqa: F403  as the document does
 from recurra import Behavior, EventRecorder, Network, NeuronGroup, Recorder, SynapseGroup, afferent
+from recurra.errors import NotCompiled
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -117,16 +118,18 @@ def stored():
         return {name: file[name] for name in file.files}
 
 
-def test_stored_noise_is_replayed_spike_for_spike(stored):
+@pytest.mark.parametrize("compile", [False, True])
+def test_stored_noise_is_replayed_spike_for_spike(stored, compile):
     class Stored(Behavior):
         def initialize(self, neurons):
             neurons.voltage = neurons.vector(stored["v0"])
+            self.noise = stored["noise"]
 
         def iteration(self, neurons):
             neurons.spike = neurons.voltage > 0.5
             neurons.voltage[neurons.spike] = 0.0
             neurons.voltage *= 0.9
-            neurons.voltage += stored["noise"][neurons.iteration - 1]
+            neurons.voltage += self.noise[neurons.iteration - 1]
 
     class StoredWeights(Input_Behavior):
         def initialize(self, neurons):
@@ -136,8 +139,42 @@ def test_stored_noise_is_replayed_spike_for_spike(stored):
     net, group, _ = third_block(basic=Stored, input_behavior=StoredWeights)
     group.add_behavior(8, Recorder("spike"))
     net.initialize()
-    net.simulate_iterations(len(stored["noise"]), compile=False)
+    net.simulate_iterations(len(stored["noise"]), compile=compile)
     assert np.array_equal(net["spike", 0], stored["spikes"])
     assert np.array_equal(net["spike", 1], stored["spike_events_t_i"])
     assert np.max(np.abs(net["voltage", 0] - stored["voltage"])) < 1e-6
     assert np.max(np.abs(net["np.mean(voltage)", 0] - stored["mean_voltage"])) < 1e-6
+
+
+def test_noise_that_comes_from_python_is_hoisted_and_replayed_spike_for_spike(stored):
+    class Source(Behavior):
+        def initialize(self, neurons):
+            self.rows = iter(stored["noise"])
+            neurons.noise = neurons.vector()
+
+        def iteration(self, neurons):
+            neurons.noise = next(self.rows)
+
+    class Driven(Behavior):
+        def initialize(self, neurons):
+            neurons.voltage = neurons.vector(stored["v0"])
+
+        def iteration(self, neurons):
+            neurons.spike = neurons.voltage > 0.5
+            neurons.voltage[neurons.spike] = 0.0
+            neurons.voltage *= 0.9
+            neurons.voltage += neurons.noise
+
+    class StoredWeights(Input_Behavior):
+        def initialize(self, neurons):
+            for synapse in neurons.synapses(afferent, "GLUTAMATE"):
+                synapse.W = synapse.matrix(stored["W"])
+
+    net, group, _ = third_block(basic=Driven, input_behavior=StoredWeights)
+    group.add_behavior(0.5, Source())
+    net.initialize()
+    with pytest.warns(NotCompiled, match="my_neurons/Source runs in Python, ahead"):
+        net.simulate_iterations(len(stored["noise"]))
+    assert "Source: hoisted" in net.explain() and "Driven: compiled" in net.explain()
+    assert np.array_equal(net["spike", 0], stored["spike_events_t_i"])
+    assert np.max(np.abs(net["voltage", 0] - stored["voltage"])) < 1e-6

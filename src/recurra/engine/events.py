@@ -7,12 +7,25 @@ product is used: a loop over spikes would start one kernel for each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 WORTHWHILE = 65_536  # entries of a matrix from which on walking the spikes beats the dense product
+
+
+def pack(spikes: Bool[Array, " units"]) -> UInt32[Array, " words"]:
+    """Put 32 truth values into each word, the first one into its lowest bit.
+
+    >>> pack(jnp.array([False, True, True])).tolist()
+    [6]
+    """
+    padded = jnp.pad(spikes, (0, -spikes.shape[0] % 32)).reshape(-1, 32)
+    bits = jnp.left_shift(np.uint32(1), jnp.arange(32, dtype=np.uint32))
+    return jnp.sum(jnp.where(padded, bits, np.uint32(0)), axis=1, dtype=np.uint32)
 
 
 def find(spikes: Bool[Array, " units"]) -> tuple[Int32[Array, " units"], Int32[Array, ""]]:
@@ -28,10 +41,7 @@ def find(spikes: Bool[Array, " units"]) -> tuple[Int32[Array, " units"], Int32[A
     >>> units.tolist(), int(count)
     ([1, 3, 4, 4], 2)
     """
-    units = spikes.shape[0]
-    padded = jnp.pad(spikes, (0, -units % 32)).reshape(-1, 32)
-    bits = jnp.left_shift(np.uint32(1), jnp.arange(32, dtype=np.uint32))
-    words = jnp.sum(jnp.where(padded, bits, np.uint32(0)), axis=1, dtype=np.uint32)
+    units, words = spikes.shape[0], pack(spikes)
 
     def in_word(at: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         def more(inner: tuple[Array, Array, Array]) -> Array:
@@ -148,6 +158,35 @@ def sum_entries(
         return total.at[at].add(values, mode="drop")
 
     return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, add, jnp.zeros(size, weights.dtype))
+
+
+def update_rows(
+    matrix: Float[Array, "post units"], found: Int32[Array, " post"], count: Array, new: Callable[[Array, Array], Array]
+) -> Float[Array, "post units"]:
+    """Replace some rows of a matrix, one after the other.
+
+    Arguments:
+        matrix: the matrix.
+        found, count: what `find` makes of the rows to be replaced.
+        new: number of a row, the row -> what it becomes.
+
+    >>> changed = update_rows(jnp.ones((3, 2)), *find(jnp.array([True, False, True])), lambda i, row: row + i)
+    >>> changed.tolist()
+    [[1.0, 1.0], [1.0, 1.0], [3.0, 3.0]]
+    """
+
+    def replace(n: Array, now: Array) -> Array:
+        row = jax.lax.dynamic_index_in_dim(now, found[n], 0, keepdims=False)
+        return jax.lax.dynamic_update_index_in_dim(now, new(found[n], row), found[n], 0)
+
+    return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, replace, matrix)
+
+
+def zero_after(value: Array) -> Int32[Array, ""]:
+    """Return 0, in a way that lets whatever uses it wait for a value."""
+    kind = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}[value.dtype.itemsize]
+    odd = jax.lax.bitcast_convert_type(jnp.ravel(value)[0], kind).astype(np.int32) & np.int32(1)
+    return odd * (odd ^ np.int32(1))
 
 
 def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

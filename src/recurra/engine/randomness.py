@@ -95,15 +95,43 @@ def random_bits(key: Array, shape: tuple[int, ...], width: int) -> Array:
     return wide.reshape(shape)
 
 
-def threefry(first: Array, second: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """Encrypt two words of 32 bits with a key of two words: Threefry-2x32, 20 rounds (Salmon et al. 2011)."""
-    keys = (first, second, first ^ second ^ jnp.uint32(PARITY))
+def fold_in_now(words: np.ndarray, data: int) -> np.ndarray:
+    """Do `fold_in` in NumPy, on the two words of a key: for code that runs step by step.
+
+    >>> key = jax.random.fold_in(jax.random.key(1), 7)
+    >>> fold_in_now(jax.random.key_data(jax.random.key(1)), 7).tolist() == jax.random.key_data(key).tolist()
+    True
+    """
+    words, number = np.asarray(words), np.array([data & 0xFFFFFFFF], np.uint32)
+    return np.concatenate(threefry(words[:1], words[1:], np.zeros_like(number), number))
+
+
+def uniform_now(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Do `uniform` between 0 and 1 in NumPy, on the two words of a key: float64, the same numbers."""
+    count = np.arange(math.prod(shape), dtype=np.uint32)
+    high, low = threefry(words[:1], words[1:], np.zeros_like(count), count)
+    wide = (high.astype(np.uint64) << np.uint64(32)) | low
+    floats = (wide >> np.uint64(12) | np.ones(1).view(np.uint64)).view(np.float64) - 1.0
+    return floats.reshape(shape)
+
+
+def words_of(key: Array) -> np.ndarray | None:
+    """Return the two words of a key that is known now and of JAX's usual kind, else `None`."""
+    return None if isinstance(key, jax.core.Tracer) or not _is_threefry(key) else np.asarray(jax.random.key_data(key))
+
+
+def threefry(first: Any, second: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """Encrypt two words of 32 bits with a key of two words: Threefry-2x32, 20 rounds (Salmon et al. 2011).
+
+    Works on arrays of JAX and of NumPy.
+    """
+    keys = (first, second, first ^ second ^ np.uint32(PARITY))
     x, y = x + keys[0], y + keys[1]
     for block in range(5):
         for turn in ROTATIONS[block % 2]:
             x = x + y
-            y = x ^ ((y << jnp.uint32(turn)) | (y >> jnp.uint32(32 - turn)))
-        x, y = x + keys[(block + 1) % 3], y + keys[(block + 2) % 3] + jnp.uint32(block + 1)
+            y = x ^ ((y << np.uint32(turn)) | (y >> np.uint32(32 - turn)))
+        x, y = x + keys[(block + 1) % 3], y + keys[(block + 2) % 3] + np.uint32(block + 1)
     return x, y
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recordings import Recording
-from recurra.groups.roster import COUNTER, Member, Roster, count_step
+from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
 from recurra.tracing import Addressed, Body, Traced, Untraceable, trace
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
 CHECKED_STEPS = 3
+PIECE = 1 << 15
+# What a behavior says if it may change which behaviors are executed, or what is recorded.
+RESTRUCTURING = frozenset(
+    {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
+    | {"deactivate_behaviors", "behavior_enabled", "recording", "recording_on", "recording_off"}
+    | {"NeuronGroup", "SynapseGroup"}
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Apart:
 
     Arguments:
         kind: `"hoisted"` (run ahead of a block) or `"fed"` (run after it).
+        private: what it writes, and nobody else reads.
+        stored: the names of the attributes that it assigns.
         slots: what it writes, and is given to the others; or what it reads, and is put out for it.
         why: the construct that cannot be traced.
     """
@@ -44,6 +53,12 @@ class Apart:
     kind: str
     slots: tuple[str, ...]
     why: str
+    private: frozenset[str] = frozenset()
+    stored: frozenset[str] = frozenset()
+
+    def owns(self, path: str, name: str) -> bool:
+        """Tell whether a change at a path is its own affair; `name` is that of the behavior."""
+        return path in self.private or path.startswith(f"{name}/") or path.rpartition("/")[2] in self.stored
 
 
 class Compiled:
@@ -87,16 +102,19 @@ class Compiled:
         for member in self.roster.members:
             apart = self.apart.get(member.name)
             if apart is None:
-                bodies.append(Body(member.name, member.run))
+                bodies.append(Body(member.name, member.trace))
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
 
     def stale(self) -> bool:
         """Tell whether the network is no longer what was compiled."""
-        if not self.quick.fits(self.quick.current()[1]):
+        if self.roster.signature != Roster(self.network).signature:
             return True
-        return self.roster.signature != Roster(self.network).signature or bool(self.quick.stale(self.roster.roots))
+        if not self._kept.fits(self.quick.current()[1]):
+            return True
+        changed = self.quick.stale(self.roster.roots)
+        return any(not any(one.owns(path, name) for name, one in self.apart.items()) for path in changed)
 
     def run(self, steps: int, seed: int, progress: bool) -> None:
         """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy."""
@@ -178,7 +196,8 @@ class Compiled:
         predicted = self.advance(1, seed, fed).final.state
         self.network.iteration = number
         self.put(now)
-        wrong = (p for p, value in now.state.items() if not _alike(np.asarray(predicted[p]), np.asarray(value)))
+        narrow = self.traced.narrowest
+        wrong = (p for p, value in now.state.items() if not _alike(np.asarray(predicted[p]), np.asarray(value), narrow))
         return next(wrong, "")
 
     def _stride(self) -> int:
@@ -218,7 +237,11 @@ class Compiled:
                     sinks.append(member)
             elif member.watcher is not None and member.entry.parent.recording:
                 for name, keeper in member.watcher.kept.items():
-                    keeper.extend(self._rows(result, f"{member.name}/{name}"), first + every, every)
+                    packed = f"{member.name}/{name}{PACKED}"
+                    if packed in self.traced.emitted:
+                        keeper.extend_packed(self._rows(result, packed), first + every, every)
+                    else:
+                        keeper.extend(self._rows(result, f"{member.name}/{name}"), first + every, every)
         if sinks:
             self._feed(sinks, result, first)
 
@@ -249,28 +272,53 @@ class KeptParams:
         self._known: dict[str, np.ndarray] = {}
         self._kept: dict[str, Any] = {}
         self._derived: dict[str, Any] = {}
+        self._compared: dict[str, np.ndarray] = {}  # the same as before, as was just found
+
+    def _changed(self, params: Mapping[str, np.ndarray]) -> list[str]:
+        compared, self._compared = self._compared, {}
+        rest = {p: v for p, v in params.items() if compared.get(p) is not v}
+        return [p for p, v in rest.items() if p not in self._known or not _identical(v, self._known[p])]
+
+    def fits(self, params: Mapping[str, np.ndarray]) -> bool:
+        """Tell whether the lists of entries are long enough for these parameters."""
+        if not self._changed({p: params[p] for p in self.traced.widths}):
+            self._compared = {p: params[p] for p in self.traced.widths}
+            return True
+        return self.traced.fits(params)
 
     def on_device(self, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Return the parameters as arrays of JAX; those that have not changed are the same as before."""
-        changed = [p for p, v in params.items() if p not in self._known or not np.array_equal(v, self._known[p])]
+        changed = self._changed(params)
         with jax.enable_x64(True):
             for path in changed:
-                self._known[path], self._kept[path] = params[path], jax.device_put(params[path])
+                # A copy, since JAX may look at this memory for as long as it is used.
+                self._known[path] = params[path].copy()
+                self._kept[path] = jax.device_put(self._known[path])
             if changed or not self._derived:
                 self._derived = {k: jax.device_put(v) for k, v in self.traced.derive(self._kept).items()}
         return {**self._kept, "derived:": self._derived}
 
 
-def _alike(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Tell whether two arrays are equal up to rounding."""
+def _alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
+    """Tell whether two arrays are equal up to rounding; what comes of narrow floats is not more exact than they are."""
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
     if found.dtype.kind not in "fc":
         return np.array_equal(found, expected)
-    tolerance = TOLERANCE[found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1)]
+    tolerance = TOLERANCE[min(found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1), narrow)]
     finite = np.abs(expected[np.isfinite(expected)])
     scale = float(finite.max()) if finite.size else 0.0
     return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
+
+
+def _identical(first: np.ndarray, second: np.ndarray) -> bool:
+    """Compare in pieces, so that no long array of truth values is made."""
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    if first.ndim < 2:
+        return np.array_equal(first, second)
+    step = max(1, PIECE // max(1, first[0].size))
+    return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))
 
 
 def _spec(value: Any) -> jax.ShapeDtypeStruct:
@@ -301,17 +349,23 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
         How, or `None` if it cannot.
     """
     order = list(accesses)
+    if accesses[name].names & RESTRUCTURING:
+        return None
     own, place = accesses[name], order.index(name)
     others = {other: access for other, access in accesses.items() if other != name}
     written = {path for access in others.values() for path in access.writes}
     read = {path for access in others.values() for path in access.reads}
+    known = {path.rpartition("/")[2] for path in slots}
+    if (own.stored - known) & frozenset().union(*(access.names for access in others.values())):
+        return None  # a text or an object that others read
+    read_names = {path.rpartition("/")[2] for path in read}
     shown = [path for path in sorted(own.writes) if path in read]
     earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
     if not own.reads & written and not own.writes & (written | earlier) and all(p in slots for p in shown):
-        return Apart("hoisted", tuple(shown), why)
+        return Apart("hoisted", tuple(shown), why, own.writes - read, own.stored - read_names)
     needed = [path for path in sorted(own.reads) if path in written]
     if not own.writes & (read | written) and all(path in slots for path in needed):
-        return Apart("fed", tuple(needed), why)
+        return Apart("fed", tuple(needed), why, own.writes - read, own.stored - read_names)
     return None
 
 

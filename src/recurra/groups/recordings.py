@@ -156,6 +156,14 @@ class Events:
         if len(steps):
             self._rows.extend(np.stack([first_iteration + every * steps, *places], axis=1).astype(np.int64))
 
+    def extend_packed(self, words: np.ndarray, first_iteration: int, every: int = 1) -> None:
+        """Record the events of several steps, given as bits: `(steps, words of 32 bits)`, neuron 0 the lowest bit."""
+        steps, places = np.nonzero(words)
+        hits, bits = np.nonzero(words[steps, places][:, None] >> np.arange(32, dtype=np.uint32) & np.uint32(1))
+        if len(hits):
+            numbers = first_iteration + every * steps[hits]
+            self._rows.extend(np.stack([numbers, 32 * places[hits] + bits], axis=1).astype(np.int64))
+
     def extend_events(self, events: Any) -> None:
         """Record events that were found already: `(events, 2)`, step and unit."""
         events = np.asarray(events, np.int64)

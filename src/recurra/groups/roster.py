@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.groups.recorders import Watcher
+from recurra.groups.recordings import Events
+from recurra.tracing import packed, refuse
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
     from recurra.groups.schedule import Entry
 
 COUNTER = "the count of steps"
+PACKED = ":packed"
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,70 @@ class Member:
         self.entry.call(self.entry.behavior.iteration)
         return None
 
+    def trace(self) -> Mapping[str, object] | None:
+        """Execute the behavior while it is traced: nothing of it may stay, and it may not change what a step is.
+
+        Raises:
+            Refusal: it switches behaviors or recording on or off, or adds or removes something.
+        """
+        if self.watcher is not None:
+            # Of events only 1 bit for each neuron is put out.
+            found = {name: (value, self.watcher.kept[name]) for name, value in self.watcher.observed().items()}
+            words = {name: packed(value) for name, (value, keeper) in found.items() if isinstance(keeper, Events)}
+            return {n: v for n, (v, _) in found.items() if words.get(n) is None} | {
+                n + PACKED: value for n, value in words.items() if value is not None
+            }
+        network = self.entry.parent.network if hasattr(self.entry.parent, "network") else self.entry.parent
+        before = Structure(network)
+        try:
+            return self.run()
+        finally:
+            if before.restore():
+                raise refuse("it changes which behaviors are executed, or what is recorded", whole=True)
+
     def execute(self) -> None:
         """Execute the behavior, recorders included."""
         self.entry.call(self.entry.behavior.iteration)
+
+
+class Structure:
+    """Remember which groups and behaviors a network has, and which of them are switched on.
+
+    Arguments:
+        network: the network.
+    """
+
+    def __init__(self, network: GroupNetwork):
+        self.network = network
+        self._before = self._now()
+
+    def _now(self) -> tuple[list, list, list, list, list]:
+        network = self.network
+        switches = [(e.behavior, "behavior_enabled", e.behavior.behavior_enabled) for e in network.schedule]
+        switches += [(obj, "recording", obj.recording) for obj in network.all_objects()]
+        entries = list(network.schedule)
+        held = [dict(obj.behavior) for obj in network.all_objects()]
+        return entries, list(network.NeuronGroups), list(network.SynapseGroups), held, switches
+
+    def restore(self) -> bool:
+        """Put back what has changed since; tell whether something has."""
+        entries, neurons, synapses, held, switches = self._before
+        if all(a is b for a, b in zip(_flat(self._before), _flat(self._now()), strict=False)) and len(
+            _flat(self._before)
+        ) == len(_flat(self._now())):
+            return False
+        self.network.NeuronGroups, self.network.SynapseGroups = neurons, synapses
+        self.network.schedule.set(entries)
+        for obj, own in zip(self.network.all_objects(), held, strict=True):
+            obj._behavior = own
+        for obj, name, value in switches:
+            setattr(obj, name, value)
+        return True
+
+
+def _flat(parts: tuple[list, list, list, list, list]) -> list:
+    entries, neurons, synapses, _, switches = parts
+    return [*entries, *neurons, *synapses, *(thing for switch in switches for thing in switch)]
 
 
 def count_step(network: GroupNetwork) -> None:

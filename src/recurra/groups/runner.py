@@ -7,6 +7,8 @@ NumPy draws what the compiled step draws. With `compile=False` they come from on
 
 from __future__ import annotations
 
+import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -142,13 +144,13 @@ class Runner:
                 self._keep(Compiled(self.network, self.random, apart))
                 break
             except Untraceable as problem:
-                name, why = problem.body, str(problem)
+                name, why, whole = problem.body, self._place(problem), problem.whole
             done = 0 if accesses is None else 1
             if accesses is None:
                 accesses, done = self._watch(), 1
                 progress(1)
             found = None
-            if name in accesses and name not in apart and len(apart) < MOST_APART:
+            if name in accesses and name not in apart and len(apart) < MOST_APART and not whole:
                 found = place_apart(name, why, accesses, Roster(self.network).slots())
             if found is None:
                 self._refused = Refused(signature, name, why)
@@ -158,6 +160,21 @@ class Runner:
         if apart:
             self._tell(apart, must_compile)
         return 0 if accesses is None else 1
+
+    def _place(self, problem: Untraceable) -> str:
+        """Say what cannot be compiled and where; where only a variable is known, the line that mentions it."""
+        member = next((m for m in Roster(self.network).members if m.name == problem.body), None)
+        if problem.line or member is None:
+            return str(problem)
+        method = type(member.entry.behavior).iteration
+        try:
+            lines, start = inspect.getsourcelines(method)
+        except OSError:
+            return str(problem)
+        named = re.findall(r"/(\w*[A-Za-z_]\w*)|changes (\w+)", problem.construct)
+        named = [name for pair in named for name in pair if name]
+        line = next((i for i, text in enumerate(lines) if any(re.search(rf"\b{n}\b", text) for n in named)), 0)
+        return f"{problem.body} at {method.__code__.co_filename}:{start + line}: {problem.construct}"
 
     def _keep(self, compiled: Compiled) -> None:
         while len(self._known) >= MOST_KEPT:

@@ -80,6 +80,10 @@ class Schedule:
         """Take the behavior of one object out."""
         self._entries = [e for e in self._entries if not (e.behavior is behavior and e.parent is parent)]
 
+    def set(self, entries: list[Entry]) -> None:
+        """Put the entries of an earlier time in place of those of now."""
+        self._entries = list(entries)
+
     def drop(self, parent: object) -> None:
         """Take all behaviors of an object out."""
         self._entries = [e for e in self._entries if e.parent is not parent]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.errors import ShapeError, TemplateError, unknown
+from recurra.tracing import echoing
 
 if TYPE_CHECKING:
     from recurra.groups.neurons import NeuronGroup
@@ -61,7 +62,14 @@ class NeuronSubGroup:
         if index is None:
             return value
         found = value[index]
-        return Gathered.of(found, base, name, index) if isinstance(found, np.ndarray) else found
+        if not isinstance(found, np.ndarray):
+            return found
+
+        def write(new: Any) -> None:
+            getattr(base, name)[index] = new
+
+        traced = echoing(found, write)
+        return Gathered.of(found, base, name, index) if traced is None else traced
 
     def __setattr__(self, name: str, value: Any) -> None:
         base = self.BaseNeuronGroup

@@ -1,9 +1,10 @@
 """Tracing: compile the user's own Python update rules, which change attributes of plain objects, into JAX."""
 
-from recurra.tracing.escapes import Untraceable
+from recurra.tracing.boxes import echoing, packed
+from recurra.tracing.escapes import Untraceable, refuse
 from recurra.tracing.leaves import Body
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.tracer import Traced, trace
 from recurra.tracing.watching import Access, watch
 
-__all__ = ["Access", "Addressed", "Body", "Traced", "Untraceable", "trace", "watch"]
+__all__ = ["Access", "Addressed", "Body", "Traced", "Untraceable", "echoing", "packed", "refuse", "trace", "watch"]

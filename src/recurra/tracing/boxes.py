@@ -6,12 +6,13 @@ is a JAX tracer where it is only known when the model runs, and an ordinary NumP
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
+from recurra.engine import events
 from recurra.tracing import indexing, operations
 from recurra.tracing.operators import Operators
 from recurra.tracing.promotion import PYTHON
@@ -43,7 +44,7 @@ class Box(Operators):
         step: the way from the parent to here.
     """
 
-    __slots__ = ("_changed", "_inner", "_kind", "_parent", "_session", "_slot", "_step", "_tied")
+    __slots__ = ("_changed", "_echo", "_inner", "_kind", "_parent", "_session", "_slot", "_step", "_tied")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Box(Operators):
     ):
         self._session, self._inner, self._tied, self._slot = session, value, sources, slot
         self._parent, self._step, self._changed = parent, step, False
+        self._echo: Callable[[Box], None] | None = None
         self._kind = kind or ("array" if parent is not None or np.ndim(value) else "scalar")
 
     # -- value --------------------------------------------------------------------------------------------------
@@ -80,9 +82,9 @@ class Box(Operators):
     def _sources(self) -> frozenset[str]:
         return self._root()._tied
 
-    def _write(self, new: Any, sources: frozenset[str]) -> None:
+    def _write(self, new: Any, sources: frozenset[str], through_view: bool = False) -> None:
         if self._parent is not None and self._step is not None:
-            self._parent._write(self._step.put(self._parent._read(), new), sources)
+            self._parent._write(self._step.put(self._parent._read(), new), sources, True)
             return
         if self._kind != "array":
             raise TypeError(f"'{type(self._peek()).__name__}' object does not support item assignment")
@@ -91,6 +93,8 @@ class Box(Operators):
             self._session.facts.add("written", self._slot)
         self._inner, self._changed = new, True
         self._tied = self._tied | sources
+        if self._echo is not None and not through_view:
+            self._echo(self)
 
     def _view(self, step: Step) -> Box:
         return Box(self._session, None, parent=self, step=step)
@@ -339,6 +343,23 @@ class Box(Operators):
 def box(session: Session, value: Any, sources: frozenset[str], kind: str | None = None) -> Box:
     """Wrap a computed value; what has no axes is a scalar."""
     return Box(session, value if is_traced(value) else np.asarray(value), sources, kind)
+
+
+def echoing(found: object, write: Callable[[Any], None]) -> Any:
+    """Return a copy of a stand-in that calls `write` with itself whenever it is changed; None for anything else."""
+    if type(found) is not Box:
+        return None
+    made = found.copy()
+    made._echo = write
+    return made
+
+
+def packed(value: object) -> Any:
+    """Return the bits of where a traced vector is not 0, 32 in a word; None for anything else."""
+    if type(value) is not Box or value.ndim != 1 or not is_traced(value._peek()):
+        return None
+    truths: Any = value if value.dtype == bool else value != 0
+    return Box(value._session, events.pack(truths._read()), value._sources(), "array")
 
 
 def traced_value(value: Any) -> Any:

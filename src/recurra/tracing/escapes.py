@@ -22,13 +22,14 @@ class Untraceable(Exception):
         filename: the user's file.
         line: line number in that file, from 1; 0 where there is no line.
         construct: the construct and why it cannot be compiled.
+        whole: whether nothing else may be compiled either, as it changes what a step consists of.
 
     >>> str(Untraceable("Basic_Behavior", "model.py", 12, "`while v.sum() > 0`: a loop on traced data"))
     'Basic_Behavior at model.py:12: `while v.sum() > 0`: a loop on traced data'
     """
 
-    def __init__(self, body: str, filename: str, line: int, construct: str):
-        self.body, self.filename, self.line, self.construct = body, filename, line, construct
+    def __init__(self, body: str, filename: str, line: int, construct: str, whole: bool = False):
+        self.body, self.filename, self.line, self.construct, self.whole = body, filename, line, construct, whole
         place = f" at {filename}:{line}" if line else ""
         super().__init__(f"{body}{place}: {construct}")
 
@@ -40,14 +41,14 @@ class Escape(BaseException):
 class Refusal(Escape):
     """Leave because something cannot be traced; becomes an `Untraceable`."""
 
-    def __init__(self, reason: str, filename: str, line: int, text: str):
-        self.reason, self.filename, self.line, self.text = reason, filename, line, text
+    def __init__(self, reason: str, filename: str, line: int, text: str, whole: bool = False):
+        self.reason, self.filename, self.line, self.text, self.whole = reason, filename, line, text, whole
         super().__init__(reason)
 
     def to_untraceable(self, body: str) -> Untraceable:
         """Return the public error."""
         construct = f"`{self.text}`: {self.reason}" if self.text else self.reason
-        return Untraceable(body, self.filename, self.line, construct)
+        return Untraceable(body, self.filename, self.line, construct, self.whole)
 
 
 class Fork(Escape):
@@ -66,10 +67,10 @@ class Bake(Escape):
         super().__init__("bake")
 
 
-def refuse(reason: str) -> Refusal:
-    """Make the refusal of whatever the user's code is doing right now."""
+def refuse(reason: str, whole: bool = False) -> Refusal:
+    """Make the refusal of whatever the user's code is doing right now; `whole` as in :class:`Untraceable`."""
     filename, line = user_site()
-    return Refusal(reason, filename, line, source_line(filename, line))
+    return Refusal(reason, filename, line, source_line(filename, line), whole)
 
 
 def user_site() -> tuple[str, int]:

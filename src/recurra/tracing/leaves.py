@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from recurra.tracing.slots import (
     same_layout,
     take_out,
 )
+from recurra.tracing.surroundings import Surroundings
 
 MAX_LEAVES = 64
 SELECT_BELOW = 4096  # numbers; below, both branches are computed and chosen between
@@ -55,6 +57,7 @@ class Plan:
     facts: Facts
     random: Addressed
     given: frozenset[str]
+    surroundings: Surroundings
 
     def owner(self, path: str) -> str:
         """Return the slot whose memory a slot shows."""
@@ -155,9 +158,16 @@ class Run:
     def _call(self, body: Body) -> Any:
         states = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
         try:
-            with self.plan.random.at(body.name, self.step, self.key, self.session), patches.arrays_of(self.session):
+            with (
+                self.plan.random.at(body.name, self.step, self.key, self.session),
+                patches.arrays_of(self.session),
+                contextlib.redirect_stdout(Silence(self.session)),  # type: ignore[type-var]
+            ):
                 return body.run()
         finally:
+            changed = self.plan.surroundings.put_back()
+            if changed:
+                self.session.leave(Refusal(f"changes {changed}, which belongs to no object of the model", "", 0, ""))
             after = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
             if not _same_states(states[0], after[0]) or states[1] != after[1]:
                 np.random.mtrand._rand.set_state(states[0])  # type: ignore[attr-defined]
@@ -341,6 +351,19 @@ class Run:
         if known != shapes:
             raise _refuse_body(f"emits {shapes} in one branch and {known} in another")
         return emitted
+
+
+class Silence:
+    """Stand in for the standard output: printing happens in every step, so it is refused."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def write(self, text: str) -> int:
+        raise self._session.refuse("printing")
+
+    def flush(self) -> None:
+        """Do nothing."""
 
 
 class Hidden:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import jax.numpy as jnp
 import numpy as np
 
-from recurra.tracing import indexing, operations, products
+from recurra.tracing import indexing, operations, products, rows
 from recurra.tracing.operators import Operators
 from recurra.tracing.promotion import cast
 from recurra.tracing.session import Session, is_traced
@@ -393,9 +393,14 @@ def assign(array: Box, found: list, value: object) -> Any:
     how, masks = _plan(session, expanded)
     if how == "whole":
         sliced = tuple(e if isinstance(e, slice) else slice(None) for e in expanded)
-        part = jnp.asarray(old)[sliced]
+        untouched = is_traced(old) and all(s == slice(None) for s in sliced)
+        part = old if untouched else jnp.asarray(old)[sliced]
         place = Masked(session, part, masks, frozenset())
         new = cast(_full_of(place, value), array.dtype)
+        if part is old and len(masks) == 2:
+            by_row = rows.replace(session, old, masks[0], masks[1], new)
+            if by_row is not None:
+                return by_row
         changed = jnp.where(place._joint(), new, part)
         return changed if part.shape == old.shape else jnp.asarray(old).at[sliced].set(changed)
     fulls, point_masks, first = _points(session, expanded)

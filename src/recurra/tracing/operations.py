@@ -8,9 +8,11 @@ from typing import Any, NamedTuple, TypeGuard
 import jax.numpy as jnp
 import numpy as np
 
-from recurra.tracing import boxes, functions, masked, products
+from recurra.tracing import boxes, functions, masked, products, rows
 from recurra.tracing.promotion import PYTHON, UFUNCS, cast, resolve, weak
 from recurra.tracing.session import Session, as_value, is_traced
+
+MOST_COMPARED = 1 << 16  # bytes
 
 
 class Operand(NamedTuple):
@@ -186,12 +188,18 @@ def compute(
     key = (ufunc.__name__, *map(str, types), *map(_identity, values))
     made = session.memo(key, tuple(values), make)
     results = made if isinstance(made, tuple) else (made,)
-    return tuple(cast(r, t) for r, t in zip(results, types[len(found) :], strict=True)), sources
+    results = tuple(cast(r, t) for r, t in zip(results, types[len(found) :], strict=True))
+    rows.remember(session, ufunc, [f.value for f in found], values, types, results[0])
+    return results, sources
 
 
 def _identity(value: Any) -> Any:
-    """Return what is equal for equal values: the object where it is traced or big, the number otherwise."""
-    return id(value) if is_traced(value) or np.ndim(value) else ("number", value.dtype.str, value.tobytes())
+    """Return what is equal for equal values: the object where it is traced or big, the numbers otherwise."""
+    if is_traced(value):
+        return id(value)
+    value = np.asarray(value)
+    # An ordinary array may be the user's, who may change it in place: its numbers count, not the object.
+    return id(value) if value.nbytes > MOST_COMPARED else ("numbers", value.dtype.str, value.shape, value.tobytes())
 
 
 def _power(base: Any, exponent: float | None, given: Any) -> Any:
@@ -243,6 +251,8 @@ def apply_ufunc(session: Session, ufunc: np.ufunc, method: str, inputs: tuple, o
         found, results, sources = tuple(operand(session, i) for i in inputs), (made._read(),), made._sources()
     else:
         found = tuple(operand(session, i) for i in inputs)
+        if len(out) == 1 and dtype is None and where is True and _change_rows(session, ufunc, inputs, found, out[0]):
+            return out[0]
         results, sources = compute(session, ufunc, found, dtype)
     if all(o is None for o in out):
         if where is not True:
@@ -252,6 +262,20 @@ def apply_ufunc(session: Session, ufunc: np.ufunc, method: str, inputs: tuple, o
     for target, result in zip(out, results, strict=True):
         store(session, ufunc, found, target, result, sources, where)
     return out[0] if len(out) == 1 else out
+
+
+def _change_rows(session: Session, ufunc: np.ufunc, inputs: tuple, found: tuple, target: Any) -> bool:
+    """Do `matrix += values` row by row where most rows stay as they are; tell whether it was done."""
+    if target is None or len(inputs) != 2 or inputs[0] is not target or target._parent is not None:
+        return False
+    types = resolve(ufunc, [f.kind for f in found])
+    if not np.can_cast(types[-1], target.dtype, "same_kind"):
+        return False
+    made = rows.change(session, ufunc, found[0].value, found[1].value, types[0])
+    if made is None:
+        return False
+    target._write(made, found[0].sources | found[1].sources)
+    return True
 
 
 def store(

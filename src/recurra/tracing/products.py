@@ -74,7 +74,7 @@ def _deliver(session: Session, matrix: object, weights: Any, spikes: Any, by_col
     if weights.size < events.WORTHWHILE:
         dense = weights @ spikes.astype(weights.dtype) if by_column else spikes.astype(weights.dtype) @ weights
         return dense
-    weights = jnp.asarray(weights)
+    weights, given = jnp.asarray(weights), weights
     found = session.memo(("spikes", id(spikes)), (spikes,), lambda: events.find(spikes))
     if not by_column:
         return events.sum_rows(weights, spikes, *found)  # type: ignore[misc]
@@ -83,7 +83,9 @@ def _deliver(session: Session, matrix: object, weights: Any, spikes: Any, by_col
         return events.sum_entries(*rows, weights.shape[0], *found)  # type: ignore[misc]
     if rows is not None:
         return events.sum_rows(rows, spikes, *found)  # type: ignore[misc]
-    return events.sum_columns(weights, spikes, *found)  # type: ignore[misc]
+    made = events.sum_columns(weights, spikes, *found)  # type: ignore[misc]
+    session.memos[-1]["read", id(given)] = made, (given,)
+    return made
 
 
 def _transposed(session: Session, matrix: object) -> Any:

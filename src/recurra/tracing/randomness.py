@@ -13,7 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurra.engine.randomness import fold_in, normal, seed_key, stream_seed, uniform
+from recurra.engine.randomness import (
+    fold_in,
+    fold_in_now,
+    normal,
+    seed_key,
+    stream_seed,
+    uniform,
+    uniform_now,
+    words_of,
+)
 from recurra.tracing import callers, operations
 from recurra.tracing.escapes import Untraceable, user_site
 from recurra.tracing.session import Session, as_value
@@ -52,6 +61,16 @@ _DRAWS: dict[str, Callable] = {
 }
 
 
+def _draw_kind(kind: str, key: Any, shape: tuple, *parameters: Any) -> Any:
+    return _DRAWS[kind](key, shape, *parameters)
+
+
+# Step by step, one call of compiled code is quicker than a call for every operation.
+_draw_at_once = jax.jit(_draw_kind, static_argnums=(0, 2))
+_choose_at_once = jax.jit(jax.random.choice, static_argnums=(1, 2, 3))
+_permute_at_once = jax.jit(jax.random.permutation, static_argnums=1)
+
+
 class Addressed:
     """Draw random numbers by address; stands in for `numpy.random` and for a Generator.
 
@@ -71,6 +90,7 @@ class Addressed:
         self._place: tuple[Any, str, Any] | None = None
         self._draws = 0
         self._session: Session | None = None
+        self._root = words_of(seed_key(seed)) if not isinstance(seed, jax.core.Tracer) else None
 
     @contextlib.contextmanager
     def at(
@@ -94,7 +114,7 @@ class Addressed:
             A context manager; inside it `numpy.random`'s functions draw from here.
         """
         before = self._place, self._draws, self._session
-        self._place, self._draws, self._session = (seed_key(self._seed) if key is None else key, name, step), 0, session
+        self._place, self._draws, self._session = (key, name, step), 0, session
         with contextlib.ExitStack() as stack:
             stack.callback(self._return_to, before)
             stack.enter_context(self._patched())
@@ -153,12 +173,35 @@ class Addressed:
             filename, line = user_site()
             raise Untraceable("randomness", filename, line, "a draw outside of `with addressed.at(name, step)`")
         key, name, step = self._place
+        key = seed_key(self._seed) if key is None else key
         for part in (stream_seed(name), self._draws):
             key = fold_in(key, part)
         self._draws += 1
         if self._session is not None:
             self._session.note("random draws")
         return fold_in(key, step)
+
+    def _words(self) -> np.ndarray | None:
+        """Do what `_key` does in NumPy; None while a body is traced."""
+        if self._place is None or self._session is not None or self._place[0] is not None or self._root is None:
+            return None
+        _, name, step = self._place
+        if not isinstance(step, int | np.integer):
+            return None
+        words = self._root
+        for part in (stream_seed(name), self._draws, int(step)):
+            words = fold_in_now(words, part)
+        self._draws += 1
+        return words
+
+    def _drawn(self, kind: str, shape: tuple, parameters: list) -> Any:
+        words = self._words()
+        if words is None:
+            return _DRAWS[kind](self._key(), shape, *parameters)
+        if kind == "uniform":
+            low, high = (np.asarray(p, np.float64) for p in parameters)
+            return low + (high - low) * uniform_now(words, shape)
+        return _draw_at_once(kind, jax.random.wrap_key_data(words), shape, *parameters)
 
     def _operand(self, value: Any) -> tuple[Any, frozenset[str]]:
         if operations.is_ours(value) or isinstance(value, list | tuple):
@@ -173,7 +216,7 @@ class Addressed:
         with jax.enable_x64(True):
             found = [self._operand(p) for p in parameters]
             shape = np.broadcast_shapes(*(np.shape(f[0]) for f in found)) if size is None else _shape(size)
-            drawn = _DRAWS[kind](self._key(), shape, *(f[0] for f in found))
+            drawn = self._drawn(kind, shape, [f[0] for f in found])
             return self._give(drawn, dtype, weak and size is None and not shape)
 
     def _give(self, drawn: Any, dtype: Any = None, number: bool = False) -> Any:
@@ -256,7 +299,10 @@ class Addressed:
             array = np.arange(int(a)) if whole else a if operations.is_box(a) else np.asarray(a)
             chances = None if p is None else jnp.asarray(self._operand(p)[0])
             shape = () if size is None else _shape(size)
-            picked = jax.random.choice(self._key(), array.shape[axis], shape, bool(replace), chances).astype(np.int64)
+            words = self._words()
+            key = self._key() if words is None else jax.random.wrap_key_data(words)
+            choose = jax.random.choice if words is None else _choose_at_once
+            picked = choose(key, array.shape[axis], shape, bool(replace), chances).astype(np.int64)
             if whole:
                 return self._give(picked, None, size is None)
             picked = self._give(picked) if self._session is not None else np.asarray(picked)
@@ -266,10 +312,13 @@ class Addressed:
 
     def permutation(self, x: Any, axis: int = 0) -> Any:
         with jax.enable_x64(True):
+            words = self._words()
+            key = self._key() if words is None else jax.random.wrap_key_data(words)
+            permute = jax.random.permutation if words is None else _permute_at_once
             if isinstance(x, int | np.integer):
-                return self._give(jax.random.permutation(self._key(), int(x)))
+                return self._give(permute(key, int(x)))
             array = x if operations.is_box(x) else np.asarray(x)
-            order = self._give(jax.random.permutation(self._key(), array.shape[axis]))
+            order = self._give(permute(key, array.shape[axis]))
             if self._session is not None and not operations.is_box(array):
                 array = operations.build_array(self._session, array)
             return array[(slice(None),) * axis + (order,)]

@@ -67,6 +67,8 @@ class Session:
         self.escape: Escape | None = None
         self.memos: list[dict] = [{}]
         self.transposes: dict[str, jax.Array] = {}
+        # By the id of a large value: how it was computed; the values are kept alive.
+        self.origins: dict[int, tuple[str, tuple, np.dtype, Any]] = {}
 
     # -- asking -------------------------------------------------------------------------------------------------
 
@@ -123,6 +125,10 @@ class Session:
         made = make()
         self.memos[-1][key] = (made, keep)
         return made
+
+    def recall(self, key: tuple) -> Any:
+        """Return what `memo` keeps under a key, or None."""
+        return next((memo[key][0] for memo in reversed(self.memos) if key in memo), None)
 
 
 def is_traced(value: object) -> TypeGuard[jax.Array]:

@@ -159,6 +159,19 @@ class Inventory:
         pairs = value.items() if type(value) is dict else enumerate(value)
         return Container(path, value, {key: self._tree(f"{path}/{key}", item) for key, item in list(pairs)})
 
+    def structure(self) -> dict[str, Any]:
+        """Map paths to what code may depend on beside numbers: texts, functions, None, the keys of containers."""
+        found: dict[str, Any] = {}
+        waiting = [tree for holder in self.holders for tree in holder.trees.values()]
+        while waiting:
+            tree = waiting.pop()
+            if isinstance(tree, Container):
+                found[tree.path] = type(tree.original), *tree.items
+                waiting += tree.items.values()
+            elif isinstance(tree, Other) and isinstance(tree.original, _PLAIN):
+                found[tree.path] = tree.original
+        return found
+
     def find(self, wanted: Callable[[object], bool]) -> Iterator[tuple[Holder, str]]:
         """Yield holder and name of the attributes whose value is wanted."""
         for holder in self.holders:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +19,7 @@ from recurra.tracing.leaves import Body, Plan, Run
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.session import Facts, as_value
 from recurra.tracing.slots import Container, Inventory, Slot, Tree
+from recurra.tracing.surroundings import Surroundings
 
 MAX_PASSES = 60
 SPARSE_BELOW = 0.3  # filled part of a matrix below which lists of entries are quicker than whole rows
@@ -36,6 +37,7 @@ class Traced:
         emitted: "body/key" -> shape and type of what the bodies return.
         inputs: path -> shape and type of the slots whose values come from outside in every step.
         explanation: body -> branches, random draws and event-driven products in words.
+        narrowest: bytes of the narrowest floating-point numbers that a step computes with; 8 if there are none.
         weak: paths of the state that are Python numbers, whose type gives way to an array's.
     """
 
@@ -56,6 +58,7 @@ class Traced:
         self.inputs = dict(inputs)
         self.emitted = {f"{name}/{key}": jax.ShapeDtypeStruct(shape, np.dtype(kind))
                         for name, shapes in facts.emitted.items() for key, (shape, kind) in shapes.items()}  # fmt: skip
+        self.narrowest = min(_float_sizes(self._jaxpr.jaxpr), default=8)
         self.weak = frozenset(p for p in self.state if slots[p].kind == "python")
         self.explanation = {name: _explain(notes) for name, notes in facts.notes.items()}
 
@@ -129,10 +132,10 @@ class Traced:
             return jax.tree.unflatten(self._tree, flat)
 
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Return state and parameters as the objects hold them now."""
+        """Return state and parameters as the objects hold them now: copies of the state, the parameters themselves."""
         now = Inventory(self._plan.inventory.roots).slots
         state = {p: np.array(now[p].value) for p in self.state}
-        return state, {p: np.array(now[p].value) for p in self.params}
+        return state, {p: np.asarray(now[p].value) for p in self.params}
 
     def stale(self, roots: Mapping[str, object] | None = None) -> list[str]:
         """Return the paths of what has changed since and needs another trace.
@@ -143,6 +146,8 @@ class Traced:
         now = Inventory(self._plan.inventory.roots if roots is None else roots)
         before = self._plan.inventory.slots
         changed = [p for p in before if p not in now.slots and (p in self.baked or p in self.state or p in self.params)]
+        structure, known = now.structure(), self._plan.inventory.structure()
+        changed += [p for p, value in known.items() if p in structure and structure[p] != value]
         changed += [p for p in self.baked if p in now.slots and not _equal(now.slots[p].value, self.baked[p])]
         for path in (*self.state, *self.params):
             if path in now.slots and _form(now.slots[path]) != _form(before[path]):
@@ -208,7 +213,7 @@ def trace(
         if path not in inventory.slots:
             raise OptionError(unknown("slot", path, inventory.slots, "given"))
     facts = Facts()
-    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs))
+    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs), Surroundings(roots.values()))
     facts.written |= set(inputs)
     wanted: set[str] | None = None
     for _ in range(MAX_PASSES):
@@ -260,6 +265,17 @@ def _attempt(
     except Refusal as refusal:
         raise refusal.to_untraceable(run.session.body if run else "") from None
     return jaxpr, jax.tree.structure(shape)
+
+
+def _float_sizes(jaxpr: Any) -> Iterator[int]:
+    """Yield the sizes of the real floating-point numbers in a step."""
+    for equation in jaxpr.eqns:
+        for variable in (*equation.invars, *equation.outvars):
+            kind = getattr(variable.aval, "dtype", None)
+            if kind is not None and jnp.issubdtype(kind, jnp.floating):
+                yield kind.itemsize
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from _float_sizes(inner)
 
 
 def _row_shapes(matrix: jax.ShapeDtypeStruct, width: int | None) -> Any:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from recurra.tracing.code import codes_in, functions_of, is_library
 from recurra.tracing.leaves import Body
 from recurra.tracing.slots import Inventory, Slot
 
 _ANYTHING = {"getattr", "setattr", "delattr", "vars", "__dict__", "eval", "exec", "globals", "locals", "attrgetter"}
-_LIBRARIES = {"numpy", "jax", "jaxlib", "scipy", "pandas", "matplotlib", "builtins", "math", "random", "os", "sys"}
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,16 @@ class Access:
         writes: slots that changed, and those whose name its code assigns if nothing of that name changed.
         created: paths of attributes that it made.
         result: what it returned.
+        names: all names of attributes and globals that its code mentions.
+        stored: the names of attributes that its code assigns.
     """
 
     reads: frozenset[str]
     writes: frozenset[str]
     created: frozenset[str]
     result: Any = None
+    names: frozenset[str] = frozenset()
+    stored: frozenset[str] = frozenset()
 
     def is_source_for(self, others: Iterable[Access]) -> bool:
         """Tell whether a body reads nothing that the others write: it may run before everything else."""
@@ -79,7 +83,8 @@ def watch(body: Body, roots: Mapping[str, object]) -> Access:
     reads = {p for p in before.slots if everything or _attribute(p) in loaded}
     reads |= {p for p in after.slots if p not in before.slots and (everything or _attribute(p) in loaded)}
     created = frozenset(p for p in after.slots if p not in before.slots)
-    return Access(frozenset(reads), frozenset(changed | quiet | created), created, result)
+    writes = frozenset(changed | quiet | created)
+    return Access(frozenset(reads), writes, created, result, frozenset(loaded | stored), frozenset(stored))
 
 
 def _changed(now: Slot, before: Slot, copy: Any) -> bool:
@@ -114,14 +119,14 @@ def _names(run: Any, inventory: Inventory) -> tuple[set[str], set[str]]:
     method = getattr(run, "func", run)
     run_name, own_objects = getattr(method, "__name__", ""), [getattr(method, "__self__", None)]
     body = getattr(method, "__func__", method)
-    waiting = [body] if isinstance(body, types.FunctionType) else list(_functions_of(run))
+    waiting = [body] if isinstance(body, types.FunctionType) else list(functions_of(run))
     while waiting:
         function = waiting.pop()
         if id(function.__code__) in seen:
             continue
         seen.add(id(function.__code__))
         own: set[str] = set()
-        for code in _codes(function.__code__):
+        for code in codes_in(function.__code__):
             for instruction in dis.get_instructions(code):
                 if instruction.opname.startswith("STORE_ATTR"):
                     stored.add(str(instruction.argval))
@@ -131,45 +136,13 @@ def _names(run: Any, inventory: Inventory) -> tuple[set[str], set[str]]:
         held = _closure(function)
         objects += [o for o in held if not any(o is other for other in objects)]
         for value in held:
-            waiting += _functions_of(value)
+            waiting += functions_of(value)
         for name in own:
             # What the body itself is called, other objects have too: those are other bodies.
             holders = own_objects if name == run_name else objects
             for found in _named(name, function, holders):
-                waiting += _functions_of(found)
+                waiting += functions_of(found)
     return loaded, stored
-
-
-def _is_library(module: str | None) -> bool:
-    """Tell whether code is of a library, which does nothing to the user's objects but what it is asked for."""
-    if module is None or module.startswith("recurra.behaviors"):
-        return False
-    return module.split(".")[0] in _LIBRARIES | {"recurra"}
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _functions_of(value: Any) -> Iterator[types.FunctionType]:
-    """Yield the Python functions behind a callable, a method, a property or a class."""
-    if isinstance(value, types.MethodType | staticmethod | classmethod):
-        value = value.__func__
-    if isinstance(value, property):
-        for accessor in (value.fget, value.fset, value.fdel):
-            yield from _functions_of(accessor)
-    elif isinstance(value, types.FunctionType):
-        if not _is_library(value.__module__):
-            yield value
-    elif hasattr(value, "func") and not isinstance(value, type):  # functools.partial
-        yield from _functions_of(value.func)
-    elif isinstance(value, type) and not _is_library(value.__module__):
-        yield from _functions_of(vars(value).get("__init__"))
-    elif value is not None and isinstance(getattr(type(value), "__call__", None), types.FunctionType):  # noqa: B004
-        yield from _functions_of(type(value).__call__)
 
 
 def _closure(function: types.FunctionType) -> list[Any]:
@@ -205,7 +178,7 @@ def _named(name: str, function: types.FunctionType, objects: list[Any]) -> Itera
         yield here[name]
     for used in function.__code__.co_names:
         module = here.get(used)
-        if isinstance(module, types.ModuleType) and not _is_library(module.__name__):
+        if isinstance(module, types.ModuleType) and not is_library(module.__name__):
             yield vars(module).get(name)
     for thing in objects:
         for cls in type(thing).__mro__:

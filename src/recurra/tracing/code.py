@@ -1,0 +1,42 @@
+"""Look into Python code: the functions behind callables, the code inside of code, and what belongs to a library."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+_LIBRARIES = {"numpy", "jax", "jaxlib", "scipy", "pandas", "matplotlib", "builtins", "math", "random", "os", "sys"}
+
+
+def is_library(module: str | None) -> bool:
+    """Tell whether code is of a library, which does nothing to the user's objects but what it is asked for."""
+    if module is None or module.startswith("recurra.behaviors"):
+        return False
+    return module.split(".")[0] in _LIBRARIES | {"recurra"}
+
+
+def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yield a code object and all that are in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from codes_in(constant)
+
+
+def functions_of(value: Any) -> Iterator[types.FunctionType]:
+    """Yield the Python functions behind a callable, a method, a property or a class."""
+    if isinstance(value, types.MethodType | staticmethod | classmethod):
+        value = value.__func__
+    if isinstance(value, property):
+        for accessor in (value.fget, value.fset, value.fdel):
+            yield from functions_of(accessor)
+    elif isinstance(value, types.FunctionType):
+        if not is_library(value.__module__):
+            yield value
+    elif hasattr(value, "func") and not isinstance(value, type):  # functools.partial
+        yield from functions_of(value.func)
+    elif isinstance(value, type) and not is_library(value.__module__):
+        yield from functions_of(vars(value).get("__init__"))
+    elif value is not None and isinstance(getattr(type(value), "__call__", None), types.FunctionType):  # noqa: B004
+        yield from functions_of(type(value).__call__)

@@ -1,0 +1,154 @@
+"""What code can see beside the objects it is given: globals, closures, data of classes, defaults of arguments.
+
+Tracing takes their numbers for constants. Code that changes them has state that nobody carries from step to step, so
+they are compared before and after.
+"""
+
+from __future__ import annotations
+
+import dis
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from recurra.tracing.code import codes_in, functions_of, is_library
+
+_CONTAINERS = (list, dict, set, deque, bytearray)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+MAX_DEPTH = 3
+
+
+class Surroundings:
+    """Remember what the methods of some objects can see.
+
+    Arguments:
+        objects: the objects.
+    """
+
+    def __init__(self, objects: Iterable[object]):
+        self._places: dict[str, tuple[Any, str]] = {}
+        seen: set[int] = set()
+        waiting: list[types.FunctionType] = []
+        for cls in dict.fromkeys(c for obj in objects for c in type(obj).__mro__ if not is_library(c.__module__)):
+            waiting += self._add_class(cls)
+        while waiting:
+            function = waiting.pop()
+            if id(function.__code__) not in seen:
+                seen.add(id(function.__code__))
+                waiting += self._add_function(function)
+        self._before = {name: _copy(_read(*place)) for name, place in self._places.items()}
+
+    def _add_class(self, cls: type) -> Iterator[types.FunctionType]:
+        for name, value in vars(cls).items():
+            yield from functions_of(value)
+            if not name.startswith("__") and _is_data(value):
+                self._places[f"{cls.__name__}.{name}"] = (cls, name)
+
+    def _add_function(self, function: types.FunctionType) -> Iterator[types.FunctionType]:
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        for name, cell in cells:
+            yield from self._add(f"{function.__qualname__}: {name}", cell, "cell_contents")
+        if any(isinstance(value, _CONTAINERS) for value in function.__defaults__ or ()):
+            self._places[f"{function.__qualname__}: defaults"] = (function, "__defaults__")
+        for name in _names(function):
+            if name in function.__globals__:
+                yield from self._add(name, function.__globals__, name)
+            for module in _modules(function):
+                if name in vars(module):
+                    yield from self._add(f"{module.__name__}.{name}", vars(module), name)
+
+    def _add(self, shown: str, holder: Any, name: str) -> Iterator[types.FunctionType]:
+        value = _read(holder, name)
+        if _is_data(value):
+            self._places[shown] = (holder, name)
+        elif isinstance(value, type) and not is_library(value.__module__):
+            yield from self._add_class(value)
+        yield from functions_of(value)
+
+    def put_back(self) -> str:
+        """Undo what was changed since; return the name of something that was, or nothing."""
+        changed = ""
+        for shown, (holder, name) in self._places.items():
+            before = self._before[shown]
+            if not _same(_read(holder, name), before):
+                changed = changed or shown
+                _write(holder, name, before)
+        return changed
+
+
+def _names(function: types.FunctionType) -> set[str]:
+    found = (i for code in codes_in(function.__code__) for i in dis.get_instructions(code))
+    return {str(i.argval) for i in found if i.opname.startswith(("LOAD_", "STORE_", "DELETE_"))}
+
+
+def _modules(function: types.FunctionType) -> list[types.ModuleType]:
+    used = (function.__globals__.get(name) for name in function.__code__.co_names)
+    return [m for m in used if isinstance(m, types.ModuleType) and not is_library(m.__name__)]
+
+
+def _is_data(value: object) -> bool:
+    return isinstance(value, (*_PLAIN, *_CONTAINERS, np.ndarray)) and not isinstance(value, type)
+
+
+def _read(holder: Any, name: str) -> Any:
+    if isinstance(holder, dict):
+        return holder.get(name)
+    try:
+        return getattr(holder, name)
+    except ValueError:  # an empty cell
+        return None
+
+
+def _copy(value: Any, depth: int = 0) -> Any:
+    """Return a pair: the object itself, and what is in it."""
+    if isinstance(value, np.ndarray):
+        return value, value.copy()
+    if isinstance(value, dict) and depth < MAX_DEPTH:
+        return value, {key: _copy(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | deque) and depth < MAX_DEPTH:
+        return value, [_copy(item, depth + 1) for item in value]
+    return value, value.copy() if isinstance(value, set | bytearray) else None
+
+
+def _same(now: Any, before: tuple[Any, Any]) -> bool:
+    value, inside = before
+    if isinstance(value, _PLAIN):
+        return type(now) is type(value) and bool(now == value or now != now)
+    if now is not value:
+        return False
+    if isinstance(value, np.ndarray):
+        return np.array_equal(value, inside, equal_nan=value.dtype.kind in "fc")
+    if isinstance(value, dict) and isinstance(inside, dict):
+        return list(now) == list(inside) and all(_same(now[key], inside[key]) for key in inside)
+    if isinstance(value, list | tuple | deque) and isinstance(inside, list):
+        return len(now) == len(inside) and all(_same(a, b) for a, b in zip(now, inside, strict=True))
+    return inside is None or now == inside
+
+
+def _write(holder: Any, name: str, before: tuple[Any, Any]) -> None:
+    value = _restored(before)
+    if isinstance(holder, dict):
+        holder[name] = value
+    elif _read(holder, name) is not value:
+        setattr(holder, name, value)
+
+
+def _restored(before: tuple[Any, Any]) -> Any:
+    value, inside = before
+    if isinstance(value, np.ndarray) and value.flags.writeable:
+        value[...] = inside
+    elif isinstance(value, dict) and isinstance(inside, dict):
+        items = {key: _restored(item) for key, item in inside.items()}
+        value.clear()
+        value.update(items)
+    elif isinstance(value, list | deque) and isinstance(inside, list):
+        items = [_restored(item) for item in inside]
+        value.clear()
+        value.extend(items)
+    elif isinstance(value, set | bytearray):
+        value.clear()
+        value.update(inside) if isinstance(value, set) else value.extend(inside)
+    return value

@@ -1,0 +1,131 @@
+"""Spikes and large matrices: what is done costs as much as there are spikes, and is what NumPy does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from corpus import agree, one_group
+from recurra import Behavior, afferent
+
+SIZE = 260  # 260 * 260 entries are a large matrix
+
+
+class Spikes(Behavior):
+    """A few spikes in every step, and sometimes none."""
+
+    def initialize(self, n):
+        n.x = n.vector()
+        n.old = n.x > 1
+        n.spike = n.x > 1
+        for s in n.synapses(afferent):
+            s.W = s.matrix("uniform", density=self.parameter("density", 0.9))
+
+    def iteration(self, n):
+        n.old = n.spike
+        n.spike = n.vector("uniform") < 0.03 * (n.iteration % 3)
+        n.x *= 0.9
+
+
+class Dot(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            n.x += s.W.dot(s.src.spike)
+
+
+class Columns(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            n.x += np.sum(s.W[:, s.src.spike], axis=1)
+
+
+class Rows(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            n.x += np.sum(s.W[s.src.spike], axis=0)
+
+
+class Vector(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            n.x += s.src.spike @ s.W
+
+
+class Outer(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            s.W += 0.1 * s.dst.spike[:, None] * s.src.old[None, :] * (s.W > 0)
+            s.W -= np.outer(s.dst.old, s.src.spike) * 0.05
+
+
+class Ix(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            s.W[np.ix_(s.dst.spike, s.src.old)] += 0.1
+            s.W[np.ix_(s.dst.old, s.src.spike)] *= 0.9
+            s.W[np.ix_(s.dst.spike, s.src.spike)] = s.dst.x[s.dst.spike][:, None]
+
+
+class Unbounded(Behavior):
+    """A product with what may be infinite is no row by row change: 0 times infinity is not 0."""
+
+    def initialize(self, n):
+        n.large = np.full(n.size, np.inf)
+
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            s.W += s.dst.spike[:, None] * n.large[None, :]
+            s.W[np.isnan(s.W)] = 0.5
+
+
+class Branch(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            total = s.W.dot(n.spike)
+            if total.sum() > 300:
+                s.W -= 0.1 * n.spike[:, None] * n.old[None, :]
+            else:
+                s.W += 0.1 * n.old[:, None] * (n.spike[None, :] * 2.0)
+            n.x += total + s.W.dot(n.old)
+
+
+class Wrong(Behavior):
+    """Look like the others without being so: the rows of the second factor are not those that spike."""
+
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            s.W += 0.1 * (1 - n.spike[:, None]) * n.old[None, :]
+            s.W += 0.1 * n.spike[None, :] * (n.x > 0.5)[:, None] - 0.001
+            s.W = s.W * (1 + n.old[:, None])
+            s.W /= 2.0
+
+
+def build(*rules: Behavior, density: float = 0.9):
+    return one_group(Spikes(density=density), *rules, size=SIZE, record=("np.sum(x)",), synapses=1, events="spike")
+
+
+def line(net, name: str) -> str:
+    return next(text for text in net.explain().splitlines() if f"cells/{name}:" in text)
+
+
+@pytest.mark.parametrize("rule", [Dot, Columns, Rows, Vector])
+@pytest.mark.parametrize("density", [0.9, 0.05])
+def test_products_with_spikes_are_event_driven(rule, density: float) -> None:
+    net = agree(lambda: build(rule(), density=density), 14)
+    assert "1 event-driven products" in line(net, rule.__name__)
+
+
+@pytest.mark.parametrize(
+    ("rules", "changes"), [((Outer, Dot), 2), ((Dot, Outer), 2), ((Ix, Columns), 3), ((Branch,), 2)]
+)
+def test_weights_that_learn_change_row_by_row(rules, changes: int) -> None:
+    net = agree(lambda: build(*(rule() for rule in rules)), 14)
+    learning = next(rule.__name__ for rule in rules if rule in (Outer, Ix, Branch))
+    assert f"{changes} changes of single rows" in line(net, learning)
+
+
+@pytest.mark.parametrize("rule", [Unbounded, Wrong])
+def test_what_is_no_change_of_single_rows_is_done_whole(rule) -> None:
+    with np.errstate(invalid="ignore"):
+        net = agree(lambda: build(rule()), 14)
+    assert "single rows" not in line(net, rule.__name__) or rule is Wrong
