@@ -23,13 +23,17 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PEER = ROOT / "build" / "peer"
-PEER_PACKAGES = ["pyrates==1.2.3", "numba"]
+PEER_PACKAGES = ["pyrates==1.2.3", "rectipy==0.12.2", "torch==2.13.0", "numba", "scipy"]
 BENCHMARKS = [
     "bench_wilson_cowan",
     "bench_jansen_rit_delays",
     "bench_sweep",
     "bench_compile_edges",
     "bench_import",
+    "bench_leaky_integrator",
+    "bench_bptt",
+    "bench_bptt_memory",
+    "bench_sparse",
 ]
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -94,7 +98,7 @@ def make_peer() -> None:
     stamp = PEER / ".installed"
     if stamp.exists() and stamp.read_text() == " ".join(PEER_PACKAGES):
         return
-    print(f"installing {' and '.join(PEER_PACKAGES)} into {PEER.relative_to(ROOT)}", flush=True)
+    print(f"installing {', '.join(PEER_PACKAGES)} into {PEER.relative_to(ROOT)}", flush=True)
     venv.create(PEER, with_pip=True, clear=True)
     subprocess.run([PEER / "bin" / "python", "-m", "pip", "install", "-q", *PEER_PACKAGES], check=True)
     stamp.write_text(" ".join(PEER_PACKAGES))
@@ -162,7 +166,7 @@ def show(seconds: float) -> str:
 
 def main() -> None:
     """Run the chosen benchmarks, print the results and write them down."""
-    parser = argparse.ArgumentParser(description="Time Recurra beside PyRates and numba.")
+    parser = argparse.ArgumentParser(description="Time Recurra beside its peers.")
     parser.add_argument("benchmarks", nargs="*", default=BENCHMARKS, help="which; all by default")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()

@@ -186,4 +186,79 @@ PAGES = [
         script=EXAMPLES / "two_nodes.py",
         captions=("Eight units of the reservoir, and the spikes of the group.",),
     ),
+    Page(
+        title="A thousand spiking neurons, no two alike",
+        text="Izhikevich's network of 2003: 800 excitatory and 200 inhibitory neurons with random weights and noise. "
+        "Waves of many spikes come by themselves.",
+        script=EXAMPLES / "izhikevich_network.py",
+        captions=("All spikes, spikes per millisecond, and the potential of one neuron.",),
+        limits="Spikes arrive one step after they were fired; in the published script in the same step. One second is "
+        "short for a statement about rhythms.",
+    ),
+    Page(
+        title="Regular and irregular firing in a sparse network",
+        text="Brunel's network of 2000 at three settings of inhibition and drive. Measured rates stand beside those of "
+        "the paper's theory.",
+        script=EXAMPLES / "brunel.py",
+        captions=("Spikes of fifty neurons, and the rate of all, in three states.",),
+        limits="1,500 neurons instead of 12,500, with fewer and stronger synapses: fluctuations are larger than in the "
+        "paper, rates higher, and the boundaries between the states elsewhere.",
+    ),
+    Page(
+        title="A synfire chain",
+        text="A volley of spikes runs through ten groups of a hundred noisy neurons. A strong one arrives, a weak "
+        "one widens and is lost among the others, a wide one is sharpened on the way (Diesmann, Gewaltig and Aertsen "
+        "1999).",
+        script=EXAMPLES / "synfire_chain.py",
+        captions=("All spikes, for three volleys into the first group at 20 ms.",),
+        limits="The noise is the diffusion approximation of the published one, and each volley is shown once: near the "
+        "boundary some arrive and some do not.",
+    ),
+    Page(
+        title="An associative memory",
+        text="A Hopfield network recalls patterns from copies with a fifth of their pixels flipped, until too many are "
+        "stored. The update rule is a behavior of fifteen lines.",
+        script=EXAMPLES / "hopfield.py",
+        captions=("Recall of three of ten patterns; overlap over time; overlap at the end against the load.",),
+        limits="Five random sets at each load; with more units the breakdown is sharper.",
+    ),
+    Page(
+        title="Plasticity that does not run away",
+        text="Spike-timing-dependent plasticity, homeostasis of thresholds and normalisation of synapses in one noisy "
+        "network, and the same network with each rule left out.",
+        script=EXAMPLES / "plastic_network.py",
+        captions=("Spikes at the beginning and the end, mean rates, and weights before and after.",),
+        limits="Time constants of homeostasis and plasticity are much shorter than in the brain. In ten seconds the "
+        "rate does not need the normalisation; what it changes are the sums of the weights.",
+    ),
+    Page(
+        title="A network that learns to count",
+        text="A self-organising recurrent network (Lazar, Pipa and Triesch 2009) hears two words in random order. To "
+        "tell when the last letter comes, it must count the repeats of the one before.",
+        script=EXAMPLES / "sorn.py",
+        captions=("Activity at the end of learning, over time, and what a linear readout predicts.",),
+        limits="Three networks of each kind. The static networks have random thresholds, which nobody tuned; the paper "
+        "compares with tuned ones too.",
+    ),
+    Page(
+        title="Handwritten digits without labels",
+        text="Pixels become Poisson spikes, a hundred competing neurons learn from them by spike-timing-dependent "
+        "plasticity (after Diehl and Cook 2015). Labels only name the neurons afterwards.",
+        script=EXAMPLES / "digits.py",
+        captions=("The weights of all neurons, sorted by the digit they answer to, and the share of right digits.",),
+        limits="A small set of 8 x 8 pixels, one network, 297 test digits: the standard error is above two points. A "
+        "linear classifier is better, and it uses the labels for more. Before learning the neurons have neither "
+        "selective weights nor adapted thresholds, so that few of them answer; that reference is weak.",
+    ),
+    Page(
+        title="Thirty cognitive tasks",
+        text="Tasks from the literature, from Go-NoGo to the twenty that one network of Yang et al. (2019) learned "
+        "together. Each makes batches of trials, says where an answer counts, and judges answers.",
+        script=EXAMPLES / "tasks.py",
+        captions=(
+            "One trial of ten tasks. Blue: inputs. Black: targets, faint where they do not count. Rings of inputs are "
+            "pictures, one row for each direction.",
+            "One trial of each of the twenty tasks of Yang et al.",
+        ),
+    ),
 ]

@@ -19,6 +19,45 @@ DT = 0.05
 ALL = [*nets.NOISY, "a/op/u", "p/op/v[1]"]
 
 
+@pytest.mark.parametrize("solver", ["euler", "rk4", "scipy", "tsit5"])
+@pytest.mark.parametrize("path", ["n/op/u", "n/op/u[1]", "all/op/u"])
+def test_one_column_drives_all_units_alike(solver, path):
+    """Whole inputs, some of the units, and two nodes that one array holds."""
+    op = nets.operator("x' = u - x", {"x": 0.5}, inputs={"u": 0.25})
+    program = lower(Graph({"n": Node({"op": op}, 3), "m": Node({"op": op}, 2)}))
+    wave = np.sin(np.arange(40) * 0.3)[:, None]
+    units = {"n/op/u": 3, "n/op/u[1]": 1, "all/op/u": 5}[path]
+    options = {"dt": DT, "solver": solver, "record": {"x": "all/op/x", "u": "all/op/u"}}
+    one = simulate(program, 40 * DT, inputs={path: wave}, **options)
+    many = simulate(program, 40 * DT, inputs={path: np.tile(wave, (1, units))}, **options)
+    assert_same(one.data, many.data)
+    driven = {"n/op/u": [0, 1, 2], "n/op/u[1]": [1], "all/op/u": [0, 1, 2, 3, 4]}[path]
+    expected = np.full((40, 5), 0.25)
+    expected[:, driven] = wave
+    assert np.max(np.abs(one["u"] - expected)) < 1e-15
+
+
+def test_columns_and_one_column_drive_one_array_together():
+    op = nets.operator("x' = u - x", {"x": 0.5}, inputs={"u": 0.25})
+    program = lower(Graph({"n": Node({"op": op}, 3), "m": Node({"op": op}, 2)}))
+    rows = np.random.default_rng(1).normal(size=(40, 3))
+    got = simulate(program, 40 * DT, dt=DT, inputs={"m/op/u": rows[:, :1], "n/op/u": rows}, record="all/op/u")
+    assert np.array_equal(got["all/op/u"], np.concatenate([rows, rows[:, [0, 0]]], axis=1))
+
+
+def test_infinite_and_undefined_numbers_pass_a_product():
+    op = nets.operator("y = sqrt(u)", inputs={"u": 0.0}, algebraic={"y": 0.0})
+    reader = nets.operator("z = v", inputs={"v": 0.0}, algebraic={"z": 0.0})
+    weights = np.array([[2.0, 3.0], [0.5, -1e308]])
+    graph = Graph({"a": Node({"op": op}, 2), "b": Node({"op": reader}, 2)}, (Edge("a/op/y", "b/op/v", weights),))
+    rows = np.array([[4.0, 9.0], [1.0, 1e4], [-1.0, 1.0]])
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = np.sqrt(rows) @ weights.T
+    assert np.isinf(expected).any() and np.isnan(expected).any()
+    got = simulate(lower(graph), 3 * DT, dt=DT, inputs={"a/op/u": rows}, record="b/op/z")["b/op/z"]
+    assert np.array_equal(got, expected, equal_nan=True)
+
+
 def driven_program():
     return lower(nets.noisy_network())
 

@@ -20,6 +20,7 @@ ROWS = [
     {"plotting"},
     {"analysis", "sweep"},
     {"circuits", "network", "glm", "rate", "spiking"},
+    {"behaviors"},  # ready behaviors, written as users write theirs
     {"groups"},  # behaviors and their order; `network` joins them with nodes
     {"training", "tracing"},  # training works on any Program; front-ends offer both as methods
     {"engine"},

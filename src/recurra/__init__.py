@@ -37,7 +37,7 @@ _HOME = {
     "lower": "recurra.engine",
     "simulate": "recurra.engine",
 }
-_PACKAGES = ("circuits", "engine", "equations", "errors", "groups", "network", "plotting")
+_PACKAGES = ("behaviors", "circuits", "engine", "equations", "errors", "groups", "network", "plotting")
 
 if TYPE_CHECKING:
     from recurra.circuits import (

@@ -27,7 +27,7 @@ def deliver(
     """
     weights = params[projection.weights] if projection.weights else None
     if projection.delivery == "dense":
-        return weights @ source  # type: ignore[operator]
+        return weights @ _not_alone(source)  # type: ignore[operator]
     if projection.delivery == "one_to_one":
         return weights * source  # type: ignore[operator]
     if projection.delivery == "pairs":
@@ -67,3 +67,14 @@ def _scatter(values: Array, projection: Projection, tables: Mapping[str, Array])
 def _to_slice(value: Array, projection: Projection) -> Array:
     start, stop = projection.target_slice  # type: ignore[misc]
     return jnp.broadcast_to(value, (stop - start,))
+
+
+def _not_alone(source: Array) -> Array:
+    """Return the same numbers, as a choice that stays unmade.
+
+    The compiler for CPUs gives a function such as tanh that stands alone before a product to an emitter that is
+    three times slower than its usual one; with a choice behind it the function keeps the usual one.
+    """
+    if not jnp.issubdtype(source.dtype, jnp.floating):
+        return source
+    return jnp.where(jnp.isnan(source), jnp.nan, source)

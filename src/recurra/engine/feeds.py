@@ -28,7 +28,7 @@ class Feed:
         key: storage key of the input.
         index: the units that are driven.
         size: number of units of the input.
-        rows: one row for a constant, one per step for a series; one column for each driven unit.
+        rows: one row for a constant, one per step for a series; one column for each driven unit, or one for all.
         series: whether it changes with time.
     """
 
@@ -47,7 +47,7 @@ class Feed:
     def columns(self) -> np.ndarray:
         """Return for each unit the column that drives it, -1 for none."""
         found = np.full(self.size, -1, np.int32)
-        found[self.index] = np.arange(len(self.index))
+        found[self.index] = np.arange(len(self.index)) if self.rows.shape[1] > 1 else 0
         return found
 
     def chunk(self, start: int, length: int) -> Any:
@@ -104,7 +104,6 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
                     raise PathError(f"inputs: {path!r} and {taken[target.key][int(unit)]!r} drive the same unit.")
                 taken[target.key][int(unit)] = path
             part = rows if rows.shape[1] == 1 else rows[:, start : start + target.size]
-            part = _numpy_of(part).broadcast_to(part, (len(part), target.size))
             found.setdefault((target.key, series), []).append((units, part))
             start += target.size
     feeds = []
@@ -112,7 +111,7 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
         # A single series is only looked at, never copied.
         merged = parts[0][1]
         if len(parts) > 1:
-            merged = _numpy_of(*[rows for _, rows in parts]).concatenate(_equally_long([r for _, r in parts]), axis=1)
+            merged = _side_by_side([(rows, len(units)) for units, rows in parts])
         index = np.concatenate([u for u, _ in parts]).astype(np.int32)
         feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
     return tuple(feeds)
@@ -123,10 +122,13 @@ def _numpy_of(*arrays: Any) -> ModuleType:
     return jnp if any(isinstance(array, jax_core.Tracer) for array in arrays) else np
 
 
-def _equally_long(parts: list[np.ndarray]) -> list[np.ndarray]:
-    """Let every series keep its last sample until the longest ends."""
-    length, xp = max(len(rows) for rows in parts), _numpy_of(*parts)
-    return [xp.concatenate([rows, xp.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in parts]
+def _side_by_side(parts: list[tuple[np.ndarray, int]]) -> np.ndarray:
+    """Lay series with their numbers of units side by side; each keeps its last sample until the longest ends."""
+    length, xp = max(len(rows) for rows, _ in parts), _numpy_of(*[rows for rows, _ in parts])
+    wide = [xp.broadcast_to(rows, (len(rows), size)) for rows, size in parts]
+    return xp.concatenate(
+        [xp.concatenate([rows, xp.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in wide], axis=1
+    )
 
 
 def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:

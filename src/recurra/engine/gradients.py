@@ -26,6 +26,7 @@ from recurra.engine.system import System
 from recurra.errors import CapabilityError, OptionError, TimeError
 
 Numbers = Mapping[str, object]
+KEPT_WHOLE = 65_536  # numbers of the states of all rows; up to here nothing is computed again
 OUTGROWN = (
     "a delay is shorter than a step, or longer than what the run remembers: the longest delay of its program, up to"
     " the next step. Make the function from a program with the longest delays you need."
@@ -50,17 +51,18 @@ def as_function(
 ) -> Callable[..., Any]:
     """Return a run as a pure function of parameters, weights, delays, inputs' defaults and initial states.
 
-    The function can be differentiated, vmapped and jitted. The run is cut into segments that reverse mode computes
-    again, so that its memory grows with the square root of the number of rows. Delays may be given anything from one
-    step up to the longest delay that `program` has for their source, and on to the next step; outside of that there is
-    an error, or NaN where JAX traces them.
+    The function can be differentiated, vmapped and jitted. A long run is cut into segments that reverse mode
+    computes again, so that its memory grows with the square root of the number of rows. Delays may be given anything
+    from one step up to the longest delay that `program` has for their source, and on to the next step; outside of that
+    there is an error, or NaN where JAX traces them.
 
     Arguments:
         program, duration, dt, solver, inputs, record, every, state, seed, history, precision: as for
             :func:`recurra.engine.simulate`.
         final: return the state after the last step too.
         segment: rows of a segment; `None` for the square root of the number of rows (longer where there are rings of
-            the past, which are kept once a segment), 0 for no segments.
+            the past, which are kept once a segment), or for no segments where the states of all rows are few numbers;
+            0 for no segments.
 
     Returns:
         A function `run(numbers, inputs=None, *, state=None, step=None, seed=None)` of a dict path -> value. It returns
@@ -144,6 +146,8 @@ def _check_mode(values: object, precision: str) -> None:
 def _segment(run: Run) -> int:
     """Balance what is kept once a segment (states and rings) against what is kept once a row (states)."""
     whole = sum(np.size(v) for v in run.start.state.values())
+    if run.rows * whole <= KEPT_WHOLE:
+        return 0
     own = sum(np.size(run.start.state[k]) for k in run.program.state)
     best = max(1, round(math.sqrt(run.rows * whole / max(own, 1))))
     # Equal segments leave no rest, which would be compiled a second time; near the best length any will do.

@@ -212,7 +212,9 @@ def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
             found: dict[str, Array] = {}
             for feed, rows, columns in zip(plan.feeds, data.rows, data.columns, strict=True):
                 row = _sample(rows, j, offset) if feed.series else rows[0]
-                if not feed.whole:
+                if feed.whole:
+                    row = jnp.broadcast_to(row, columns.shape)
+                else:
                     # A gather and a choice, not a scatter: those stay inside one compiled loop, a scatter does not.
                     row = row if row.shape[0] == 1 else row[columns]
                     row = jnp.where(columns >= 0, row, found.get(feed.key, bases[feed.key]))

@@ -283,9 +283,9 @@ class _Moment:
         target = self.o.run_.program.layout.one("/".join(key))
         value = np.zeros(size) if wired else np.array(np.broadcast_to(self.o._number(*key), (size,)))
         for feed in self.o.run_.feeds:
-            for column, unit in enumerate(feed.index):
+            for unit in feed.index:
                 if feed.key == target.key and target.index.start <= unit < target.index.stop:  # type: ignore
-                    rows = feed.rows[:, column]
+                    rows = feed.rows[:, feed.columns[unit]]
                     at = min(self.k + self.offset, len(rows) - 1) if feed.series else 0
                     low, high = math.floor(at), math.ceil(at)
                     value = value.astype(np.result_type(value, rows))

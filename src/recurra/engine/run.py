@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import check_chains, plan_delays, ring_key
@@ -26,8 +27,9 @@ from recurra.engine.solvers import ADAPTIVE, choose_solver
 from recurra.engine.stepping import Stepper, initial_state
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
-CHUNK_BYTES = 16_000_000
+CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
+ONCE_BYTES = 1_000_000
 CHUNK_SECONDS = 0.1
 
 
@@ -277,13 +279,18 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
     return LoopData(
         params=params,
         tables=run.program.tables,  # type: ignore[arg-type]
-        rows=tuple(as_precision(f.chunk(first, length), run.precision) for f in run.feeds),  # type: ignore[arg-type]
+        rows=samples(run, first, length),
         columns=tuple(f.columns for f in run.feeds),  # type: ignore[arg-type]
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
         seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
     )
+
+
+def samples(run: Run, first: int, length: int) -> tuple[Array, ...]:
+    """Return for every feed its samples of `length` steps from step `first` of the run on."""
+    return tuple(as_precision(f.chunk(first, length), run.precision) for f in run.feeds)  # type: ignore[misc]
 
 
 def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
@@ -314,18 +321,19 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     state = in_precision(run, run.start.state)
-    pieces: list[tuple[np.ndarray, ...]] = []
+    tracks: list[np.ndarray] = []
     done, size, interrupted = 0, _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
-        if size < run.rows:  # else they are handed over only once
-            params = jax.device_put(params)
         if run.program.system.rules:
             params = _derived(run, params)
+        if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
+            params = jax.device_put(params)  # else chunk by chunk is quicker
+        fixed = loop_data(run, params, 0, 1)
         while done < run.rows:
             rows = min(size, plan.capacity, run.rows - done)
             first = done * run.every
-            data = loop_data(run, params, first, plan.capacity * run.every + 1)
+            data = replace(fixed, rows=samples(run, first, plan.capacity * run.every + 1))
             before, begun = state, time.perf_counter()
             try:
                 state, buffers = jax.block_until_ready(
@@ -335,16 +343,18 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
                 warnings.warn(f"interrupted after {done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
                 state, interrupted = before, True
                 break
-            pieces.append(tuple(_rows(b, rows, run) for b in buffers))
+            tracks = tracks or [_room(buffer, run.rows) for buffer in buffers]
+            for track, buffer in zip(tracks, buffers, strict=True):
+                track[..., done : done + rows, :] = np.asarray(buffer)[..., :rows, :]
             if not run.batch and not _finite(run, state):
                 bar.close()
-                raise _diverged(run, plan, before, data, pieces, done, rows)
+                raise _diverged(run, plan, before, data, tracks, done, rows)
             done += rows
             bar.update(rows * run.every)
             # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
-    return make_result(run, state, pieces, done, {"interrupted": True} if interrupted else {})
+    return make_result(run, state, tracks, done, {"interrupted": True} if interrupted else {})
 
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
@@ -353,8 +363,9 @@ def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, 
     return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
 
 
-def _rows(buffer: jax.Array, rows: int, run: Run) -> np.ndarray:
-    return np.asarray(buffer)[..., :rows, :] if run.batch else np.asarray(buffer)[:rows]
+def _room(buffer: jax.Array, rows: int) -> np.ndarray:
+    """Make room for all rows of what a chunk records."""
+    return np.empty((*buffer.shape[:-2], rows, buffer.shape[-1]), buffer.dtype)
 
 
 def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
@@ -363,10 +374,10 @@ def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
     return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
 
 
-def make_result(run: Run, state: Mapping, pieces: list, rows: int, extra: dict) -> Result:
-    """Join what the chunks recorded; the result holds the first `rows` rows of it."""
-    if pieces:
-        tracks = [np.concatenate(parts, axis=-2)[..., :rows, :] for parts in zip(*pieces, strict=True)]
+def make_result(run: Run, state: Mapping, tracks: Sequence[np.ndarray], rows: int, extra: dict) -> Result:
+    """Label what was recorded, one array a track; the result holds the first `rows` rows of it."""
+    if rows:
+        tracks = [track if track.shape[-2] == rows else track[..., :rows, :].copy() for track in tracks]
     else:
         tracks = [np.zeros((0, len(units))) for units in run.recording.units]
     steps = np.arange(rows) * run.every + run.start.step
@@ -395,7 +406,7 @@ def provenance(run: Run) -> dict[str, object]:
 
 
 def _diverged(
-    run: Run, plan: LoopPlan, before: Mapping, data: LoopData, pieces: list, done: int, rows: int
+    run: Run, plan: LoopPlan, before: Mapping, data: LoopData, tracks: list, done: int, rows: int
 ) -> DivergenceError:
     """Step through the chunk again to name the variable, the unit and the step."""
     first = done * run.every
@@ -403,7 +414,7 @@ def _diverged(
         plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
     )
     fine = done + (int(went) - 1) // run.every + 1
-    partial = make_result(run, before, pieces, fine, {"diverged": True})
+    partial = make_result(run, before, tracks, fine, {"diverged": True})
     step = run.start.step + first + int(went)
     return divergence(run, {k: np.asarray(v) for k, v in state.items()}, step, partial)
 

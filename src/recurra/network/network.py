@@ -29,7 +29,8 @@ class Network(Builder, GroupNetwork):
     :meth:`simulate_iterations`. `net["label"]` is a node, or lists what has this tag.
 
     Arguments:
-        dt: the step, in the unit of time of the nodes' equations.
+        dt: the step, in the unit of time of the nodes' equations, 1e-3 by default. If it is given, it is also the step
+            in ms of the ready behaviors (:mod:`recurra.behaviors`); these take 1 ms otherwise.
         device: `"cpu"`, `"gpu"`, `"gpu:1"` or a `jax.Device`.
         precision: `"float64"` or `"float32"`.
         seed: seed of noise, of weights that are not given, and of what behaviors draw.
@@ -54,7 +55,7 @@ class Network(Builder, GroupNetwork):
 
     def __init__(
         self,
-        dt: float = 1e-3,
+        dt: float | None = None,
         device: object = "cpu",
         precision: str = "float64",
         seed: int = 0,
@@ -65,7 +66,8 @@ class Network(Builder, GroupNetwork):
         settings: Mapping[str, Any] | None = None,
         dtype: Any = None,
     ):
-        Builder.__init__(self, dt, device, precision, seed, name)
+        self.dt_given = dt is not None
+        Builder.__init__(self, 1e-3 if dt is None else dt, device, precision, seed, name)
         GroupNetwork.__init__(self, tag=tag, behavior=behavior, settings=settings, seed=seed, dtype=dtype)
         self._bridge: Bridge | None = None
 

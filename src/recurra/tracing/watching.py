@@ -118,7 +118,8 @@ def _names(run: Any, inventory: Inventory) -> tuple[set[str], set[str]]:
     objects = _objects(run, inventory)
     method = getattr(run, "func", run)
     run_name, own_objects = getattr(method, "__name__", ""), [getattr(method, "__self__", None)]
-    waiting = list(functions_of(run))
+    body = getattr(method, "__func__", method)
+    waiting = [body] if isinstance(body, types.FunctionType) else list(functions_of(run))
     while waiting:
         function = waiting.pop()
         if id(function.__code__) in seen:

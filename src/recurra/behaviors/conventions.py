@@ -1,0 +1,148 @@
+"""What the behaviors of this package agree on: the names of variables, the time step, who uses up an input.
+
+========================  ============================================================================================
+variable                  meaning
+========================  ============================================================================================
+`neurons.v`               membrane potential (mV)
+`neurons.I`               input of the present step. Behaviors add to it; the model of the neuron uses it up, that is
+                          sets it to 0 when it has read it. What comes behind the model counts in the next step.
+`neurons.spike`           which neurons fired in the present step (truth values)
+`neurons.rate`            activity of neurons without spikes, or the rate of a source (Hz)
+`neurons.threshold`       where a neuron fires, if that may change
+`neurons.excess`          by how much a neuron was above its threshold in the present step, before the reset
+`synapses.W`              weights `W[dst, src]` (the other way round in a network with `syn_dim` SxD)
+`synapses.enabled`        which synapses exist: True, or truth values of the shape of W
+`synapses.spike`          spikes that arrive now, if the synapses have a delay; otherwise `synapses.src.spike` counts
+`synapses.release`        what an arriving spike releases, if that may change (short-term plasticity)
+========================  ============================================================================================
+
+Times are in ms and rates in Hz. Step k (the first is 1) begins at `(k - 1) * dt`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from recurra.errors import OptionError, TimeError, unknown
+from recurra.groups import Behavior
+
+
+def time_step(behavior: Behavior, parent: Any) -> float:
+    """Return the step of a behavior: its parameter `dt`, else the network's if the user chose it, else 1 ms.
+
+    Raises:
+        OptionError: it is no number > 0.
+    """
+    network = parent.network
+    chosen = network.dt if getattr(network, "dt_given", False) else 1.0
+    return positive(behavior, "dt", behavior.parameter("dt", float(chosen)))
+
+
+def positive(behavior: Behavior, name: str, value: Any) -> Any:
+    """Return a number, or an array of numbers, that must be finite and > 0."""
+    return _checked(behavior, name, value, lambda x: x > 0, "> 0")
+
+
+def not_negative(behavior: Behavior, name: str, value: Any) -> Any:
+    """Return a number, or an array of numbers, that must be finite and >= 0."""
+    return _checked(behavior, name, value, lambda x: x >= 0, ">= 0")
+
+
+def _checked(behavior: Behavior, name: str, value: Any, good: Any, words: str) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or not np.all(np.isfinite(array) & good(array)):
+        raise OptionError(f"{type(behavior).__name__}: {name} must be a finite number {words}, got {value!r}.")
+    return value
+
+
+def one_of(behavior: Behavior, name: str, value: Any, known: Any) -> Any:
+    """Return a value that must be among some names."""
+    if value not in known:
+        raise OptionError(unknown(name, value, known, type(behavior).__name__))
+    return value
+
+
+def whole_number(behavior: Behavior, name: str, value: Any, least: int) -> int:
+    """Return a number that must be whole and not too small."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise OptionError(f"{type(behavior).__name__}: {name} must be a whole number >= {least}, got {value!r}.")
+    return int(value)
+
+
+def steps_of(behavior: Behavior, name: str, duration: Any, dt: float) -> Any:
+    """Return how many steps durations (ms) take.
+
+    One number must lie on the grid of time; of an array, which was drawn as a rule, each is rounded.
+
+    Raises:
+        TimeError: it is negative or between two steps.
+    """
+    array = np.asarray(not_negative(behavior, name, duration), dtype=float)
+    steps = np.round(array / dt).astype(np.int64)
+    if array.ndim == 0 and not math.isclose(float(steps) * dt, float(array), rel_tol=1e-9, abs_tol=1e-12):
+        low = math.floor(float(array) / dt)
+        raise TimeError(
+            f"{type(behavior).__name__}: {name}={float(array):g} ms is no multiple of dt={dt:g} ms;"
+            f" the nearest are {low * dt:g} and {(low + 1) * dt:g}."
+        )
+    return int(steps) if array.ndim == 0 else steps
+
+
+def decay(behavior: Behavior, name: str, tau: Any, dt: float) -> Any:
+    """Return the factor `exp(-dt / tau)` by which something decays in a step: a number, or an array of tau's type."""
+    factor = np.exp(-dt / positive(behavior, name, tau))
+    # A Python number, unlike a NumPy one, leaves the type of the arrays that it multiplies as it is.
+    return float(factor) if np.ndim(factor) == 0 else factor
+
+
+def begin(group: Any, name: str, mode: Any = "zeros()") -> None:
+    """Make a variable of a group, unless another behavior has made it before."""
+    if name not in vars(getattr(group, "BaseNeuronGroup", group)):
+        base = getattr(group, "BaseNeuronGroup", group)
+        setattr(base, name, base.array_of(mode))
+
+
+def values(group: Any, name: str) -> Any:
+    """Return a variable of the neurons of a group or a sub-group, to be read only."""
+    whole = group.BaseNeuronGroup
+    found = getattr(whole, name)
+    return found if group is whole else found[group.id]
+
+
+def add(group: Any, name: str, amount: Any) -> None:
+    """Add to a variable of the neurons of a group or a sub-group, in place."""
+    whole = group.BaseNeuronGroup
+    found = getattr(whole, name)
+    if group is whole:
+        found += amount
+    else:
+        found[group.id] += amount
+
+
+def weights(synapses: Any) -> Any:
+    """Return the weights as `W[dst, src]`, whatever the network's order: a view that can be written to."""
+    return synapses.ignore_transpose_mode(synapses.W)
+
+
+def arriving(synapses: Any, variable: str = "spike") -> Any:
+    """Return which spikes (or which values of another variable) arrive now: `(src,)`."""
+    if variable == "spike" and "spike" in vars(synapses):
+        return synapses.spike
+    return values(synapses.src, variable)
+
+
+def transmitted(synapses: Any, variable: str = "spike") -> Any:
+    """Return by how much the weights are multiplied now: spikes, or what they release: `(src,)`."""
+    if variable == "spike" and "release" in vars(synapses):
+        return synapses.release
+    return arriving(synapses, variable)
+
+
+def received(synapses: Any, variable: str = "spike") -> Any:
+    """Return the weighted sum that each target gets now: `(dst,)`."""
+    sent = transmitted(synapses, variable)
+    # A sum over the columns of those that fired costs as much as there are spikes.
+    return np.sum(weights(synapses)[:, sent], axis=1) if sent.dtype == bool else weights(synapses).dot(sent)

@@ -1,0 +1,278 @@
+"""Weights, and how spikes pass through them: at once, delayed, as currents, with short-term plasticity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recurra.behaviors.conventions import (
+    add,
+    arriving,
+    begin,
+    decay,
+    not_negative,
+    positive,
+    received,
+    steps_of,
+    time_step,
+    values,
+    weights,
+)
+from recurra.errors import OptionError
+from recurra.groups import Behavior
+
+
+class CreateWeights(Behavior):
+    """Give a group of synapses its weights; a behavior of synapse groups.
+
+    Arguments:
+        distribution: a text such as `"uniform(0, 1)"`, a number, or an array in the network's order.
+        density: probability that a synapse exists, or one for each row.
+        normalize: whether columns and rows are normalised in turn, ten times, until each neuron's incoming weights
+            add up to `norm_factor` and all neurons send out about equally much (Sinkhorn 1964).
+        norm_factor (or nomr_fac): what the weights that enter a neuron add up to.
+        autapses: whether a neuron may excite itself, where the synapses lead back to their own group.
+        scale: what the weights are multiplied with at last; -1 makes inhibition of them.
+
+    Variables: `W`; and `enabled`, where not all synapses exist.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 4)
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={1: CreateWeights(autapses=False)})
+    >>> net.initialize()
+    >>> synapses.W.sum(axis=1).round(5).tolist(), synapses.W.diagonal().tolist()
+    ([1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0])
+    """
+
+    def initialize(self, synapses: Any) -> None:
+        """Draw, prune and normalise the weights."""
+        distribution = self.parameter("distribution", "uniform(0.0, 1.0)", do_not_diversify=True)
+        density = self.parameter("density", 1)
+        autapses = self.parameter("autapses", True)
+        synapses.W = synapses.matrix(distribution)
+        exists = np.ones(synapses.W.shape, dtype=bool)
+        if np.ndim(density) or density != 1:
+            exists = synapses.matrix("ones", density=density) > 0
+        if not autapses:
+            if synapses.src is not synapses.dst:
+                raise OptionError("CreateWeights: autapses=False is for synapses that lead back to their own group.")
+            exists &= ~np.eye(len(exists), dtype=bool)
+        if not np.all(exists):
+            synapses.enabled = exists
+            synapses.W *= exists
+        misspelt = self.parameter("nomr_fac", 1.0)
+        norm_factor = self.parameter("norm_factor", misspelt)
+        if self.parameter("normalize", True):
+            _balance(weights(synapses), float(norm_factor))
+        synapses.W *= self.parameter("scale", 1.0)
+
+
+def _balance(W: np.ndarray, norm_factor: float) -> None:
+    """Normalise columns and rows in turn; the rows at last."""
+    for _ in range(10):
+        for axis, total in ((0, norm_factor * W.shape[0] / W.shape[1]), (1, norm_factor)):
+            sums = W.sum(axis=axis, keepdims=True)
+            W *= np.where(sums != 0, total / np.where(sums != 0, sums, 1), 1)
+
+
+class SpikeInput(Behavior):
+    """Add the weights of the spikes that arrive to a variable of the neurons: `I += W.dot(spike)`.
+
+    Arguments:
+        synapse_tag: of the synapses that count; all that lead to the group by default.
+        target: what it is added to: `"I"`, or `"v"` for a jump of the potential.
+        variable: what the sources send: `"spike"`, or for instance `"rate"`.
+        strength: what the sum is multiplied with; -1 makes inhibition of positive weights.
+    """
+
+    def initialize(self, neurons: Any) -> None:
+        """Read what is added to what."""
+        self.synapse_tag = self.parameter("synapse_tag", "All")
+        self.target = self.parameter("target", "I")
+        self.variable = self.parameter("variable", "spike")
+        self.strength = self.parameter("strength", 1.0)
+        begin(neurons, self.target)
+
+    def iteration(self, neurons: Any) -> None:
+        """Add what arrives."""
+        for synapses in neurons.synapses("afferent", self.synapse_tag):
+            add(synapses.dst, self.target, self.strength * received(synapses, self.variable))
+
+
+class SynapticDelay(Behavior):
+    """Let spikes arrive later; a behavior of synapse groups.
+
+    What the sources fire when the behavior is executed arrives the delay later, at what has a larger number. Before
+    the beginning nothing is on its way.
+
+    Arguments:
+        delay: in ms: one number, which must be a multiple of the step, or one for each source neuron: an array, or a
+            text such as `"uniform(1, 5)"`, rounded to steps.
+        dt: step (ms).
+
+    Variables: `synapses.spike`, `(src,)`, which the behaviors of this package read instead of `synapses.src.spike`.
+
+    >>> from recurra.behaviors import SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, behavior={1: SpikeGenerator(times=[0, 0], indices=[0, 1])})
+    >>> delay = SynapticDelay(delay=np.array([1.0, 3.0]))
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={2: delay, 3: Recorder("spike")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(5)
+    >>> net["spike", 0].astype(int).T.tolist()
+    [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]
+    """
+
+    def initialize(self, synapses: Any) -> None:
+        """Make the ring in which spikes wait."""
+        dt = time_step(self, synapses)
+        delay = self.parameter("delay", 1.0, do_not_diversify=True)
+        if not isinstance(delay, int | float):
+            delay = synapses.src.vector(delay)
+        size = synapses.src.size
+        self.steps = np.broadcast_to(steps_of(self, "delay", delay, dt), (size,)).astype(np.int64)
+        self.waiting = np.zeros((int(self.steps.max()) + 1, size), dtype=bool)
+        self.columns = np.arange(size)
+        synapses.spike = np.zeros(size, dtype=bool)
+
+    def iteration(self, synapses: Any) -> None:
+        """Put the new spikes into the ring, and take out those whose time has come."""
+        step, length = synapses.iteration, len(self.waiting)
+        self.waiting[step % length] = values(synapses.src, "spike")
+        synapses.spike = self.waiting[(step - self.steps) % length, self.columns]
+
+
+class _SynapticCurrent(Behavior):
+    """Turn spikes into a conductance or a current of each target neuron; what the shapes share."""
+
+    def initialize(self, synapses: Any) -> None:
+        """Let nothing flow."""
+        self.dt = time_step(self, synapses)
+        self.reversal = self.parameter("reversal", None)
+        self.strength = self.parameter("strength", 1.0)
+        begin(synapses.dst, "I")
+        synapses.g = synapses.dst.vector()
+
+    def send(self, synapses: Any) -> None:
+        """Add the current to the input of the target neurons."""
+        if self.reversal is None:
+            add(synapses.dst, "I", synapses.g)
+        else:
+            add(synapses.dst, "I", synapses.g * (self.reversal - values(synapses.dst, "v")))
+
+
+class ExponentialSynapse(_SynapticCurrent):
+    """Let each spike cause a current that jumps and decays; a behavior of synapse groups.
+
+    `tau dg/dt = -g`, `g = g + W.dot(spike)` at spikes; the target gets `g`, or `g (reversal - v)` (Destexhe, Mainen and
+    Sejnowski 1994). The decay is exact.
+
+    Arguments:
+        tau: time constant of the decay (ms).
+        reversal: reversal potential (mV); then g is a conductance. None by default.
+        strength: what the weights are multiplied with; -1 makes inhibition of positive ones.
+        dt: step (ms).
+
+    Variables: `synapses.g`, `(dst,)`.
+    """
+
+    def initialize(self, synapses: Any) -> None:
+        """Let nothing flow."""
+        super().initialize(synapses)
+        self.decay = decay(self, "tau", self.parameter("tau", 5.0), self.dt)
+
+    def iteration(self, synapses: Any) -> None:
+        """Decay, add what arrives, send."""
+        synapses.g *= self.decay
+        synapses.g += self.strength * received(synapses)
+        self.send(synapses)
+
+
+class AlphaSynapse(_SynapticCurrent):
+    """Let each spike cause a current that rises and falls; a behavior of synapse groups.
+
+    A spike of weight w at time 0 gives `g(t) = w (t / tau) exp(1 - t / tau)`, whose peak w is at `tau` (Rall 1967);
+    the step is exact. The target gets `g`, or `g (reversal - v)`.
+
+    Arguments:
+        tau: time of the peak (ms).
+        reversal: reversal potential (mV); then g is a conductance. None by default.
+        strength: what the weights are multiplied with; -1 makes inhibition of positive ones.
+        dt: step (ms).
+
+    Variables: `synapses.g` and `synapses.g_rise`, `(dst,)`.
+    """
+
+    def initialize(self, synapses: Any) -> None:
+        """Let nothing flow."""
+        super().initialize(synapses)
+        tau = float(positive(self, "tau", self.parameter("tau", 2.0)))
+        self.decay = decay(self, "tau", tau, self.dt)
+        self.growth = self.dt / tau * self.decay
+        self.peak = float(np.e)
+        synapses.g_rise = synapses.dst.vector()
+
+    def iteration(self, synapses: Any) -> None:
+        """Advance by one step, send, add what arrives."""
+        synapses.g[:] = self.decay * synapses.g + self.growth * synapses.g_rise
+        synapses.g_rise *= self.decay
+        synapses.g_rise += self.peak * self.strength * received(synapses)
+        self.send(synapses)
+
+
+class ShortTermPlasticity(Behavior):
+    """Let synapses tire and be facilitated by use; a behavior of synapse groups.
+
+    Between spikes `dx/dt = (1 - x) / tau_rec` and `du/dt = -u / tau_facil`; at a spike first `u = u + U (1 - u)`, then
+    `u x` is released and `x = x - u x`. With `tau_facil = 0`, u is U at each spike and there is depression only.
+    Source: Tsodyks and Markram (1997), with facilitation as in Markram, Wang and Tsodyks (1998). The decays are exact.
+
+    Arguments (texts such as `"normal(0.5, 0.1)"` give each source neuron its own):
+        U: share that a spike of a rested synapse releases.
+        tau_rec: time constant of the recovery (ms).
+        tau_facil: time constant of the facilitation (ms).
+        dt: step (ms).
+
+    Variables: `synapses.x`, `synapses.u`, `synapses.release`, all `(src,)`; the last multiplies the weights.
+
+    >>> from recurra.behaviors import SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> source = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[0, 1, 2], indices=[0, 0, 0])})
+    >>> tiring = ShortTermPlasticity(U=0.5, tau_rec=1e9)
+    >>> synapses = SynapseGroup(net, source, source, behavior={2: tiring, 3: Recorder("release")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(3)
+    >>> net["release", 0].reshape(-1).tolist()
+    [0.5, 0.25, 0.125]
+    """
+
+    def initialize(self, synapses: Any) -> None:
+        """Let the synapses be rested."""
+        dt, source = time_step(self, synapses), synapses.src
+        self.U = not_negative(self, "U", _per_source(self, "U", 0.5, source))
+        if np.any(np.asarray(self.U) > 1):
+            raise OptionError(f"ShortTermPlasticity: U must be a share from 0 to 1, got {self.U!r}.")
+        self.recovery = decay(self, "tau_rec", _per_source(self, "tau_rec", 800.0, source), dt)
+        tau = _per_source(self, "tau_facil", 0.0, source)
+        self.facilitation = 0.0 if np.ndim(tau) == 0 and tau == 0 else decay(self, "tau_facil", tau, dt)
+        synapses.x = source.vector("ones")
+        synapses.u = source.vector()
+        synapses.release = source.vector()
+
+    def iteration(self, synapses: Any) -> None:
+        """Recover, then release where a spike arrives."""
+        spike = arriving(synapses)
+        synapses.x[:] = 1 - (1 - synapses.x) * self.recovery
+        synapses.u *= self.facilitation
+        synapses.u += self.U * (1 - synapses.u) * spike
+        synapses.release[:] = synapses.u * synapses.x * spike
+        synapses.x -= synapses.release
+
+
+def _per_source(behavior: Behavior, name: str, default: float, source: Any) -> Any:
+    value = behavior.parameter(name, default, do_not_diversify=True)
+    return source.vector(value) if isinstance(value, str) else value

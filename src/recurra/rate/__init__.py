@@ -1,0 +1,1 @@
+"""Rate networks that obey Dale's principle, and the tasks they are trained on."""

@@ -1,0 +1,230 @@
+"""The task classes of the `rate.tasks` module that document 2 names: a dict of settings in, one trial at a time out.
+
+Settings count in steps: `T` of a trial, `stim_on`, `stim_dur`, for XOR `delay`; `DeltaT` belongs to the model and is
+not used. New code takes `GoNoGo`, `XOR` and `Mante`, which make whole batches.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recurra.errors import OptionError, TimeError, unknown
+from recurra.rate.tasks.kim import XOR, GoNoGo, KimTask, Mante
+from recurra.rate.tasks.trials import Trials
+
+STEP = 5.0  # ms
+Label = int | str
+
+
+class AbstractTask(ABC):
+    """Give the trials of a task one by one, in the layout of `FR_RNN_dale.forward`.
+
+    Arguments:
+        settings: in steps; see the module.
+
+    Attributes:
+        task: the same task, for batches.
+
+    Raises:
+        OptionError: a setting is missing or unknown.
+        TimeError: a setting is no whole number of steps, or the stimulus does not end before the trial does.
+    """
+
+    KEYS: tuple[str, ...] = ("T", "stim_on", "stim_dur")
+    TYPES: Mapping[str, Mapping[str, float]] = {}
+
+    def __init__(self, settings: Mapping[str, Any]):
+        self.settings = dict(settings)
+        self.validate_settings()
+        self.task: KimTask = self._make(*(int(self.settings[key]) for key in self.KEYS))
+        self._next = 0
+
+    def validate_settings(self) -> None:
+        """Check the settings."""
+        name = type(self).__name__
+        for key in self.settings:
+            if key not in (*self.KEYS, "DeltaT", "task", "delay"):
+                raise OptionError(unknown("setting", key, [*self.KEYS, "DeltaT"], where=name))
+        for key in self.KEYS:
+            if key not in self.settings:
+                raise OptionError(f"{name}: settings need {key!r}, in steps; got {sorted(self.settings)}.")
+            value = self.settings[key]
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or value < 0:
+                raise TimeError(f"{name}: setting {key!r} must be a whole number of steps >= 0, got {value!r}.")
+        end = self._stimulus_end()
+        if end >= self.settings["T"]:
+            raise TimeError(
+                f"{name}: the stimulus ends at step {end}, but the trial has {self.settings['T']}; make T larger than"
+                f" {end}."
+            )
+
+    def generate_stimulus(self, trial_type: str | None = None, seed: int | bool = False) -> tuple[np.ndarray, Label]:
+        """Return the inputs of a trial, `(input_dim, T)`, and its label.
+
+        Arguments:
+            trial_type: which kind; `None` draws it.
+            seed: of the trial; `False` takes the next trial of seed 0, `True` is seed 42.
+
+        Raises:
+            OptionError: an unknown kind.
+        """
+        u, _, label = self.simulate_trial(trial_type, seed)
+        return u, label
+
+    @abstractmethod
+    def generate_target(self, label: Label, seed: int | bool = False) -> np.ndarray:
+        """Return the targets of a trial, `(T - 1,)`.
+
+        Arguments:
+            label: of the trial.
+            seed: not used, since targets are not random.
+        """
+
+    def simulate_trial(
+        self, trial_type: str | None = None, seed: int | bool = False
+    ) -> tuple[np.ndarray, np.ndarray, Label]:
+        """Return inputs `(input_dim, T)`, targets `(T - 1,)` and label of a trial; see `generate_stimulus`."""
+        if trial_type is not None and trial_type not in self.TYPES:
+            raise OptionError(unknown("trial type", trial_type, self.TYPES, where=type(self).__name__))
+        conditions: Mapping[str, ArrayLike] | None = None if trial_type is None else self.TYPES[trial_type]
+        if seed is False:
+            trials = self.task.trials(1, start=self._next, conditions=conditions)
+            self._next += 1
+        else:
+            trials = self.task.trials(1, 42 if seed is True else seed, conditions=conditions)
+        return trials.stimulus(), trials.target(), self._label(trials)
+
+    @abstractmethod
+    def _make(self, *steps: int) -> KimTask: ...
+
+    @abstractmethod
+    def _label(self, trials: Trials) -> Label: ...
+
+    def _stimulus_end(self) -> int:
+        return self.settings["stim_on"] + self.settings["stim_dur"]
+
+    def _check_label(self, label: Label, known: tuple[Label, ...]) -> None:
+        if label not in known:
+            raise OptionError(unknown("label", label, known, where=type(self).__name__))
+
+
+class GoNogoTask(AbstractTask):
+    """Give Go-NoGo trials; labels are 1 (go) and 0, trial types `"go"` and `"nogo"`.
+
+    >>> u, z, label = GoNogoTask({"T": 200, "stim_on": 50, "stim_dur": 25}).simulate_trial("go")
+    >>> u.shape, z.shape, label, z[74:76]
+    ((1, 200), (199,), 1, array([0., 1.]))
+    """
+
+    TYPES = {"go": {"go": 1}, "nogo": {"go": 0}}  # noqa: RUF012
+
+    def generate_target(self, label: Label, seed: int | bool = False) -> np.ndarray:
+        self._check_label(label, (0, 1))
+        return self.task.trials(1, conditions={"go": int(label)}).target()
+
+    def _make(self, *steps: int) -> KimTask:
+        total, on, duration = steps
+        return GoNoGo(fixation=on * STEP, stimulus=duration * STEP, response=(total - on - duration) * STEP)
+
+    def _label(self, trials: Trials) -> Label:
+        return int(trials.conditions["go"][0])
+
+
+class XORTask(AbstractTask):
+    """Give XOR trials; labels are `"same"` and `"diff"`, trial types `"++"`, `"+-"`, `"-+"` and `"--"`.
+
+    >>> task = XORTask({"T": 300, "stim_on": 50, "stim_dur": 50, "delay": 10})
+    >>> u, z, label = task.simulate_trial("+-")
+    >>> u.shape, label, z[169:171], z[269:271]
+    ((2, 300), 'diff', array([ 0., -1.]), array([-1.,  0.]))
+    """
+
+    KEYS = ("T", "stim_on", "stim_dur", "delay")
+    TYPES = {  # noqa: RUF012
+        "++": {"sign 1": 1, "sign 2": 1},
+        "+-": {"sign 1": 1, "sign 2": -1},
+        "-+": {"sign 1": -1, "sign 2": 1},
+        "--": {"sign 1": -1, "sign 2": -1},
+    }
+
+    def generate_target(self, label: Label, seed: int | bool = False) -> np.ndarray:
+        self._check_label(label, ("same", "diff"))
+        return self.task.trials(1, conditions=self.TYPES["++" if label == "same" else "+-"]).target()
+
+    def _make(self, *steps: int) -> KimTask:
+        total, on, duration, delay = steps
+        after = total - on - 2 * duration - delay
+        wait = min(10, after)
+        response = min(100, after - wait)
+        return XOR(
+            fixation=on * STEP,
+            stimulus=duration * STEP,
+            delay=delay * STEP,
+            wait=wait * STEP,
+            response=response * STEP,
+            rest=(after - wait - response) * STEP,
+        )
+
+    def _label(self, trials: Trials) -> Label:
+        return "same" if trials.conditions["choice"][0] > 0 else "diff"
+
+    def _stimulus_end(self) -> int:
+        return self.settings["stim_on"] + 2 * self.settings["stim_dur"] + self.settings["delay"]
+
+
+class ManteTask(AbstractTask):
+    """Give trials of the context task in its constant coding; labels are 1 and -1, trial types the contexts.
+
+    >>> u, z, label = ManteTask({"T": 500, "stim_on": 50, "stim_dur": 200}).simulate_trial("motion")
+    >>> u.shape, float(u[0, 100]), bool(label == np.sign(u[2, 100])), bool(z[-1] == label)
+    ((4, 500), -1.0, True, True)
+    """
+
+    TYPES = {"color": {"context": 1}, "motion": {"context": -1}}  # noqa: RUF012
+
+    def generate_target(self, label: Label, seed: int | bool = False) -> np.ndarray:
+        self._check_label(label, (1, -1))
+        return self.task.trials(1, conditions={"context": 1, "color": int(label)}).target()
+
+    def _make(self, *steps: int) -> KimTask:
+        total, on, duration = steps
+        after = (total - on - duration) * STEP
+        return Mante(coding="constant", fixation=on * STEP, stimulus=duration * STEP, response=after)
+
+    def _label(self, trials: Trials) -> Label:
+        return int(trials.conditions["choice"][0])
+
+
+class TaskFactory:
+    """Make these tasks by name."""
+
+    @staticmethod
+    def create_task(name: str, settings: Mapping[str, Any]) -> AbstractTask:
+        """Return a task.
+
+        Arguments:
+            name: `"go_nogo"`, `"xor"` or `"mante"`; `-` is taken as `_`.
+            settings: of the task.
+
+        Raises:
+            OptionError: an unknown name.
+
+        >>> TaskFactory.create_task("go-nogo", {"T": 200, "stim_on": 50, "stim_dur": 25}).task.steps
+        200
+        """
+        kinds: dict[str, type[AbstractTask]] = {"go_nogo": GoNogoTask, "xor": XORTask, "mante": ManteTask}
+        key = name.lower().replace("-", "_") if isinstance(name, str) else name
+        if key not in kinds:
+            raise OptionError(unknown("task", name, kinds))
+        return kinds[key](settings)
+
+    @staticmethod
+    def list_available_tasks() -> list[str]:
+        """Return the names."""
+        return ["go_nogo", "xor", "mante"]
