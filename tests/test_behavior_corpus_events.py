@@ -9,6 +9,7 @@ from corpus import agree, one_group
 from recurra import Behavior, afferent
 
 SIZE = 260  # 260 * 260 entries are a large matrix
+LARGE = np.where(np.arange(SIZE) % 2 == 0, np.inf, 1.0)
 
 
 class Spikes(Behavior):
@@ -78,6 +79,13 @@ class Unbounded(Behavior):
             s.W[np.isnan(s.W)] = 0.5
 
 
+class UnboundedConstant(Behavior):
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            s.W += s.dst.spike[:, None] * LARGE[None, :]
+            s.W[np.isnan(s.W)] = 0.5
+
+
 class Branch(Behavior):
     def iteration(self, n):
         for s in n.synapses(afferent):
@@ -124,7 +132,7 @@ def test_weights_that_learn_change_row_by_row(rules, changes: int) -> None:
     assert f"{changes} changes of single rows" in line(net, learning)
 
 
-@pytest.mark.parametrize("rule", [Unbounded, Wrong])
+@pytest.mark.parametrize("rule", [Unbounded, UnboundedConstant, Wrong])
 def test_what_is_no_change_of_single_rows_is_done_whole(rule) -> None:
     with np.errstate(invalid="ignore"):
         net = agree(lambda: build(rule()), 14)

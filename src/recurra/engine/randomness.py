@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float, UInt32
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -117,7 +118,7 @@ def uniform_now(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def words_of(key: Array) -> np.ndarray | None:
     """Return the two words of a key that is known now and of JAX's usual kind, else `None`."""
-    return None if isinstance(key, jax.core.Tracer) or not _is_threefry(key) else np.asarray(jax.random.key_data(key))
+    return None if isinstance(key, Tracer) or not _is_threefry(key) else np.asarray(jax.random.key_data(key))
 
 
 def threefry(first: Any, second: Any, x: Any, y: Any) -> tuple[Any, Any]:

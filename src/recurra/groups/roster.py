@@ -53,7 +53,7 @@ class Member:
             return {n: v for n, (v, _) in found.items() if words.get(n) is None} | {
                 n + PACKED: value for n, value in words.items() if value is not None
             }
-        network = self.entry.parent.network if hasattr(self.entry.parent, "network") else self.entry.parent
+        network: Any = getattr(self.entry.parent, "network", self.entry.parent)
         before = Structure(network)
         try:
             return self.run()

@@ -99,10 +99,15 @@ class Runner:
         """Do one step in NumPy, with addressed random numbers."""
         k = self.network.iteration
         begin_step(self.network)
-        for member in roster.members:
-            if member.entry.active:
-                with self.random.at(member.name, k, roots=roster.roots):
-                    member.execute()
+        members = {id(member.entry): member for member in roster.members}
+        for entry in self.network.schedule:
+            if not entry.active:
+                continue
+            if id(entry) not in members:  # another behavior has just switched it on
+                members |= {id(member.entry): member for member in Roster(self.network).members}
+            member = members[id(entry)]
+            with self.random.at(member.name, k, roots=roster.roots):
+                member.execute()
 
     def _prepare(self, steps: int, must_compile: bool, progress: Callable[[int], None]) -> int:
         """Compile if needed, and check what was compiled; return the number of steps done on the way, in NumPy."""

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from recurra.engine.randomness import (
     fold_in,
@@ -90,7 +91,7 @@ class Addressed:
         self._place: tuple[Any, str, Any] | None = None
         self._draws = 0
         self._session: Session | None = None
-        self._root = words_of(seed_key(seed)) if not isinstance(seed, jax.core.Tracer) else None
+        self._root = words_of(seed_key(seed)) if not isinstance(seed, Tracer) else None
 
     @contextlib.contextmanager
     def at(
@@ -201,7 +202,7 @@ class Addressed:
         if kind == "uniform":
             low, high = (np.asarray(p, np.float64) for p in parameters)
             return low + (high - low) * uniform_now(words, shape)
-        return _draw_at_once(kind, jax.random.wrap_key_data(words), shape, *parameters)
+        return _draw_at_once(kind, jax.random.wrap_key_data(jnp.asarray(words)), shape, *parameters)
 
     def _operand(self, value: Any) -> tuple[Any, frozenset[str]]:
         if operations.is_ours(value) or isinstance(value, list | tuple):
@@ -300,7 +301,7 @@ class Addressed:
             chances = None if p is None else jnp.asarray(self._operand(p)[0])
             shape = () if size is None else _shape(size)
             words = self._words()
-            key = self._key() if words is None else jax.random.wrap_key_data(words)
+            key = self._key() if words is None else jax.random.wrap_key_data(jnp.asarray(words))
             choose = jax.random.choice if words is None else _choose_at_once
             picked = choose(key, array.shape[axis], shape, bool(replace), chances).astype(np.int64)
             if whole:
@@ -313,7 +314,7 @@ class Addressed:
     def permutation(self, x: Any, axis: int = 0) -> Any:
         with jax.enable_x64(True):
             words = self._words()
-            key = self._key() if words is None else jax.random.wrap_key_data(words)
+            key = self._key() if words is None else jax.random.wrap_key_data(jnp.asarray(words))
             permute = jax.random.permutation if words is None else _permute_at_once
             if isinstance(x, int | np.integer):
                 return self._give(permute(key, int(x)))
