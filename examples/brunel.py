@@ -17,7 +17,7 @@ from recurra import EventRecorder, Network, NeuronGroup, SynapseGroup
 from recurra.behaviors import CreateWeights, LeakyIntegrateAndFire, PoissonInput, SpikeInput, SynapticDelay
 
 SMALL = globals().get("SMALL", False)  # the tests run this file with fewer neurons and steps
-EXCITATORY, STEPS = (400, 2000) if SMALL else (1200, 5000)
+EXCITATORY, STEPS = (400, 8000) if SMALL else (1200, 5000)
 INHIBITORY, SYNAPSES, DT = EXCITATORY // 4, EXCITATORY // 10, 0.1  # ms
 TAU, THRESHOLD, RESET, REFRACTORY, DELAY = 20.0, 20.0, 10.0, 2.0, 1.5  # ms and mV
 J = 0.1 * 1000 / SYNAPSES  # mV
