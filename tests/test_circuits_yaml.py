@@ -249,6 +249,14 @@ def test_round_trip(circuit, tmp_path_factory):
     assert [file.name for file in folder.iterdir()] == ["model.yaml"]
 
 
+@pytest.mark.parametrize("text", ["?", "? a", "??", "a ?", "\x85", "a\x85b", "- a", "a: b", "#", "a\nb\n", " a "])
+def test_any_text_is_read_as_it_was_written(text, tmp_path):
+    operator = OperatorTemplate("op", "x' = -x", {"x": "variable(0.0)"}, description=text)
+    circuit = CircuitTemplate("c", nodes={"n": NodeTemplate("n", operator, description=text)}, description=text)
+    again = CircuitTemplate.from_yaml(circuit.to_yaml(str(tmp_path / "model")))
+    assert again == circuit and again.description == text
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -34,6 +34,7 @@ def write_yaml(circuit: CircuitTemplate, path: str | Path) -> str:
     yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     yaml.allow_unicode = True
     yaml.width = 110
+    yaml.Representer = _representer()
     try:
         write_atomically(file, lambda stream: yaml.dump(entries.found, stream))
     except (OSError, UnicodeError) as error:
@@ -102,6 +103,21 @@ class _Entries:
             entry.update(edge=self.add(each.edge), edge_var_map=dict(each.edge_var_map))
         entry.update({key: getattr(each, key) for key in ("delays", "spread") if getattr(each, key) is not None})
         return entry
+
+
+def _representer() -> type:
+    """Return what writes texts: as ruamel does, but in quotes where its plain text could not be read again."""
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Representer(SafeRepresenter):
+        pass
+
+    def represent(representer: Any, text: str) -> Any:
+        style = '"' if text.startswith("?") or not text.isprintable() else None
+        return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Representer.add_representer(str, represent)
+    return Representer
 
 
 def _plain(value: object) -> Any:
