@@ -11,7 +11,7 @@ TEXT = (
     "stops after 500 steps without converging; ours goes on to a gradient below 1e-8 in float64. The grid search is "
     "scikit-learn's `GridSearchCV` with both estimators: 1,000 bins, 5 features, 5 strengths, 5 folds."
 )
-PEER = ("nemos", ["nemos==0.2.8"])
+PEER_ENVIRONMENT = ("nemos", ["nemos==0.2.8"])
 OURS, OURS_SINGLE = "Recurra: ridge, float64", "Recurra: ridge, float32"
 THEIRS = "NeMoS 0.2.8: ridge, default solver, float32"
 OUR_SEARCH, THEIR_SEARCH = "Recurra: grid search", "NeMoS 0.2.8: grid search"

@@ -9,7 +9,7 @@ TEXT = (
     "Exponential link, stable weights, 0.02 spikes a bin, float32 on both sides, every call with a new key. "
     "Warm: calls after the first; the peer compiles in every call. The spikes of both sides are compared one by one."
 )
-PEER = ("nemos", ["nemos==0.2.8"])
+PEER_ENVIRONMENT = ("nemos", ["nemos==0.2.8"])
 SIZES = {"N=2, T=1,000": (2, 1_000), "N=50, T=20,000": (50, 20_000), "N=200, T=20,000": (200, 20_000)}
 FRESH_SIZE = "N=2, T=1,000"
 WINDOW, FUNCTIONS = 100, 10

@@ -98,7 +98,7 @@ def keep_to_one_core() -> None:
 
 def peer_of(benchmark: str) -> tuple[Path, list[str]]:
     """Return where the peers of a benchmark live, and their packages; a benchmark may name one of its own."""
-    name, packages = getattr(importlib.import_module(benchmark), "PEER", ("", PEER_PACKAGES))
+    name, packages = getattr(importlib.import_module(benchmark), "PEER_ENVIRONMENT", ("", PEER_PACKAGES))
     return BUILD / (f"peer-{name}" if name else "peer"), packages
 
 
