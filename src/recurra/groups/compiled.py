@@ -20,7 +20,7 @@ from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, low
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
-from recurra.tracing import Addressed, Body, Traced, Untraceable, trace
+from recurra.tracing import Addressed, Body, Traced, trace
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
@@ -116,7 +116,7 @@ class Compiled:
         changed = self.quick.stale(self.roster.roots)
         return any(not any(one.owns(path, name) for name, one in self.apart.items()) for path in changed)
 
-    def run(self, steps: int, seed: int, progress: bool) -> None:
+    def run(self, steps: int, seed: int) -> None:
         """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy."""
         every = self._stride()
         while steps:
@@ -125,12 +125,12 @@ class Compiled:
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
-            result = self.advance(block, seed, self._run_sources(first, block), stride, progress)
+            result = self.advance(block, seed, self._run_sources(first, block), stride)
             self._deliver(result, first, stride)
             steps -= block
 
     def advance(
-        self, steps: int, seed: int, fed: Mapping[str, np.ndarray], every: int = 1, progress: bool = False
+        self, steps: int, seed: int, fed: Mapping[str, np.ndarray], every: int = 1
     ) -> Result:
         """Run steps from where the objects are, and put the outcome into the objects, but not into recorders.
 
@@ -139,7 +139,6 @@ class Compiled:
             seed: the seed of the randomness.
             fed: what the sources give in every step: path -> `(steps, numbers)`.
             every: how many steps lie between two rows of what is put out.
-            progress: show a bar.
         """
         start = self.snapshot()
         dt = start.dt
@@ -149,7 +148,7 @@ class Compiled:
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
         result = simulate(
             program, steps * dt, dt=dt, record=record, inputs=fed, every=every, state=start, seed=seed,
-            progress=progress,
+            progress=False,
         )  # fmt: skip
         self.put(result.final)
         return result
@@ -367,6 +366,3 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     if not own.writes & (read | written) and all(path in slots for path in needed):
         return Apart("fed", tuple(needed), why, own.writes - read, own.stored - read_names)
     return None
-
-
-__all__ = ["Apart", "Compiled", "Untraceable", "place_apart"]

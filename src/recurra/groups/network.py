@@ -184,7 +184,7 @@ class GroupNetwork(NetworkObject):
 
     def _advance(self, steps: int, compile: bool | None, progress: Callable[[int], None]) -> None:
         if compile is not False:
-            self.runner.advance(steps, bool(compile), progress, False)
+            self.runner.advance(steps, bool(compile), progress)
             return
         with self.random_lent():
             for _ in range(steps):

@@ -55,6 +55,7 @@ class Runner:
         self._compiled: Compiled | None = None
         self._known: dict[tuple, Compiled] = {}
         self._refused: Refused | None = None
+        self._told: Refused | None = None
         self._warm: tuple | None = None
 
     @property
@@ -70,14 +71,13 @@ class Runner:
         self._compiled = self._refused = self._warm = None
         self._known = {}
 
-    def advance(self, steps: int, must_compile: bool, progress: Callable[[int], None], bar: bool) -> None:
+    def advance(self, steps: int, must_compile: bool, progress: Callable[[int], None]) -> None:
         """Do steps.
 
         Arguments:
             steps: how many.
             must_compile: whether it is an error if not all behaviors can be compiled.
             progress: told about steps done in NumPy.
-            bar: whether the engine shows a bar of its own.
 
         Raises:
             CapabilityError: `must_compile`, and something runs in Python.
@@ -85,7 +85,7 @@ class Runner:
         with self._lent():
             steps -= self._prepare(steps, must_compile, progress)
             if steps and self._compiled is not None:
-                self._compiled.run(steps, self.seed, bar)
+                self._compiled.run(steps, self.seed)
                 progress(steps)
                 steps = 0
             roster = Roster(self.network)
@@ -214,7 +214,7 @@ class Runner:
     def _refuse(self, refused: Refused, must_compile: bool) -> None:
         if must_compile:
             raise CapabilityError(f"compile=True: {refused.behavior} cannot be compiled: {refused.why}")
-        if refused is not getattr(self, "_told", None):
+        if refused is not self._told:
             self._told = refused
             message = f"the network runs in NumPy, because {refused.behavior} cannot be compiled: {refused.why}"
             warnings.warn(message, NotCompiled, stacklevel=6)
