@@ -38,6 +38,7 @@ _HOME = {
     "simulate": "recurra.engine",
 }
 _PACKAGES = (
+    "analysis",
     "behaviors",
     "circuits",
     "engine",
