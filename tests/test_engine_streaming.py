@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamed_run
 
+import streamed_run
 from recurra import CircuitTemplate, NodeTemplate, OperatorTemplate, simulate
 from recurra.engine import streaming
 from recurra.errors import CapabilityError, DivergenceError, StoreError

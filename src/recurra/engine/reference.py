@@ -19,8 +19,8 @@ from recurra.engine.randomness import stream_seed
 from recurra.engine.results import Result
 from recurra.engine.rules import split_rules
 from recurra.engine.run import Run, cut_off, make_result, prepare
-from recurra.engine.streaming import Rows
 from recurra.engine.solvers import TABLEAUS
+from recurra.engine.streaming import Rows
 from recurra.equations import Past, evaluate_numpy, noises
 from recurra.equations import names as names_in
 from recurra.errors import CapabilityError, DivergenceError, TemplateError

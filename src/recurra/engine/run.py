@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import check_chains, plan_delays, ring_key
+from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk
@@ -96,7 +97,8 @@ def simulate(
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
         precision: `"float64"` or `"float32"`.
-        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`.
+        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
+            spread, or without a batch the rows of the weights.
         progress: show a bar if the run takes longer than a second.
         store: a folder for the recordings, in Zarr's format: they are written while the run goes on, in bounded
             memory, and read when they are asked for. A run that was killed goes on from its last checkpoint when the
@@ -128,6 +130,8 @@ def simulate(
     if run.plan is None:
         from recurra.engine.adaptive import run_adaptive
 
+        if isinstance(device, list | tuple):
+            raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; use a fixed step.")
         result = run_adaptive(run, solver_options, find_device(device))
     elif solver_options:
         raise OptionError(
@@ -135,7 +139,7 @@ def simulate(
         )
     else:
         rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-        result = _run_fixed(run, run.plan, find_device(device), progress, rows)
+        result = _run_fixed(run, run.plan, Placement(device), progress, rows)
     return cut_off(result, cutoff)
 
 
@@ -345,18 +349,19 @@ def _stored_rows(run: Run, store: str | Path) -> StoredRows:
     return StoredRows(run.recording, run.rows, store, mark)
 
 
-def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool, rows: Rows) -> Result:
+def _run_fixed(run: Run, plan: LoopPlan, place: Placement, progress: bool, rows: Rows) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     state = in_precision(run, rows.state if rows.state is not None else run.start.state)
     size, interrupted = _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
     bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
+    with jax.enable_x64(run.precision == "float64"), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
             params = jax.device_put(params)  # else chunk by chunk is quicker
+        params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         fixed = loop_data(run, params, 0, 1)
         while rows.done < run.rows:
             count = min(size, plan.capacity, run.rows - rows.done)
@@ -371,17 +376,17 @@ def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool, rows: Rows
                 warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
                 state, interrupted = before, True
                 break
-            rows.put(buffers, count)
-            if not run.batch and not _finite(run, state):
+            rows.put(place.gather(buffers), count)
+            if not run.batch and not _finite(run, place.gather(state)):
                 bar.close()
                 raise _diverged(run, plan, before, data, rows, count)
-            rows.checkpoint(state)
+            rows.checkpoint(place.gather(state))
             bar.update(count * run.every)
             # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
     extra = {"interrupted": True} if interrupted else {}
-    return make_result(run, state, rows.data(rows.done), rows.done, extra)
+    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
 
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
@@ -464,22 +469,6 @@ def cut_off(result: Result, cutoff: float) -> Result:
     return replace(
         result, time=result.time[kept], data={k: v[..., kept, :] for k, v in result.data.items()}
     )
-
-
-def find_device(device: Any) -> Any:
-    """Return the device that a user names, `None` for JAX's own choice.
-
-    Raises:
-        OptionError: there is no such device here.
-    """
-    if device is None or isinstance(device, jax.Device):
-        return device
-    kind, _, number = str(device).partition(":")
-    try:
-        return {str(i): found for i, found in enumerate(jax.devices(kind))}[number or "0"]
-    except (RuntimeError, KeyError):
-        names = [f"{d.platform}:{d.id}" for d in jax.devices()]
-        raise OptionError(unknown("device", device, names)) from None
 
 
 def check_batchable(run: Run) -> None:
