@@ -1,17 +1,19 @@
 """Deliver boolean spikes so that the cost follows the number of spikes, not the size of the matrix.
 
 Finding the spikes walks the set bits of 32-bit words; each spike then adds one row (or column) of the weights.
-The derivative with respect to the weights is that of the dense product. On devices other than CPUs the dense
+The derivatives are those of the dense product. On devices other than CPUs the dense
 product is used: a loop over spikes would start one kernel for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 WORTHWHILE = 65_536  # entries of a matrix from which on walking the spikes beats the dense product
@@ -62,20 +64,21 @@ def find(spikes: Bool[Array, " units"]) -> tuple[Int32[Array, " units"], Int32[A
 
 @jax.custom_jvp
 def sum_rows(
-    rows: Float[Array, "units post"], spikes: Bool[Array, " units"], found: Int32[Array, " units"], count: Array
+    rows: Float[Array, "units post"], spikes: Float[Array, " units"], found: Int32[Array, " units"], count: Array
 ) -> Float[Array, " post"]:
     """Add up the rows of the units that spike: `spikes @ rows`.
 
     Arguments:
         rows: one row for each unit that may spike.
-        spikes: which do.
+        spikes: 1 for those that do, 0 for the others; its derivative is that of the product.
         found, count: what `find` makes of `spikes`.
 
     Returns:
         One sum for each column.
 
     >>> spikes = jnp.array([True, False, True])
-    >>> sum_rows(jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), spikes, *find(spikes)).tolist()
+    >>> rows = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> sum_rows(rows, spikes.astype(float), *find(spikes)).tolist()
     [6.0, 8.0]
     """
 
@@ -92,21 +95,30 @@ def _dense_rows(rows: Array, spikes: Array) -> Array:
     return jnp.matmul(spikes.astype(rows.dtype), rows, precision="highest")
 
 
-@sum_rows.defjvp
-def _sum_rows_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _sum_rows_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Any]:
     rows, spikes, found, count = primals
-    return sum_rows(rows, spikes, found, count), _dense_rows(tangents[0], spikes)
+    return sum_rows(rows, spikes, found, count), _tangent(_dense_rows, rows, spikes, *tangents[:2])
+
+
+sum_rows.defjvp(_sum_rows_jvp, symbolic_zeros=True)
+
+
+def _tangent(product: Callable[[Array, Array], Array], matrix: Any, spikes: Any, by_matrix: Any, by_spikes: Any) -> Any:
+    """Differentiate a product; a factor without a derivative costs nothing."""
+    parts = [product(by_matrix, spikes)] if not isinstance(by_matrix, SymbolicZero) else []
+    parts += [product(matrix, by_spikes)] if not isinstance(by_spikes, SymbolicZero) else []
+    return sum(parts[1:], parts[0]) if parts else jnp.zeros_like(product(matrix, spikes))
 
 
 @jax.custom_jvp
 def sum_columns(
-    weights: Float[Array, "post units"], spikes: Bool[Array, " units"], found: Int32[Array, " units"], count: Array
+    weights: Float[Array, "post units"], spikes: Float[Array, " units"], found: Int32[Array, " units"], count: Array
 ) -> Float[Array, " post"]:
     """Add up the columns of the units that spike: `weights @ spikes`, without a transposed copy.
 
     Arguments:
         weights: one column for each unit that may spike.
-        spikes: which do.
+        spikes: 1 for those that do, 0 for the others; its derivative is that of the product.
         found, count: what `find` makes of `spikes`.
 
     Returns:
@@ -126,10 +138,12 @@ def _dense_columns(weights: Array, spikes: Array) -> Array:
     return jnp.matmul(weights, spikes.astype(weights.dtype), precision="highest")
 
 
-@sum_columns.defjvp
-def _sum_columns_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _sum_columns_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Any]:
     weights, spikes, found, count = primals
-    return sum_columns(weights, spikes, found, count), _dense_columns(tangents[0], spikes)
+    return sum_columns(weights, spikes, found, count), _tangent(_dense_columns, weights, spikes, *tangents[:2])
+
+
+sum_columns.defjvp(_sum_columns_jvp, symbolic_zeros=True)
 
 
 def sum_entries(

@@ -238,7 +238,9 @@ def starting_point(
     if chosen := sorted(k for k in numbers if k in program.state):
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
-    given = {k: np.asarray(v) for k, v in state.state.items()}
+    # The arrays of rules have types of their own, which differ between programs with and without surrogates.
+    types = {k: program.state[k].dtype for k in program.system.rule_state}
+    given = {k: np.asarray(v, types.get(k)) for k, v in state.state.items()}
     if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
         given = {k: np.broadcast_to(v, expected[k]) for k, v in given.items()}

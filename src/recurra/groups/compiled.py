@@ -20,7 +20,7 @@ from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, low
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
-from recurra.tracing import Addressed, Body, Traced, trace
+from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
@@ -91,8 +91,9 @@ class Compiled:
         self.quick = self.traced.compressed()
         self._program = self._lower(self.quick)
         self._kept = KeptParams(self.quick)
+        self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
 
-    def _lower(self, traced: Traced) -> Program:
+    def _lower(self, traced: Traced | Smooth) -> Program:
         rule = _rule(traced, self._outside)
         return lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
 
@@ -155,9 +156,20 @@ class Compiled:
 
     def program_now(self) -> Program:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
-        state, params = self.traced.current()
-        program = self._general
-        return replace(program, params=program.params | params, state=program.state | state)  # type: ignore
+        return _with_numbers(self._general, self.traced)
+
+    def smooth_program(self, surrogate: str, slope: float) -> Program:
+        """Return the program with the numbers that the objects hold now, and derivatives through spikes.
+
+        Raises:
+            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+        """
+        if (surrogate, slope) not in self._smooth:
+            again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
+            smooth = Smooth(again, surrogate, slope)
+            self._smooth[surrogate, slope] = smooth, self._lower(smooth)
+        smooth, program = self._smooth[surrogate, slope]
+        return _with_numbers(program, smooth)
 
     @cached_property
     def _general(self) -> Program:
@@ -320,11 +332,16 @@ def _identical(first: np.ndarray, second: np.ndarray) -> bool:
     return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))
 
 
+def _with_numbers(program: Program, traced: Traced | Smooth) -> Program:
+    state, params = traced.current()
+    return replace(program, params={**program.params, **params}, state={**program.state, **state})
+
+
 def _spec(value: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
 
 
-def _rule(traced: Traced, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
+def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
     def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
         fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
         return traced.update(state, params, fed, clock.k, clock.key)

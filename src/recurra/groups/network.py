@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.engine import Result
+from recurra.engine import Program, Result
 from recurra.engine.progress import Progress
+from recurra.engine.spiking import check_surrogate
 from recurra.errors import OptionError, TimeError, UnknownTag, unknown
 from recurra.groups.behavior import Behavior
 from recurra.groups.draws import Draws
@@ -190,6 +191,31 @@ class GroupNetwork(NetworkObject):
             for _ in range(steps):
                 run_step(self.schedule, self)
                 progress(1)
+
+    def program_with(self, surrogate: str, slope: float = 25.0) -> Program:
+        """Return the program of everything with derivatives through the spikes of behaviors, for training.
+
+        All values are those of :attr:`program`. Where a comparison of floats such as `v > threshold` turns into a float
+        (`W.dot(spikes)`, `W[:, spikes].sum(axis=1)`, `2.0 * spikes`, `np.where(spikes, 1.0, 0.0)`) it has the surrogate
+        derivative of the difference of its two sides; `&`, `|` and `~` are differentiated as products. Where it selects
+        (`v[spikes] = 0.0`, `np.where(spikes, a, b)`, `if`) it has none. Truth values, and numbers of spikes, that are
+        remembered from step to step are floats in the state of this program.
+
+        Arguments:
+            surrogate: the derivative, a name in `recurra.engine.SURROGATES`.
+            slope: how steep it is per unit of what is compared; the derivative at the threshold is `slope`.
+
+        Returns:
+            The program; its parameters are attributes: `"GLU/W"` is `W` of the synapses with the tag `GLU`.
+
+        Raises:
+            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+            CapabilityError: a behavior cannot be compiled.
+
+        Source: Neftci, Mostafa and Zenke 2019, "Surrogate gradient learning in spiking neural networks".
+        """
+        check_surrogate(surrogate)
+        return self.runner.smooth_program(surrogate, slope)
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, or runs in NumPy, and why."""

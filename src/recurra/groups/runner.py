@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from recurra.engine import Program
 from recurra.engine.randomness import seed_key, stream_seed
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.compiled import Apart, Compiled, place_apart
@@ -250,6 +251,12 @@ class Runner:
         if self._compiled is None or apart:
             raise CapabilityError(f"{', '.join(apart)} runs in Python, so there is no one program.")
         return self._compiled
+
+    def smooth_program(self, surrogate: str, slope: float) -> Program:
+        """Return the program of everything with derivatives through spikes."""
+        compiled = self.compiled
+        with self._lent():
+            return compiled.smooth_program(surrogate, slope)
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, kept apart, or runs in NumPy, and why."""
