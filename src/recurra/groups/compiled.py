@@ -156,7 +156,7 @@ class Compiled:
 
     def program_now(self) -> Program:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
-        return _with_numbers(self._general, self.traced)
+        return self._with_numbers(self._general, self.traced)
 
     def smooth_program(self, surrogate: str, slope: float) -> Program:
         """Return the program with the numbers that the objects hold now, and derivatives through spikes.
@@ -169,7 +169,13 @@ class Compiled:
             smooth = Smooth(again, surrogate, slope)
             self._smooth[surrogate, slope] = smooth, self._lower(smooth)
         smooth, program = self._smooth[surrogate, slope]
-        return _with_numbers(program, smooth)
+        return self._with_numbers(program, smooth)
+
+    def _with_numbers(self, program: Program, traced: Traced | Smooth) -> Program:
+        state, params = traced.current()
+        equations = {} if self.nodes is None else self.nodes.state()
+        now = {key: np.array(value) for key, value in equations.items() if key in program.state} | state
+        return replace(program, params={**program.params, **params}, state={**program.state, **now})
 
     @cached_property
     def _general(self) -> Program:
@@ -330,11 +336,6 @@ def _identical(first: np.ndarray, second: np.ndarray) -> bool:
         return np.array_equal(first, second)
     step = max(1, PIECE // max(1, first[0].size))
     return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))
-
-
-def _with_numbers(program: Program, traced: Traced | Smooth) -> Program:
-    state, params = traced.current()
-    return replace(program, params={**program.params, **params}, state={**program.state, **state})
 
 
 def _spec(value: Any) -> jax.ShapeDtypeStruct:

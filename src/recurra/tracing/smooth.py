@@ -157,6 +157,8 @@ class Steps:
             return _convert(parts[0], made, kind)
         if name == "select_n":
             return _choose(parts, made, kind)
+        if name in _SIGNS and parts[0].twin is not None and _is_zero(parts[1].value):
+            return _against_zero(parts[0].twin, made, _SIGNS[name])
         of_truths = all(part.value.dtype == bool for part in parts)
         rule = (_LOGIC if kind == "b" and of_truths else {}).get(name) or (_WHOLE if kind == "i" else {}).get(name)
         if rule is not None:
@@ -234,6 +236,16 @@ def _convert(part: Part, made: Any, kind: str) -> Part:
     return Part(made, part.twin if part.value.dtype == bool else None)
 
 
+def _is_zero(value: Any) -> bool:
+    return not isinstance(value, jax.core.Tracer) and np.ndim(value) == 0 and value == 0
+
+
+def _against_zero(count: Any, made: Any, sign: int) -> Part:
+    """Compare a number of spikes with 0: a truth value that was made a number becomes one again."""
+    one = jnp.where(count <= 1, count, 1.0)
+    return Part(made, differentiated_as(made.astype(COUNT), (sign * one).astype(COUNT)))
+
+
 def _choose(parts: list[Part], made: Any, kind: str) -> Part:
     """Choose between twins as between values; what chooses has a derivative only between two constants."""
     which, cases = parts[0], parts[1:]
@@ -268,6 +280,8 @@ def _differ(params: dict, a: Any, b: Any) -> Any:
     return a + b - 2 * a * b
 
 
+# Whether a number of spikes makes a comparison with 0 true or false.
+_SIGNS = {"ne": 1, "gt": 1, "eq": -1, "le": -1}
 # The positions of the larger and of the smaller side.
 _COMPARISONS = {"gt": (0, 1), "ge": (0, 1), "lt": (1, 0), "le": (1, 0)}
 _LOGIC: dict[str, Callable[..., Any]] = {
