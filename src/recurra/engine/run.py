@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -19,7 +19,7 @@ from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk
 from recurra.engine.program import Program
-from recurra.engine.progress import Progress
+from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
@@ -71,7 +71,7 @@ def simulate(
     history: Mapping[str, object] | None = None,
     precision: str = "float64",
     device: object = None,
-    progress: bool = True,
+    progress: bool | Callable[[int], None] = True,
     **solver_options: object,
 ) -> Result:
     """Simulate a program.
@@ -94,7 +94,8 @@ def simulate(
         history: path of a delayed variable -> what it was before the start.
         precision: `"float64"` or `"float32"`.
         device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`.
-        progress: show a bar if the run takes longer than a second.
+        progress: show a bar if the run takes longer than a second; or a function that is told how many more steps are
+            done.
         solver_options: `method`, `rtol`, `atol`, `max_step` for `"scipy"`; `rtol`, `atol`, `max_steps` for diffrax.
 
     Returns:
@@ -319,13 +320,13 @@ def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
 
 
-def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
+def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool | Callable[[int], None]) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     state = in_precision(run, run.start.state)
     tracks: list[np.ndarray] = []
     done, size, interrupted = 0, _first_rows(run, params, state), False
-    bar = Progress(run.steps, progress)
+    bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
         if run.program.system.rules:
             params = _derived(run, params)

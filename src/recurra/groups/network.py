@@ -161,6 +161,8 @@ class GroupNetwork(NetworkObject):
         Raises:
             TimeError: `iterations` or `batch_size` is no such number.
             CapabilityError: `compile=True`, and something cannot be compiled.
+            KeyboardInterrupt: someone interrupted. Compiled, the network then stands after a completed step, and what
+                was recorded up to there is kept; the next call goes on from there.
         """
         if compile not in (None, True, False):
             raise OptionError(f"compile must be None, True or False, got {compile!r}.")

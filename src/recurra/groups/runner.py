@@ -78,7 +78,7 @@ class Runner:
         Arguments:
             steps: how many.
             must_compile: whether it is an error if not all behaviors can be compiled.
-            progress: told about steps done in NumPy.
+            progress: told about the steps that are done.
 
         Raises:
             CapabilityError: `must_compile`, and something runs in Python.
@@ -86,8 +86,7 @@ class Runner:
         with self._lent():
             steps -= self._prepare(steps, must_compile, progress)
             if steps and self._compiled is not None:
-                self._compiled.run(steps, self.seed)
-                progress(steps)
+                self._compiled.run(steps, self.seed, progress)
                 steps = 0
             roster = Roster(self.network)
             for _ in range(steps):
