@@ -14,6 +14,7 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
+from jax import core as jax_core
 from jax import lax
 
 from recurra.engine.spiking import check_surrogate, differentiated_as, truth
@@ -237,7 +238,7 @@ def _convert(part: Part, made: Any, kind: str) -> Part:
 
 
 def _is_zero(value: Any) -> bool:
-    return not isinstance(value, jax.core.Tracer) and np.ndim(value) == 0 and value == 0
+    return not isinstance(value, jax_core.Tracer) and np.ndim(value) == 0 and value == 0
 
 
 def _against_zero(count: Any, made: Any, sign: int) -> Part:
