@@ -147,7 +147,7 @@ sum_columns.defjvp(_sum_columns_jvp, symbolic_zeros=True)
 
 
 def sum_entries(
-    units: Int32[Array, "units width"], weights: Float[Array, "units width"], size: int,
+    units: Int32[Array, "units width"], weights: Float[Array, "units width"], ends: Int32[Array, "2"], size: int,
     found: Int32[Array, " units"], count: Array,
 ) -> Float[Array, " post"]:  # fmt: skip
     """Add up the entries of the units that spike, where each unit has a list of its targets.
@@ -155,6 +155,7 @@ def sum_entries(
     Arguments:
         units: the targets of each unit; `size` fills up what is left.
         weights: their weights.
+        ends: the first unit that has a target, and the one behind the last; others are passed over.
         size: number of units that are reached.
         found, count: what `find` makes of the spikes.
 
@@ -162,16 +163,22 @@ def sum_entries(
         One sum for each unit that is reached.
 
     >>> targets, weights = jnp.array([[1, 2], [0, 3]]), jnp.array([[1.0, 2.0], [4.0, 0.0]])
-    >>> sum_entries(targets, weights, 3, *find(jnp.array([True, True]))).tolist()
+    >>> sum_entries(targets, weights, jnp.array([0, 2]), 3, *find(jnp.array([True, True]))).tolist()
     [4.0, 1.0, 2.0]
     """
 
-    def add(i: Array, total: Array) -> Array:
+    def add(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        i, total = carry
         at = jax.lax.dynamic_index_in_dim(units, found[i], 0, keepdims=False)
         values = jax.lax.dynamic_index_in_dim(weights, found[i], 0, keepdims=False)
-        return total.at[at].add(values, mode="drop")
+        return i + 1, total.at[at].add(values, mode="drop")
 
-    return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, add, jnp.zeros(size, weights.dtype))
+    def before(end: Array) -> Callable[[Array], Array]:
+        return lambda i: (i < count) & (found[i] < end)
+
+    start = jax.lax.while_loop(before(ends[0]), lambda i: i + 1, jnp.zeros((), count.dtype))
+    more = before(ends[1])
+    return jax.lax.while_loop(lambda c: more(c[0]), add, (start, jnp.zeros(size, weights.dtype)))[1]
 
 
 def update_rows(
@@ -203,7 +210,7 @@ def zero_after(value: Array) -> Int32[Array, ""]:
     return odd * (odd ^ np.int32(1))
 
 
-def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """List the targets and weights of each column of a matrix, for `sum_entries`.
 
     Arguments:
@@ -211,7 +218,8 @@ def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray
         width: the most entries that a column has.
 
     Returns:
-        `(units, width)` targets, filled up with the number of rows, and weights, filled up with 0.
+        `(units, width)` targets, filled up with the number of rows, and weights, filled up with 0; and the first
+        column that has entries, and the one behind the last.
     """
     unit, target = np.nonzero(matrix.T)
     start = np.searchsorted(unit, np.arange(matrix.shape[1]))
@@ -220,4 +228,5 @@ def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray
     weights = np.zeros((matrix.shape[1], width), matrix.dtype)
     targets[unit, place] = target
     weights[unit, place] = matrix[target, unit]
-    return targets, weights
+    ends = np.array([unit[0], unit[-1] + 1] if len(unit) else [0, 0], np.int32)
+    return targets, weights, ends

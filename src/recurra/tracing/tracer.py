@@ -292,7 +292,8 @@ def _row_shapes(matrix: jax.ShapeDtypeStruct, width: int | None) -> Any:
     if width is None:
         return jax.ShapeDtypeStruct(matrix.shape[::-1], matrix.dtype)
     shape = (matrix.shape[1], width)
-    return jax.ShapeDtypeStruct(shape, np.int32), jax.ShapeDtypeStruct(shape, matrix.dtype)
+    targets, weights = (jax.ShapeDtypeStruct(shape, kind) for kind in (np.int32, matrix.dtype))
+    return targets, weights, jax.ShapeDtypeStruct((2,), np.int32)
 
 
 def _remade(
