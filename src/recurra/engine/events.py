@@ -147,7 +147,7 @@ sum_columns.defjvp(_sum_columns_jvp, symbolic_zeros=True)
 
 
 def sum_entries(
-    units: Int32[Array, "units width"], weights: Float[Array, "units width"], ends: Int32[Array, "2"], size: int,
+    units: Int32[Array, "units width"], weights: Float[Array, "units width"], ends: Int32[Array, 2], size: int,
     found: Int32[Array, " units"], count: Array,
 ) -> Float[Array, " post"]:  # fmt: skip
     """Add up the entries of the units that spike, where each unit has a list of its targets.

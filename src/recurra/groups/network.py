@@ -215,6 +215,27 @@ class GroupNetwork(NetworkObject):
             CapabilityError: a behavior cannot be compiled.
 
         Source: Neftci, Mostafa and Zenke 2019, "Surrogate gradient learning in spiking neural networks".
+
+        >>> import jax
+        >>> from recurra.engine import as_function
+        >>> from recurra.groups import NeuronGroup
+        >>> class Cells(Behavior):
+        ...     def initialize(self, neurons):
+        ...         neurons.v, neurons.drive = neurons.vector(), neurons.vector("ones")
+        ...         neurons.spikes = neurons.v > 1.0
+        ...     def iteration(self, neurons):
+        ...         neurons.v += 0.4 * neurons.drive
+        ...         neurons.spikes = neurons.v > 1.0
+        ...         neurons.v[neurons.spikes] = 0.0
+        >>> net = GroupNetwork()
+        >>> cells = NeuronGroup(net, 2, tag="cells", behavior={1: Cells()})
+        >>> net.initialize()
+        >>> program = net.program_with("fast_sigmoid")
+        >>> run = as_function(program, 10.0, dt=1.0, record={"spikes": "cells/spikes"})
+        >>> with jax.enable_x64(True):
+        ...     slope = jax.grad(lambda drive: run({"cells/drive": drive})["spikes"].sum())(1.0)
+        >>> float(slope) > 0
+        True
         """
         check_surrogate(surrogate)
         return self.runner.smooth_program(surrogate, slope)

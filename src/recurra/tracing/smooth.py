@@ -45,6 +45,22 @@ class Smooth:
 
     Raises:
         OptionError: there is no such surrogate, or the slope is no finite number > 0.
+
+    >>> from recurra.tracing import Body, trace
+    >>> class Cell:
+    ...     def __init__(self):
+    ...         self.v, self.threshold, self.rate = np.array([0.5]), 1.0, np.array([0.0])
+    >>> def fire(cell):
+    ...     cell.rate = 2.0 * (cell.v > cell.threshold)
+    >>> cell = Cell()
+    >>> step = Smooth(trace([Body("fire", lambda: fire(cell))], {"cell": cell}, smooth=True), "fast_sigmoid", 2.0)
+    >>> def rate(threshold):
+    ...     params = {**step.params, "cell/threshold": threshold}
+    ...     return step.update(step.state, params, {}, 0, jax.random.key(0))[0]["cell/rate"][0]
+    >>> with jax.enable_x64(True):
+    ...     slope = jax.grad(rate)(1.0)  # - 2 * 2 / (1 + 2 * |0.5 - 1|)**2
+    >>> float(slope)
+    -1.0
     """
 
     def __init__(self, traced: Traced, surrogate: str, slope: float):
