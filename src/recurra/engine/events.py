@@ -1,17 +1,19 @@
 """Deliver boolean spikes so that the cost follows the number of spikes, not the size of the matrix.
 
 Finding the spikes walks the set bits of 32-bit words; each spike then adds one row (or column) of the weights.
-The derivative with respect to the weights is that of the dense product. On devices other than CPUs the dense
+The derivatives are those of the dense product. On devices other than CPUs the dense
 product is used: a loop over spikes would start one kernel for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 WORTHWHILE = 65_536  # entries of a matrix from which on walking the spikes beats the dense product
@@ -62,20 +64,21 @@ def find(spikes: Bool[Array, " units"]) -> tuple[Int32[Array, " units"], Int32[A
 
 @jax.custom_jvp
 def sum_rows(
-    rows: Float[Array, "units post"], spikes: Bool[Array, " units"], found: Int32[Array, " units"], count: Array
+    rows: Float[Array, "units post"], spikes: Float[Array, " units"], found: Int32[Array, " units"], count: Array
 ) -> Float[Array, " post"]:
     """Add up the rows of the units that spike: `spikes @ rows`.
 
     Arguments:
         rows: one row for each unit that may spike.
-        spikes: which do.
+        spikes: 1 for those that do, 0 for the others; its derivative is that of the product.
         found, count: what `find` makes of `spikes`.
 
     Returns:
         One sum for each column.
 
     >>> spikes = jnp.array([True, False, True])
-    >>> sum_rows(jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), spikes, *find(spikes)).tolist()
+    >>> rows = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> sum_rows(rows, spikes.astype(float), *find(spikes)).tolist()
     [6.0, 8.0]
     """
 
@@ -92,21 +95,30 @@ def _dense_rows(rows: Array, spikes: Array) -> Array:
     return jnp.matmul(spikes.astype(rows.dtype), rows, precision="highest")
 
 
-@sum_rows.defjvp
-def _sum_rows_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _sum_rows_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Any]:
     rows, spikes, found, count = primals
-    return sum_rows(rows, spikes, found, count), _dense_rows(tangents[0], spikes)
+    return sum_rows(rows, spikes, found, count), _tangent(_dense_rows, rows, spikes, *tangents[:2])
+
+
+sum_rows.defjvp(_sum_rows_jvp, symbolic_zeros=True)
+
+
+def _tangent(product: Callable[[Array, Array], Array], matrix: Any, spikes: Any, by_matrix: Any, by_spikes: Any) -> Any:
+    """Differentiate a product; a factor without a derivative costs nothing."""
+    parts = [product(by_matrix, spikes)] if not isinstance(by_matrix, SymbolicZero) else []
+    parts += [product(matrix, by_spikes)] if not isinstance(by_spikes, SymbolicZero) else []
+    return sum(parts[1:], parts[0]) if parts else jnp.zeros_like(product(matrix, spikes))
 
 
 @jax.custom_jvp
 def sum_columns(
-    weights: Float[Array, "post units"], spikes: Bool[Array, " units"], found: Int32[Array, " units"], count: Array
+    weights: Float[Array, "post units"], spikes: Float[Array, " units"], found: Int32[Array, " units"], count: Array
 ) -> Float[Array, " post"]:
     """Add up the columns of the units that spike: `weights @ spikes`, without a transposed copy.
 
     Arguments:
         weights: one column for each unit that may spike.
-        spikes: which do.
+        spikes: 1 for those that do, 0 for the others; its derivative is that of the product.
         found, count: what `find` makes of `spikes`.
 
     Returns:
@@ -126,14 +138,16 @@ def _dense_columns(weights: Array, spikes: Array) -> Array:
     return jnp.matmul(weights, spikes.astype(weights.dtype), precision="highest")
 
 
-@sum_columns.defjvp
-def _sum_columns_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _sum_columns_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Any]:
     weights, spikes, found, count = primals
-    return sum_columns(weights, spikes, found, count), _dense_columns(tangents[0], spikes)
+    return sum_columns(weights, spikes, found, count), _tangent(_dense_columns, weights, spikes, *tangents[:2])
+
+
+sum_columns.defjvp(_sum_columns_jvp, symbolic_zeros=True)
 
 
 def sum_entries(
-    units: Int32[Array, "units width"], weights: Float[Array, "units width"], size: int,
+    units: Int32[Array, "units width"], weights: Float[Array, "units width"], ends: Int32[Array, 2], size: int,
     found: Int32[Array, " units"], count: Array,
 ) -> Float[Array, " post"]:  # fmt: skip
     """Add up the entries of the units that spike, where each unit has a list of its targets.
@@ -141,6 +155,7 @@ def sum_entries(
     Arguments:
         units: the targets of each unit; `size` fills up what is left.
         weights: their weights.
+        ends: the first unit that has a target, and the one behind the last; others are passed over.
         size: number of units that are reached.
         found, count: what `find` makes of the spikes.
 
@@ -148,16 +163,22 @@ def sum_entries(
         One sum for each unit that is reached.
 
     >>> targets, weights = jnp.array([[1, 2], [0, 3]]), jnp.array([[1.0, 2.0], [4.0, 0.0]])
-    >>> sum_entries(targets, weights, 3, *find(jnp.array([True, True]))).tolist()
+    >>> sum_entries(targets, weights, jnp.array([0, 2]), 3, *find(jnp.array([True, True]))).tolist()
     [4.0, 1.0, 2.0]
     """
 
-    def add(i: Array, total: Array) -> Array:
+    def add(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        i, total = carry
         at = jax.lax.dynamic_index_in_dim(units, found[i], 0, keepdims=False)
         values = jax.lax.dynamic_index_in_dim(weights, found[i], 0, keepdims=False)
-        return total.at[at].add(values, mode="drop")
+        return i + 1, total.at[at].add(values, mode="drop")
 
-    return jax.lax.fori_loop(jnp.zeros((), count.dtype), count, add, jnp.zeros(size, weights.dtype))
+    def before(end: Array) -> Callable[[Array], Array]:
+        return lambda i: (i < count) & (found[i] < end)
+
+    start = jax.lax.while_loop(before(ends[0]), lambda i: i + 1, jnp.zeros((), count.dtype))
+    more = before(ends[1])
+    return jax.lax.while_loop(lambda c: more(c[0]), add, (start, jnp.zeros(size, weights.dtype)))[1]
 
 
 def update_rows(
@@ -189,7 +210,7 @@ def zero_after(value: Array) -> Int32[Array, ""]:
     return odd * (odd ^ np.int32(1))
 
 
-def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """List the targets and weights of each column of a matrix, for `sum_entries`.
 
     Arguments:
@@ -197,7 +218,8 @@ def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray
         width: the most entries that a column has.
 
     Returns:
-        `(units, width)` targets, filled up with the number of rows, and weights, filled up with 0.
+        `(units, width)` targets, filled up with the number of rows, and weights, filled up with 0; and the first
+        column that has entries, and the one behind the last.
     """
     unit, target = np.nonzero(matrix.T)
     start = np.searchsorted(unit, np.arange(matrix.shape[1]))
@@ -206,4 +228,5 @@ def list_entries(matrix: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray
     weights = np.zeros((matrix.shape[1], width), matrix.dtype)
     targets[unit, place] = target
     weights[unit, place] = matrix[target, unit]
-    return targets, weights
+    ends = np.array([unit[0], unit[-1] + 1] if len(unit) else [0, 0], np.int32)
+    return targets, weights, ends

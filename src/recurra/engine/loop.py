@@ -89,7 +89,12 @@ class LoopData:
     seed: Array
 
 
-@functools.partial(jax.jit, static_argnums=0)
+# Without it the CPU compiler copies every array of the state once a step, which takes as long as a small network's
+# arithmetic; compilers for other devices analyse liveness in this way by themselves.
+_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
+
+
+@functools.partial(jax.jit, static_argnums=0, compiler_options=_OPTIONS)
 def run_chunk(
     plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
 ) -> tuple[dict[str, Array], tuple[Array, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 
 class Progress:
@@ -35,3 +36,13 @@ class Progress:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
+
+
+class Listener:
+    """Tell somebody else, who shows a bar for several runs, how many steps are done."""
+
+    def __init__(self, told: Callable[[int], None]):
+        self.update = told
+
+    def close(self) -> None:
+        """Leave the bar to whom it belongs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -21,7 +21,7 @@ from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk
 from recurra.engine.program import Program
-from recurra.engine.progress import Progress
+from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
@@ -74,7 +74,7 @@ def simulate(
     history: Mapping[str, object] | None = None,
     precision: str = "float64",
     device: object = None,
-    progress: bool = True,
+    progress: bool | Callable[[int], None] = True,
     store: str | Path | None = None,
     **solver_options: object,
 ) -> Result:
@@ -97,9 +97,15 @@ def simulate(
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
         precision: `"float64"` or `"float32"`.
+<<<<<<< HEAD
         device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
             spread, or without a batch the rows of the weights.
         progress: show a bar if the run takes longer than a second.
+=======
+        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`.
+        progress: show a bar if the run takes longer than a second; or a function that is told how many more steps are
+            done.
+>>>>>>> surrogate
         store: a folder for the recordings, in Zarr's format: they are written while the run goes on, in bounded
             memory, and read when they are asked for. A run that was killed goes on from its last checkpoint when the
             same call is made again, and ends with the same bits.
@@ -258,7 +264,9 @@ def starting_point(
     if chosen := sorted(k for k in numbers if k in program.state):
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
-    given = {k: np.asarray(v) for k, v in state.state.items()}
+    # The arrays of rules have types of their own, which differ between programs with and without surrogates.
+    types = {k: program.state[k].dtype for k in program.system.rule_state}
+    given = {k: np.asarray(v, types.get(k)) for k, v in state.state.items()}
     if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
         given = {k: np.broadcast_to(v, expected[k]) for k, v in given.items()}
@@ -349,14 +357,25 @@ def _stored_rows(run: Run, store: str | Path) -> StoredRows:
     return StoredRows(run.recording, run.rows, store, mark)
 
 
+<<<<<<< HEAD
 def _run_fixed(run: Run, plan: LoopPlan, place: Placement, progress: bool, rows: Rows) -> Result:
+=======
+def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool | Callable[[int], None], rows: Rows) -> Result:
+>>>>>>> surrogate
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     state = in_precision(run, rows.state if rows.state is not None else run.start.state)
     size, interrupted = _first_rows(run, params, state), False
+<<<<<<< HEAD
     bar = Progress(run.steps, progress)
     bar.update(rows.done * run.every)
     with jax.enable_x64(run.precision == "float64"), place.default():
+=======
+    bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
+    if rows.done:
+        bar.update(rows.done * run.every)
+    with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
+>>>>>>> surrogate
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:

@@ -57,6 +57,38 @@ def _spike_jvp(surrogate: str, primals: tuple, tangents: tuple) -> tuple[Array, 
     return spike(surrogate, slope, distance), slope * SURROGATES[surrogate](slope * distance) * tangents[1]
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def truth(surrogate: str, slope: float, holds: Array, larger: Array, smaller: Array) -> Array:
+    """Return 1 where a comparison `larger > smaller` holds, else 0; with a surrogate derivative of `larger - smaller`.
+
+    Arguments:
+        surrogate: a name in `SURROGATES`.
+        slope: how steep the surrogate is.
+        holds: what the comparison says.
+        larger, smaller: its two sides, which may be broadcast; floating-point numbers of one type.
+    """
+    return holds.astype(jnp.result_type(larger))
+
+
+@truth.defjvp
+def _truth_jvp(surrogate: str, slope: float, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    holds, larger, smaller = primals
+    distance = jnp.where(larger == smaller, 0.0, larger - smaller)  # equal infinities too have no distance
+    height = slope * SURROGATES[surrogate](slope * distance)
+    return truth(surrogate, slope, holds, larger, smaller), height * (tangents[1] - tangents[2])
+
+
+@jax.custom_jvp
+def differentiated_as(value: Array, other: Array) -> Array:
+    """Return `value`, with the derivative of `value + other`; both of the same shape and type."""
+    return value
+
+
+@differentiated_as.defjvp
+def _differentiated_as_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return differentiated_as(*primals), tangents[0] + tangents[1]
+
+
 def find_spikes(system: System, state: Mapping[str, Array], params: Mapping[str, Array], dt: Array) -> dict[str, Array]:
     """Return the spikes of the step by their keys: 1/dt where a unit spikes."""
     found = {}

@@ -15,6 +15,7 @@ from recurra.groups.recorders import EventRecorder, Recorder
 from recurra.groups.schedule import Entry, Schedule, run_step
 from recurra.groups.subgroups import NeuronSubGroup
 from recurra.groups.synapses import SynapseGroup
+from recurra.groups.trials import behavior_test_environment
 
 __all__ = [
     "Behavior",
@@ -35,6 +36,7 @@ __all__ = [
     "SxD",
     "SynapseGroup",
     "afferent",
+    "behavior_test_environment",
     "efferent",
     "get_partitioned_synapse_matrix",
     "get_squared_dim",

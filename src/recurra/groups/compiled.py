@@ -8,7 +8,8 @@ of steps; nothing depends on a sink, so it is run in Python after the block, on 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, low
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
-from recurra.tracing import Addressed, Body, Traced, trace
+from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
@@ -91,8 +92,9 @@ class Compiled:
         self.quick = self.traced.compressed()
         self._program = self._lower(self.quick)
         self._kept = KeptParams(self.quick)
+        self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
 
-    def _lower(self, traced: Traced) -> Program:
+    def _lower(self, traced: Traced | Smooth) -> Program:
         rule = _rule(traced, self._outside)
         return lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
 
@@ -116,8 +118,17 @@ class Compiled:
         changed = self.quick.stale(self.roster.roots)
         return any(not any(one.owns(path, name) for name, one in self.apart.items()) for path in changed)
 
-    def run(self, steps: int, seed: int) -> None:
-        """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy."""
+    def run(self, steps: int, seed: int, progress: Callable[[int], None]) -> None:
+        """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy.
+
+        Arguments:
+            steps: how many.
+            seed: the seed of the randomness.
+            progress: told about the steps that are done.
+
+        Raises:
+            KeyboardInterrupt: someone interrupted; the network stands after the last step that was completed.
+        """
         every = self._stride()
         while steps:
             first = self.network.iteration
@@ -125,12 +136,29 @@ class Compiled:
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
-            result = self.advance(block, seed, self._run_sources(first, block), stride)
-            self._deliver(result, first, stride)
+            self._run_block(block, seed, stride, progress)
             steps -= block
 
+    def _run_block(self, steps: int, seed: int, every: int, progress: Callable[[int], None]) -> None:
+        first, done, interrupted = self.network.iteration, 0, False
+        fed = self._run_sources(first, steps)
+        # Sources that have run ahead cannot go back, so what they gave is used up before the interrupt is passed on.
+        while done < steps and (fed or not interrupted):
+            rest = {path: rows[done:] for path, rows in fed.items()}
+            result = self.advance(steps - done, seed, rest, every, progress)
+            self._deliver(result, first + done, every)
+            done += len(result.time) * every
+            interrupted = interrupted or bool(result.meta.get("interrupted"))
+        if interrupted:
+            raise KeyboardInterrupt(f"interrupted after step {self.network.iteration}")
+
     def advance(
-        self, steps: int, seed: int, fed: Mapping[str, np.ndarray], every: int = 1
+        self,
+        steps: int,
+        seed: int,
+        fed: Mapping[str, np.ndarray],
+        every: int = 1,
+        progress: bool | Callable[[int], None] = False,
     ) -> Result:
         """Run steps from where the objects are, and put the outcome into the objects, but not into recorders.
 
@@ -139,6 +167,10 @@ class Compiled:
             seed: the seed of the randomness.
             fed: what the sources give in every step: path -> `(steps, numbers)`.
             every: how many steps lie between two rows of what is put out.
+            progress: told about the steps that are done.
+
+        Returns:
+            What was put out; of fewer steps if someone interrupted.
         """
         start = self.snapshot()
         dt = start.dt
@@ -146,18 +178,37 @@ class Compiled:
         state, params = self.quick.current()
         params = self._kept.on_device(params)
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
-        result = simulate(
-            program, steps * dt, dt=dt, record=record, inputs=fed, every=every, state=start, seed=seed,
-            progress=False,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "interrupted after", RuntimeWarning)  # whoever called is told
+            result = simulate(
+                program, steps * dt, dt=dt, record=record, inputs=fed, every=every, state=start, seed=seed,
+                progress=progress,
+            )  # fmt: skip
         self.put(result.final)
         return result
 
     def program_now(self) -> Program:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
-        state, params = self.traced.current()
-        program = self._general
-        return replace(program, params=program.params | params, state=program.state | state)  # type: ignore
+        return self._with_numbers(self._general, self.traced)
+
+    def smooth_program(self, surrogate: str, slope: float) -> Program:
+        """Return the program with the numbers that the objects hold now, and derivatives through spikes.
+
+        Raises:
+            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+        """
+        if (surrogate, slope) not in self._smooth:
+            again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
+            smooth = Smooth(again, surrogate, slope)
+            self._smooth[surrogate, slope] = smooth, self._lower(smooth)
+        smooth, program = self._smooth[surrogate, slope]
+        return self._with_numbers(program, smooth)
+
+    def _with_numbers(self, program: Program, traced: Traced | Smooth) -> Program:
+        state, params = traced.current()
+        equations = {} if self.nodes is None else self.nodes.state()
+        now = {key: np.array(value) for key, value in equations.items() if key in program.state} | state
+        return replace(program, params={**program.params, **params}, state={**program.state, **now})
 
     @cached_property
     def _general(self) -> Program:
@@ -192,9 +243,12 @@ class Compiled:
         self.network.iteration = before.step
         self.put(before)
         fed = {path: np.ravel(np.array(value))[None] for path, value in given.items()}
-        predicted = self.advance(1, seed, fed).final.state
+        result = self.advance(1, seed, fed)
+        predicted = result.final.state
         self.network.iteration = number
         self.put(now)
+        if result.meta.get("interrupted"):
+            raise KeyboardInterrupt(f"interrupted after step {number}")
         narrow = self.traced.narrowest
         wrong = (p for p, value in now.state.items() if not _alike(np.asarray(predicted[p]), np.asarray(value), narrow))
         return next(wrong, "")
@@ -324,7 +378,7 @@ def _spec(value: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
 
 
-def _rule(traced: Traced, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
+def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
     def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
         fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
         return traced.update(state, params, fed, clock.k, clock.key)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.engine import Result
+from recurra.engine import Program, Result
 from recurra.engine.progress import Progress
+from recurra.engine.spiking import check_surrogate
 from recurra.errors import OptionError, TimeError, UnknownTag, unknown
 from recurra.groups.behavior import Behavior
 from recurra.groups.draws import Draws
@@ -160,6 +161,8 @@ class GroupNetwork(NetworkObject):
         Raises:
             TimeError: `iterations` or `batch_size` is no such number.
             CapabilityError: `compile=True`, and something cannot be compiled.
+            KeyboardInterrupt: someone interrupted. Compiled, the network then stands after a completed step, and what
+                was recorded up to there is kept; the next call goes on from there.
         """
         if compile not in (None, True, False):
             raise OptionError(f"compile must be None, True or False, got {compile!r}.")
@@ -190,6 +193,52 @@ class GroupNetwork(NetworkObject):
             for _ in range(steps):
                 run_step(self.schedule, self)
                 progress(1)
+
+    def program_with(self, surrogate: str, slope: float = 25.0) -> Program:
+        """Return the program of everything with derivatives through the spikes of behaviors, for training.
+
+        All values are those of :attr:`program`. Where a comparison of floats such as `v > threshold` turns into a float
+        (`W.dot(spikes)`, `W[:, spikes].sum(axis=1)`, `2.0 * spikes`, `np.where(spikes, 1.0, 0.0)`) it has the surrogate
+        derivative of the difference of its two sides; `&`, `|` and `~` are differentiated as products. Where it selects
+        (`v[spikes] = 0.0`, `np.where(spikes, a, b)`, `if`) it has none. Truth values, and numbers of spikes, that are
+        remembered from step to step are floats in the state of this program.
+
+        Arguments:
+            surrogate: the derivative, a name in `recurra.engine.SURROGATES`.
+            slope: how steep it is per unit of what is compared; the derivative at the threshold is `slope`.
+
+        Returns:
+            The program; its parameters are attributes: `"GLU/W"` is `W` of the synapses with the tag `GLU`.
+
+        Raises:
+            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+            CapabilityError: a behavior cannot be compiled.
+
+        Source: Neftci, Mostafa and Zenke 2019, "Surrogate gradient learning in spiking neural networks".
+
+        >>> import jax
+        >>> from recurra.engine import as_function
+        >>> from recurra.groups import NeuronGroup
+        >>> class Cells(Behavior):
+        ...     def initialize(self, neurons):
+        ...         neurons.v, neurons.drive = neurons.vector(), neurons.vector("ones")
+        ...         neurons.spikes = neurons.v > 1.0
+        ...     def iteration(self, neurons):
+        ...         neurons.v += 0.4 * neurons.drive
+        ...         neurons.spikes = neurons.v > 1.0
+        ...         neurons.v[neurons.spikes] = 0.0
+        >>> net = GroupNetwork()
+        >>> cells = NeuronGroup(net, 2, tag="cells", behavior={1: Cells()})
+        >>> net.initialize()
+        >>> program = net.program_with("fast_sigmoid")
+        >>> run = as_function(program, 10.0, dt=1.0, record={"spikes": "cells/spikes"})
+        >>> with jax.enable_x64(True):
+        ...     slope = jax.grad(lambda drive: run({"cells/drive": drive})["spikes"].sum())(1.0)
+        >>> float(slope) > 0
+        True
+        """
+        check_surrogate(surrogate)
+        return self.runner.smooth_program(surrogate, slope)
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, or runs in NumPy, and why."""

@@ -97,7 +97,7 @@ class NeuronGroup(NetworkObject):
         """
         return self.make_array(mode, (self.size,), scale, density, plot)
 
-    get_neuron_vec = vector
+    get_neuron_vec = vec = vector
 
     def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
         """Make an array with one number for each neuron, as :meth:`vector` does; `where` is for messages."""
@@ -163,6 +163,16 @@ class NeuronGroup(NetworkObject):
         from recurra.groups.subgroups import NeuronSubGroup
 
         return NeuronSubGroup(self, np.ones(self.size, bool) if mask is None else mask)
+
+    def group_without_subGroup(self, sub: NeuronSubGroup) -> NeuronSubGroup:
+        """Return the neurons that are not in a sub-group of this group.
+
+        Raises:
+            TemplateError: it is no sub-group of this group.
+        """
+        if getattr(sub, "BaseNeuronGroup", None) is not self:
+            raise TemplateError(f"{self!r}.group_without_subGroup: expected a sub-group of it, got {sub!r}.")
+        return self.subGroup(np.isin(self.id, sub.id, invert=True))
 
     def partition_masks(self, steps: Sequence[int]) -> list[np.ndarray]:
         """Split the neurons into boxes by their positions.

@@ -174,6 +174,23 @@ class Recorder(Watcher):
     def _keeper(self, name: str, where: str) -> Recording:
         return Recording(name, where, self._gapwidth, self._max_length)
 
+    def swapped(self, variable: str) -> np.ndarray:
+        """Return what was recorded of a variable with time as the last axis: one row for each unit.
+
+        Arguments:
+            variable: as it was given to the recorder.
+
+        Returns:
+            `(units, steps)`; `(steps,)` of a variable that is one number.
+
+        Raises:
+            PathError: the variable is not recorded.
+        """
+        found = self._recordings(variable)
+        if not found:
+            raise PathError(unknown("variable", variable, self.kept, self._where()))
+        return np.moveaxis(found[0].data(), 0, -1)
+
     def observer(self) -> Result:
         """Return what was recorded as a labelled result whose time is the number of the step.
 

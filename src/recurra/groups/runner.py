@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from recurra.engine import Program
 from recurra.engine.randomness import seed_key, stream_seed
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.compiled import Apart, Compiled, place_apart
@@ -77,7 +78,7 @@ class Runner:
         Arguments:
             steps: how many.
             must_compile: whether it is an error if not all behaviors can be compiled.
-            progress: told about steps done in NumPy.
+            progress: told about the steps that are done.
 
         Raises:
             CapabilityError: `must_compile`, and something runs in Python.
@@ -85,8 +86,7 @@ class Runner:
         with self._lent():
             steps -= self._prepare(steps, must_compile, progress)
             if steps and self._compiled is not None:
-                self._compiled.run(steps, self.seed)
-                progress(steps)
+                self._compiled.run(steps, self.seed, progress)
                 steps = 0
             roster = Roster(self.network)
             for _ in range(steps):
@@ -250,6 +250,12 @@ class Runner:
         if self._compiled is None or apart:
             raise CapabilityError(f"{', '.join(apart)} runs in Python, so there is no one program.")
         return self._compiled
+
+    def smooth_program(self, surrogate: str, slope: float) -> Program:
+        """Return the program of everything with derivatives through spikes."""
+        compiled = self.compiled
+        with self._lent():
+            return compiled.smooth_program(surrogate, slope)
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, kept apart, or runs in NumPy, and why."""

@@ -103,7 +103,7 @@ class NeuronSubGroup:
         """Make an array with one number for each neuron of the sub-group; see :meth:`NeuronGroup.vector`."""
         return self.BaseNeuronGroup.make_array(mode, (self.size,), scale, density, plot, self)
 
-    get_neuron_vec = vector
+    get_neuron_vec = vec = vector
 
     def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
         """Make an array with one number for each neuron of the sub-group; `where` is for messages."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.errors import TemplateError, UnknownTag, unknown
+from recurra.groups import geometry
 from recurra.groups.network import GroupNetwork
 from recurra.groups.neurons import NeuronGroup, check_network
 from recurra.groups.objects import Behaviors, NetworkObject, object_tags, read_behaviors
@@ -129,11 +130,63 @@ class SynapseGroup(NetworkObject):
         """
         return self.make_array(mode, self.matrix_dim(), scale, density, plot)
 
-    get_synapse_mat = matrix
+    get_synapse_mat = mat = matrix
 
     def array_of(self, mode: Any, *, plot: bool = False, where: str = "") -> Any:
         """Make a matrix as :meth:`matrix` does; `where` is for messages."""
         return self.make_array(mode, self.matrix_dim(), plot=plot, where=where)
+
+    def get_distance_mat(self, radius: float) -> np.ndarray:
+        """Make weights that fall with the distance of two neurons, in straight lines to 0 at a radius.
+
+        Arguments:
+            radius: in the unit of the positions.
+
+        Returns:
+            `max(0, 1 - distance / radius)`, scaled so that the largest weight of each target is 1, in the shape of
+            :meth:`matrix`.
+
+        Raises:
+            ShapeError: one of the groups has no positions.
+            OptionError: `radius` is no finite number > 0.
+
+        >>> from recurra.groups import GroupNetwork, NeuronDimension, NeuronGroup
+        >>> cells = NeuronGroup(GroupNetwork(), NeuronDimension(width=3))
+        >>> SynapseGroup(cells.network, src=cells, dst=cells).get_distance_mat(2.0).tolist()
+        [[1.0, 0.5, 0.0], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]]
+        """
+        return geometry.near(self, radius)
+
+    def get_ring_mat(self, radius: float, inner_exp: float = 1.0) -> np.ndarray:
+        """Make weights that grow with the distance of two neurons up to a radius; there are none behind it.
+
+        Arguments:
+            radius: in the unit of the positions.
+            inner_exp: how quickly they fall towards the middle of the ring.
+
+        Returns:
+            `(distance / radius) ** inner_exp` up to the radius, scaled so that the largest weight of each target is 1,
+            in the shape of :meth:`matrix`.
+
+        Raises:
+            ShapeError: one of the groups has no positions.
+            OptionError: a number is not finite, or not > 0.
+        """
+        return geometry.ring(self, radius, inner_exp)
+
+    def get_random_synapse_mat_fixed(self, n: int) -> np.ndarray:
+        """Make weights that are uniform between 0 and 1 for `n` random sources of each target, and 0 for the others.
+
+        Arguments:
+            n: number of synapses of each target.
+
+        Returns:
+            In the shape of :meth:`matrix`.
+
+        Raises:
+            OptionError: there are fewer sources.
+        """
+        return geometry.fixed_number(self, n)
 
     def ignore_transpose_mode(self, W: np.ndarray) -> np.ndarray:
         """Return a matrix of the group as `(dst, src)`, whatever `syn_dim` is."""

@@ -4,7 +4,9 @@ from recurra.tracing.boxes import echoing, packed
 from recurra.tracing.escapes import Untraceable, refuse
 from recurra.tracing.leaves import Body
 from recurra.tracing.randomness import Addressed
+from recurra.tracing.smooth import Smooth
 from recurra.tracing.tracer import Traced, trace
 from recurra.tracing.watching import Access, watch
 
-__all__ = ["Access", "Addressed", "Body", "Traced", "Untraceable", "echoing", "packed", "refuse", "trace", "watch"]
+__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "echoing", "packed", "refuse", "trace",
+           "watch"]  # fmt: skip

@@ -51,13 +51,14 @@ class Body:
 
 @dataclass
 class Plan:
-    """What one pass starts from: which slots are traced, and how."""
+    """What one pass starts from: which slots are traced, and how; `smooth` if spikes will have derivatives."""
 
     inventory: Inventory
     facts: Facts
     random: Addressed
     given: frozenset[str]
     surroundings: Surroundings
+    smooth: bool = False
 
     def owner(self, path: str) -> str:
         """Return the slot whose memory a slot shows."""
@@ -79,7 +80,7 @@ class Run:
     def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any):
         scalars = frozenset(p for p, s in plan.inventory.slots.items() if s.kind != "array" or s.value.size == 1)
         self.plan, self.step, self.key = plan, step, key
-        self.session = Session(plan.facts, scalars)
+        self.session = Session(plan.facts, scalars, plan.smooth)
         self.session.transposes = dict(transposes)
         self.leaves = 0
         self.writes = {name: set(paths) for name, paths in plan.facts.writes.items()}

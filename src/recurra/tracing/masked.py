@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurra.engine.spiking import differentiated_as
 from recurra.tracing import indexing, operations, products, rows
 from recurra.tracing.operators import Operators
 from recurra.tracing.promotion import cast
@@ -240,9 +242,11 @@ def reduce(values: Masked, kind: str, axis: Any, dtype: object, keepdims: bool) 
     inside = _inside(values, axes)
     full = jnp.asarray(values._full)
     if kind in ("mean", "var", "std"):
-        result = _moments(kind, cast(full, model), inside, axes)
+        result = _moments(session, kind, cast(full, model), inside, axes)
+    elif kind == "sum":
+        result = _sum(session, cast(full, model), inside, axes)
     else:
-        result = _REDUCTIONS[kind](cast(full, model) if kind in ("sum", "prod") else full, inside, axes)
+        result = _REDUCTIONS[kind](cast(full, model) if kind == "prod" else full, inside, axes)
     result = cast(result, model)
     masks = [None if a in axes else m for a, m in enumerate(values._masks)]
     if not keepdims:
@@ -275,7 +279,6 @@ def _extreme(full: Any, lowest: bool) -> Any:
 
 
 _REDUCTIONS: dict[str, Callable] = {
-    "sum": lambda x, m, a: jnp.sum(jnp.where(m, x, 0), a, keepdims=True),
     "prod": lambda x, m, a: jnp.prod(jnp.where(m, x, 1), a, keepdims=True),
     "max": lambda x, m, a: jnp.max(jnp.where(m, x, _extreme(x, False)), a, keepdims=True),
     "min": lambda x, m, a: jnp.min(jnp.where(m, x, _extreme(x, True)), a, keepdims=True),
@@ -285,9 +288,17 @@ _REDUCTIONS: dict[str, Callable] = {
 }
 
 
-def _moments(kind: str, full: Any, inside: Any, axes: tuple[int, ...]) -> Any:
+def _sum(session: Session, full: Any, inside: Any, axes: tuple[int, ...]) -> Any:
+    kept = jnp.where(inside, full, 0)
+    if session.smooth and jnp.issubdtype(full.dtype, jnp.floating):
+        # A mask in a sum is a factor, so it has a derivative if it comes of spikes.
+        kept = differentiated_as(kept, jax.lax.stop_gradient(full) * inside.astype(full.dtype))
+    return jnp.sum(kept, axes, keepdims=True)
+
+
+def _moments(session: Session, kind: str, full: Any, inside: Any, axes: tuple[int, ...]) -> Any:
     count = jnp.sum(inside, axes, keepdims=True).astype(full.dtype)
-    mean = jnp.sum(jnp.where(inside, full, 0), axes, keepdims=True) / count
+    mean = _sum(session, full, inside, axes) / count
     if kind == "mean":
         return mean
     variance = jnp.sum(jnp.where(inside, jnp.abs(full - mean) ** 2, 0), axes, keepdims=True) / count

@@ -71,19 +71,19 @@ def _event(session: Session, first: object, second: object, left: Any, right: An
 
 def _deliver(session: Session, matrix: object, weights: Any, spikes: Any, by_column: bool) -> Any:
     session.note("event-driven products")
+    ones = spikes.astype(weights.dtype)
     if weights.size < events.WORTHWHILE:
-        dense = weights @ spikes.astype(weights.dtype) if by_column else spikes.astype(weights.dtype) @ weights
-        return dense
+        return weights @ ones if by_column else ones @ weights
     weights, given = jnp.asarray(weights), weights
     found = session.memo(("spikes", id(spikes)), (spikes,), lambda: events.find(spikes))
     if not by_column:
-        return events.sum_rows(weights, spikes, *found)  # type: ignore[misc]
+        return events.sum_rows(weights, ones, *found)  # type: ignore[misc]
     rows = _transposed(session, matrix)
     if isinstance(rows, tuple):
         return events.sum_entries(*rows, weights.shape[0], *found)  # type: ignore[misc]
     if rows is not None:
-        return events.sum_rows(rows, spikes, *found)  # type: ignore[misc]
-    made = events.sum_columns(weights, spikes, *found)  # type: ignore[misc]
+        return events.sum_rows(rows, ones, *found)  # type: ignore[misc]
+    made = events.sum_columns(weights, ones, *found)  # type: ignore[misc]
     session.memos[-1]["read", id(given)] = made, (given,)
     return made
 

@@ -45,7 +45,8 @@ def change(session: Session, ufunc: np.ufunc, matrix: Any, other: Any, dtype: np
         other: what is added or subtracted.
         dtype: the type in which this is done.
     """
-    if ufunc not in (np.add, np.subtract) or not _is_large(matrix) or np.shape(other) != matrix.shape:
+    large = _is_large(session, matrix)
+    if ufunc not in (np.add, np.subtract) or not large or np.shape(other) != matrix.shape:
         return None
     rows = _support(session, other)
     if rows is None:
@@ -65,7 +66,7 @@ def replace(session: Session, matrix: Any, rows: Any, columns: Any, value: Any) 
         rows, columns: traced truth values.
         value: the new entries, for the whole matrix, or one for all.
     """
-    if not _is_large(matrix) or rows is None or columns is None or not is_traced(rows):
+    if not _is_large(session, matrix) or rows is None or columns is None or not is_traced(rows):
         return None
 
     def new(i: Any, row: Any) -> Any:
@@ -85,7 +86,9 @@ def _update(session: Session, matrix: Any, rows: Any, new: Callable) -> Any:
     return events.update_rows(matrix, found, count, new)
 
 
-def _is_large(matrix: Any) -> bool:
+def _is_large(session: Session, matrix: Any) -> bool:
+    if session.smooth:  # a loop over spikes has no derivative in reverse
+        return False
     return is_traced(matrix) and matrix.ndim == 2 and matrix.size >= events.WORTHWHILE
 
 

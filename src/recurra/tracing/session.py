@@ -57,10 +57,11 @@ class Session:
     Arguments:
         facts: what earlier passes found.
         scalars: slots that hold a single number.
+        smooth: whether truth values will have derivatives, so that they must enter sums as factors.
     """
 
-    def __init__(self, facts: Facts, scalars: frozenset[str]):
-        self.facts, self.scalars = facts, scalars
+    def __init__(self, facts: Facts, scalars: frozenset[str], smooth: bool = False):
+        self.facts, self.scalars, self.smooth = facts, scalars, smooth
         self.body = ""
         self.decisions: list[bool] = []
         self.asked = 0

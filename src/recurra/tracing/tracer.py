@@ -39,6 +39,7 @@ class Traced:
         explanation: body -> branches, random draws and event-driven products in words.
         narrowest: bytes of the narrowest floating-point numbers that a step computes with; 8 if there are none.
         weak: paths of the state that are Python numbers, whose type gives way to an array's.
+        jaxpr, tree: the step as JAX's program, and how what it returns is laid out.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Traced:
     ):
         slots, facts = plan.inventory.slots, plan.facts
         self._plan, self._again, self.widths = plan, again, dict(widths)
-        self._jaxpr, self._tree = again(widths)
+        self.jaxpr, self.tree = again(widths)
         self._wanted = sorted(p for p in facts.transposed if p in slots and plan.is_param(slots[p]))
         self.state = {p: np.array(s.value) for p, s in slots.items() if plan.is_state(s)}
         self.params = {p: np.array(s.value) for p, s in slots.items() if plan.is_param(s) and p in facts.read}
@@ -58,7 +59,7 @@ class Traced:
         self.inputs = dict(inputs)
         self.emitted = {f"{name}/{key}": jax.ShapeDtypeStruct(shape, np.dtype(kind))
                         for name, shapes in facts.emitted.items() for key, (shape, kind) in shapes.items()}  # fmt: skip
-        self.narrowest = min(_float_sizes(self._jaxpr.jaxpr), default=8)
+        self.narrowest = min(_float_sizes(self.jaxpr.jaxpr), default=8)
         self.weak = frozenset(p for p in self.state if slots[p].kind == "python")
         self.explanation = {name: _explain(notes) for name, notes in facts.notes.items()}
 
@@ -120,16 +121,21 @@ class Traced:
         Raises:
             RecurraError: if a path is missing or unknown.
         """
-        given = {"state": (state, self.state), "params": (params, self.params), "inputs": (inputs, self.inputs)}
         with jax.enable_x64(True):
-            values = {kind: _select(kind, got, wanted) for kind, (got, wanted) in given.items()}
-            rows = {p: params.get(f"{p}:transposed") for p in self._wanted}
-            if any(row is None for row in rows.values()):
-                made = self.derive(params)
-                rows = {p: made[f"{p}:transposed"] for p in rows}
-            arguments = (*values.values(), rows, jnp.asarray(k, np.int32), key)
-            flat = jax.extend.core.jaxpr_as_fun(self._jaxpr)(*jax.tree.leaves(arguments))
-            return jax.tree.unflatten(self._tree, flat)
+            flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*self.arguments(state, params, inputs, k, key))
+            return jax.tree.unflatten(self.tree, flat)
+
+    def arguments(
+        self, state: Mapping[str, Any], params: Mapping[str, Any], inputs: Mapping[str, Any], k: Any, key: Any
+    ) -> list[Any]:
+        """Return what the step is a function of, in the order of `jaxpr`: first the state, sorted by paths."""
+        given = {"state": (state, self.state), "params": (params, self.params), "inputs": (inputs, self.inputs)}
+        values = {kind: _select(kind, got, wanted) for kind, (got, wanted) in given.items()}
+        rows = {p: params.get(f"{p}:transposed") for p in self._wanted}
+        if any(row is None for row in rows.values()):
+            made = self.derive(params)
+            rows = {p: made[f"{p}:transposed"] for p in rows}
+        return jax.tree.leaves((*values.values(), rows, jnp.asarray(k, np.int32), key))
 
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return state and parameters as the objects hold them now: copies of the state, the parameters themselves."""
@@ -173,6 +179,7 @@ def trace(
     *,
     random: Addressed | None = None,
     given: Mapping[str, jax.ShapeDtypeStruct] | None = None,
+    smooth: bool = False,
 ) -> Traced:
     """Compile what bodies do to the numbers of some objects; the objects are left exactly as they were found.
 
@@ -184,6 +191,8 @@ def trace(
         roots: path -> object whose attributes hold the numbers.
         random: the addressed randomness; by default `Addressed(0)`.
         given: slots whose values come from outside in every step, with shape and type.
+        smooth: make a step that can be differentiated in reverse as a whole, for :class:`recurra.tracing.Smooth`;
+            changes of single rows of large matrices then cost as much as those of all rows.
 
     Returns:
         The step as a pure function, with its state and parameters.
@@ -213,7 +222,7 @@ def trace(
         if path not in inventory.slots:
             raise OptionError(unknown("slot", path, inventory.slots, "given"))
     facts = Facts()
-    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs), Surroundings(roots.values()))
+    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs), Surroundings(roots.values()), smooth)
     facts.written |= set(inputs)
     wanted: set[str] | None = None
     for _ in range(MAX_PASSES):
@@ -283,7 +292,8 @@ def _row_shapes(matrix: jax.ShapeDtypeStruct, width: int | None) -> Any:
     if width is None:
         return jax.ShapeDtypeStruct(matrix.shape[::-1], matrix.dtype)
     shape = (matrix.shape[1], width)
-    return jax.ShapeDtypeStruct(shape, np.int32), jax.ShapeDtypeStruct(shape, matrix.dtype)
+    targets, weights = (jax.ShapeDtypeStruct(shape, kind) for kind in (np.int32, matrix.dtype))
+    return targets, weights, jax.ShapeDtypeStruct((2,), np.int32)
 
 
 def _remade(
