@@ -97,15 +97,10 @@ def simulate(
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
         precision: `"float64"` or `"float32"`.
-<<<<<<< HEAD
-        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
-            spread, or without a batch the rows of the weights.
-        progress: show a bar if the run takes longer than a second.
-=======
-        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`.
-        progress: show a bar if the run takes longer than a second; or a function that is told how many more steps are
-            done.
->>>>>>> surrogate
+    bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
+    if rows.done:
+        bar.update(rows.done * run.every)
+    with jax.enable_x64(run.precision == "float64"), place.default():
         store: a folder for the recordings, in Zarr's format: they are written while the run goes on, in bounded
             memory, and read when they are asked for. A run that was killed goes on from its last checkpoint when the
             same call is made again, and ends with the same bits.
@@ -357,25 +352,17 @@ def _stored_rows(run: Run, store: str | Path) -> StoredRows:
     return StoredRows(run.recording, run.rows, store, mark)
 
 
-<<<<<<< HEAD
-def _run_fixed(run: Run, plan: LoopPlan, place: Placement, progress: bool, rows: Rows) -> Result:
-=======
-def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool | Callable[[int], None], rows: Rows) -> Result:
->>>>>>> surrogate
+def _run_fixed(
+    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows
+) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     state = in_precision(run, rows.state if rows.state is not None else run.start.state)
     size, interrupted = _first_rows(run, params, state), False
-<<<<<<< HEAD
-    bar = Progress(run.steps, progress)
-    bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), place.default():
-=======
     bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     if rows.done:
         bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
->>>>>>> surrogate
+    with jax.enable_x64(run.precision == "float64"), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
