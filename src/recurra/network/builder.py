@@ -163,12 +163,19 @@ class Builder:
         return self._add(function_node(self._parts.free(label), n, activation_function))
 
     def add_node(self, label: str, node: Any, input_var: str | None = None, output_var: str | None = None) -> NodeView:
-        """Add anything that becomes a graph: a template, a circuit, another Network, a graph of the engine.
+        """Add anything that becomes a graph: a template, a circuit, a fitted population, another Network.
+
+        Random numbers are addressed by seed and path: what is drawn inside is what a graph of the engine draws whose
+        nodes are called `"<label>/<their name>"`.
 
         Arguments:
             label: the name of the node; the nodes inside are called `"<label>/<their name>"`.
-            node: anything with `to_graph()` or `to_node()`, or a `Graph` or `Node` of the engine.
-            input_var, output_var: as in :meth:`add_diffeq_node`; those of a Network are its own by default.
+            node: anything with `to_graph()` or `to_node()`, or a `Graph` or `Node` of the engine: a template, a
+                :class:`recurra.glm.PopulationGLM`, an :class:`recurra.rate.model.FR_RNN_dale`, a
+                :class:`recurra.spiking.SpikingNetwork`. One step of the network is one step of it, and its numbers are
+                in the unit of time of the network's `dt`; `net.add_node(label, thing.to_graph(...))` takes its options.
+            input_var, output_var: as in :meth:`add_diffeq_node`; those of a Network are its own by default, and what
+                becomes a graph may say them.
 
         Returns:
             The node.
@@ -253,7 +260,7 @@ class Builder:
     def pop_node(self, label: str) -> NetworkNode:
         """Remove a node and the edges that touch it, and return it."""
         node = self._parts.pop_node(label)
-        self._start = {p: v for p, v in self._start.items() if p.rsplit("/", 2)[0] not in node.parts}
+        self._start = {p: v for p, v in self._start.items() if p.split("/")[0] != node.label}
         self._changed()
         return node
 
@@ -366,7 +373,8 @@ class Builder:
         if edge is not None:
             self._put_edge(edge.with_weights(val, f"edge {edge.label}"))
             return
-        values = spread(bundle.paths, bundle.sizes, val, "/".join(filter(None, (node, var))))
+        owner = self._parts.owner(bundle.paths[0])
+        values = spread(owner, bundle, val, "/".join(filter(None, (node, var))))
         program = self.program
         states = {p: v for p, v in values.items() if program.layout.one(p).kind == "state"}
         self._program = program.update(values)
@@ -375,7 +383,6 @@ class Builder:
         self._start.update(states)
         plain = {p: v for p, v in values.items() if p not in states}
         if plain:
-            owner = self._parts.owner(bundle.paths[0])
             self._parts.nodes[owner.label] = owner.with_values(plain)
 
     def parameters(self, train: str | None = "gd") -> dict[str, np.ndarray]:
