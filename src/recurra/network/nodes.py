@@ -173,8 +173,8 @@ class NetworkNode:
                 parts[label] = replace(part, values={**part.values, f"{operator}/{variable}": value})
             else:
                 number = int(operator.removeprefix("spike") or 0)
-                rules = [replace(r, **{variable: value}) if i == number else r for i, r in enumerate(part.spikes)]
-                parts[label] = replace(part, spikes=tuple(rules))
+                spikes = [replace(r, **{variable: value}) if i == number else r for i, r in enumerate(part.spikes)]
+                parts[label] = replace(part, spikes=tuple(spikes))
         return replace(self, parts=parts, rules=rules)
 
     def describe(self) -> str:
