@@ -375,11 +375,11 @@ class Builder:
             return
         owner = self._parts.owner(bundle.paths[0])
         values = spread(owner, bundle, val, "/".join(filter(None, (node, var))))
-        program = self.program
+        program = self.program_of_nodes
         states = {p: v for p, v in values.items() if program.layout.one(p).kind == "state"}
-        self._program = program.update(values)
+        self._update(values)
         if states and self._snapshot is not None:
-            self._snapshot = running.with_states(self._program, self._snapshot, states)
+            self._snapshot = running.with_states(program, self._snapshot, states)
         self._start.update(states)
         plain = {p: v for p, v in values.items() if p not in states}
         if plain:
@@ -399,7 +399,7 @@ class Builder:
         """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`."""
         if self._snapshot is not None:
             return self._snapshot
-        return Snapshot(self.program.init(self.dt), 0, 0.0, self.dt)
+        return Snapshot(self.program_of_nodes.init(self.dt), 0, 0.0, self.dt)
 
     @state.setter
     def state(self, snapshot: Snapshot) -> None:
@@ -410,7 +410,7 @@ class Builder:
         self._snapshot = None
         if self._start:
             self._start = {}
-            self._program = None
+            self._relower()
 
     # Lowering
 
@@ -421,6 +421,11 @@ class Builder:
     @property
     def program(self) -> Program:
         """Give the program of the network, lowered when it is first needed after a change of its structure."""
+        return self.program_of_nodes
+
+    @property
+    def program_of_nodes(self) -> Program:
+        """Give the program of the nodes and edges alone, without groups of neurons."""
         if self._program is None:
             self._program = lower(self.to_graph()).update(self._start)
         return self._program
@@ -439,23 +444,31 @@ class Builder:
 
     def _changed(self) -> None:
         """Forget what belongs to the former structure."""
-        self._program = None
+        self._relower()
         self._snapshot = None
+
+    def _relower(self) -> None:
+        """Forget all programs: there is something in them that cannot be updated."""
+        self._program = None
+
+    def _update(self, values: Mapping[str, object]) -> None:
+        """Put other numbers, by path, into all programs."""
+        self._program = self.program_of_nodes.update(values)
 
     def _number(self, path: str) -> np.ndarray:
         if self._snapshot is not None:
-            target = self.program.layout.one(path)
+            target = self.program_of_nodes.layout.one(path)
             if target.kind == "state":
                 return np.asarray(self._snapshot.state[target.key][target.index])  # pyright: ignore
-        return self.program.get(path)
+        return self.program_of_nodes.get(path)
 
     def _put_edge(self, edge: NetworkEdge) -> None:
         """Replace an edge by one that differs in numbers only."""
         self._parts.replace_edge(edge)
-        if self._program is not None and edge.is_plain and edge.through is None:
-            self._program = self._program.update({edge.paths[0]: edge.numbers()})
+        if edge.is_plain and edge.through is None:
+            self._update({edge.paths[0]: edge.numbers()})
         else:
-            self._program = None
+            self._relower()
 
 
 def _names(given: Iterable[str] | None, what: str) -> tuple[str, ...]:

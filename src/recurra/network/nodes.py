@@ -69,6 +69,10 @@ class NetworkNode:
         """List the names of the variables of some kinds, as :meth:`find` takes them; parts may share a name."""
         return list(dict.fromkeys(name for name, _ in self._each(kinds)))
 
+    def paths(self, kinds: tuple[str, ...] = _KINDS) -> list[str]:
+        """List the full paths of the variables of some kinds."""
+        return [path for _, path in self._each(kinds)]
+
     def find(self, name: object, kinds: tuple[str, ...] | None = None, what: str = "variable") -> Bundle:
         """Return where a variable is.
 
