@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ def by_bptt(
 ) -> Training:
     """Train by gradients through time; see `Network.fit_bptt`."""
     constraints = _trained(network, train)
+    old = {path: network.get_var(path) for path in constraints if _is_of_rule(network, path)}
     with _on(network):
         try:
             found = training.fit_bptt(
@@ -48,8 +50,21 @@ def by_bptt(
             if "Reverse-mode differentiation does not work" not in str(error):
                 raise
             raise CapabilityError(_no_gradient(network, constraints)) from None
+    same = [path for path in found.params if _is_of_rule(network, path) and np.array_equal(old[path], found.params[path])]
     _take(network, found.params)
+    if same:
+        warnings.warn(
+            f"fit_bptt: nothing was learned about {', '.join(same)}: no gradient came back to it. What a rule draws at"
+            " random (the spikes of a GLM) is held fixed, and so passes none.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     return found
+
+
+def _is_of_rule(network: Network, path: str) -> bool:
+    target = network.program.layout.one(path)
+    return target.key in network.program.system.rule_keys
 
 
 def _no_gradient(network: Network, train: Mapping[str, Any]) -> str:
