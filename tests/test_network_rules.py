@@ -1,4 +1,4 @@
-"""Rules as nodes of a Network: fitted GLMs, spiking and Dale networks, held against themselves alone and NumPy loops."""
+"""Rules as nodes of a Network: GLMs, spiking and Dale networks, held against themselves alone and NumPy loops."""
 
 from __future__ import annotations
 
@@ -274,7 +274,8 @@ def test_a_spiking_network_draws_its_noise_under_its_path_and_drives_others():
     net.add_node("cells", spiking)
     net.add_func_node("read", 1, "identity")
     net.add_edge("cells", "read", spiking.w_out / spiking.scale)
-    obs = net.run({"cells": np.full((300, 2), 40.0)}, record_vars={"spikes": "cells/cells/spikes", "r": "cells/cells/r"})
+    record = {name: f"cells/cells/{name}" for name in ("spikes", "r")}
+    obs = net.run({"cells": np.full((300, 2), 40.0)}, record_vars=record)
     program = lower(Graph({"cells/cells": spiking.to_graph().nodes["cells"]}))
     expected = simulate(
         program, 300 * net.dt, dt=net.dt, inputs={"cells/cells/u": np.full((300, 2), 40.0)}, seed=5,
@@ -315,11 +316,11 @@ def test_bptt_and_ridge_learn_in_a_network_with_a_glm():
     after = net.test(None, targets, output="r/li_op/v")[1]
     assert after < 0.1 * before and fit.history["loss"][0] == pytest.approx(before)
     close(net.get_var("a->r", "weights"), fit.params["a->r/weight"])
-    net = pair()
-    spikes = net.run(steps=200, record_vars={"b": "b/glm/spikes"})["b"]
-    readout = net.fit_ridge(None, spikes @ [[1.0], [2.0], [3.0]], alpha=1e-9)
-    close(readout.weights, [[1.0, 2.0, 3.0]], 1e-6)
-    close(net.run(steps=50)["out"], spikes[:50] @ [[1.0], [2.0], [3.0]], 1e-5)
+    drive = series(100, 2)
+    v = net.run({"r": drive}, record_vars={"v": "r/li_op/v"})["v"]
+    readout = net.fit_ridge({"r": drive}, v @ [[1.0], [2.0]], output="r/li_op/v", alpha=1e-9)
+    close(readout.weights, [[1.0, 2.0]], 1e-6)
+    close(net.run({"r": drive})["readout"], v @ [[1.0], [2.0]], 1e-5)
 
 
 def test_a_parameter_that_no_gradient_reaches_is_told():
@@ -335,7 +336,8 @@ def hum(**arrays) -> Rule:
     def update(state, params, inputs, clock):
         return state, {"loud": state["x"]}
 
-    return Rule(update, {"x": np.zeros(2), "W": np.zeros((2, 2))}, **arrays, emits={"loud": Emission((2,), np.dtype(float))})
+    emits = {"loud": Emission((2,), np.dtype(float))}
+    return Rule(update, {"x": np.zeros(2), "W": np.zeros((2, 2))}, **arrays, emits=emits)
 
 
 def hums(label="hum", **ends) -> Network:

@@ -153,7 +153,8 @@ def _check_alike(path: str | Path, own: Arrays, read: Arrays) -> None:
     for name, value in own.items():
         if np.shape(value) != read[name].shape or read[name].dtype.kind not in "biufc":
             raise StoreError(
-                f"{path}: it is of another network: {name!r} has shape {read[name].shape} there, {np.shape(value)} here."
+                f"{path}: it is of another network: {name!r} has shape {read[name].shape} there, {np.shape(value)}"
+                " here."
             )
 
 

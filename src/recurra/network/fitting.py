@@ -50,7 +50,7 @@ def by_bptt(
             if "Reverse-mode differentiation does not work" not in str(error):
                 raise
             raise CapabilityError(_no_gradient(network, constraints)) from None
-    same = [path for path in found.params if _is_of_rule(network, path) and np.array_equal(old[path], found.params[path])]
+    same = [path for path, value in old.items() if np.array_equal(value, found.params[path])]
     _take(network, found.params)
     if same:
         warnings.warn(
@@ -71,9 +71,9 @@ def _no_gradient(network: Network, train: Mapping[str, Any]) -> str:
     """Say why a network has no gradient."""
     names = ", ".join(rule.label or "the behaviors" for rule in network.program.system.rules)
     return (
-        f"fit_bptt: the error cannot be traced back to {', '.join(train)}, because a rule on the way ({names}) has a loop"
-        " whose length depends on its numbers (events are delivered one by one). Train what lies behind it, choose an"
-        " output in front of it, or learn from it with fit_ridge; a GLM's own numbers are found by its fit()."
+        f"fit_bptt: the error cannot be traced back to {', '.join(train)}, because a rule on the way ({names}) has a"
+        " loop whose length depends on its numbers. Train what lies behind it, choose an output in front of it, or read"
+        " it out with fit_ridge; a GLM's own numbers are found by its fit()."
     )
 
 

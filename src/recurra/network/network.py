@@ -16,6 +16,8 @@ from recurra.network.bridge import Bridge, make_node_group
 from recurra.network.builder import Builder
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from recurra.training import Training
     from recurra.training.readout import Readout
     from recurra.training.rls import OnlineReadout
@@ -313,7 +315,7 @@ class Network(Builder, GroupNetwork):
         start = state if state is not None else self.snapshot if self.has_groups else self._snapshot
         if state is None and history is not None:
             if self.has_groups and self.iteration:
-                raise TimeError(f"history is what was before the start, and the network stands at step {start.step}.")
+                raise TimeError(f"history is what was before the start, and the network stands at step {self.iteration}.")
             start = None
         return running.run(
             self,
@@ -340,8 +342,8 @@ class Network(Builder, GroupNetwork):
             inputs: `(steps, units)` or `(trials, steps, units)`, or a dict of node or path -> such arrays.
             targets: `(steps, units)` or `(trials, steps, units)` of the output; class numbers for `nll` and `ce`.
             train: what is trained, as `"node/weights"`, `"node/operator/variable"`, `"source->target/weights"` or, of a
-                group, `"SYN/W"`: a list, or a dict name -> constraint; if `None`, the `train_params` of nodes and the edges with
-                `train="gd"`. Masks of edges hold in any case.
+                group, `"SYN/W"`: a list, or a dict name -> constraint; if `None`, the `train_params` of nodes and the
+                edges with `train="gd"`. Masks of edges hold in any case.
             output: a node or variable (or several) that is compared with the targets; the network's if `None`.
             **options: `loss`, `optimizer`, `lr`, `epochs`, `batch_size`, `truncate`, `mask`, `penalties`, `clip`,
                 `validation`, `patience`, `checkpoint` and others, see :func:`recurra.training.fit_bptt`.

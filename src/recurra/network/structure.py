@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurra.circuits.templates import check_name
-from recurra.engine import Graph
+from recurra.engine import Graph, Node, Rule
 from recurra.errors import PathError, TemplateError, unknown
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.nodes import READABLE, NetworkNode, prefixed
@@ -202,7 +202,9 @@ class Structure:
 
     def to_graph(self, dt: float, name: str) -> Graph:
         """Return the graph that the engine understands."""
-        nodes = {label: part for node in self.nodes.values() for label, part in (*node.parts.items(), *node.rules.items())}
+        nodes: dict[str, Node | Rule] = {}
+        for node in self.nodes.values():
+            nodes |= {**node.parts, **node.rules}
         edges = [edge for node in self.nodes.values() for edge in node.edges]
         for edge in self.all_edges().values():
             nodes |= edge.graph_nodes()
