@@ -62,5 +62,17 @@ def test_neuron_is_found_again():
     assert names["found"] == pytest.approx(names["TRUE"], rel=0.02)
 
 
+def test_mixed_network_is_one_network():
+    names = run("mixed_network")
+    assert names["same"]
+    history = names["fit"].history["loss"]
+    assert history[-1] < history[0] and float(names["net"].get_var("kick/weights")) != 1.0
+    assert names["sweep"]["spikes"].shape == (9, names["STEPS"], names["FITTED"])
+    # The batch begins with other numbers than the network has, and passes through them.
+    between = names["thetas"].searchsorted(2.0)
+    assert names["thetas"][between] == 2.0
+    assert (names["sweep"]["spikes"][between] == names["after"]["spikes"]).all()
+
+
 def test_two_nodes_drive_each_other():
     assert run("two_nodes")["spikes"] > 10

@@ -349,7 +349,7 @@ WRONG = [
     (lambda: stepped(noisy()).run(), "nothing tells the number of steps", ShapeError),
     (lambda: stepped(noisy()).run(steps=3, record_vars=["cells/w"]), "cells/w", PathError),
     (lambda: stepped(noisy()).run(steps=3, record_output=False), "give a group a Recorder", RecurraError),
-    (lambda: stepped(mixed(), 3).run(steps=3, history={"rate/li_op/v": 1.0}), "network stands at step 3", TimeError),
+    (lambda: stepped(mixed(), 3).run(steps=3, history={"rate/li_op/v": 1.0}), "the network stands at step 3", TimeError),
     (lambda: stepped(mixed()).run({"cells": np.zeros((3, 6))}), "unknown node 'cells'", PathError),
     (lambda: stepped(noisy()).set_var("cells/v", None, np.zeros(3)), "got shape (3,), expected a number", ShapeError),
     (lambda: stepped(noisy()).set_var("cells/u", None, 0.0), "cells/u", PathError),

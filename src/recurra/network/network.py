@@ -315,7 +315,7 @@ class Network(Builder, GroupNetwork):
         start = state if state is not None else self.snapshot if self.has_groups else self._snapshot
         if state is None and history is not None:
             if self.has_groups and self.iteration:
-                raise TimeError(f"history is what was before the start, and the network stands at step {self.iteration}.")
+                raise TimeError(f"history is what was before the start; the network stands at step {self.iteration}.")
             start = None
         return running.run(
             self,
