@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recurra import Network
-from recurra.engine import Edge, Emission, Graph, Rule, Snapshot, as_function, lower, simulate
+from recurra.engine import Edge, Emission, Graph, Rule, Snapshot, as_function, load, lower, simulate
 from recurra.errors import CapabilityError, PathError, RecurraError, ShapeError, StoreError, TemplateError
 from recurra.glm import PopulationGLM, basis
 from recurra.rate.model import FR_RNN_dale
@@ -245,6 +245,12 @@ def test_a_dale_network_drives_a_glm():
     assert np.abs(o).max() > 0.5
 
 
+def test_a_program_in_a_file_keeps_the_ends_of_its_graph(tmp_path):
+    dale().to_program().save(tmp_path / "dale.npz")
+    graph = load(tmp_path / "dale.npz").graph
+    assert (graph.input, graph.output) == ("input/op/u", "output/op/o")
+
+
 # Spiking networks
 
 
@@ -365,7 +371,7 @@ WRONG = [
     (lambda: hums().add_edge("n/hum/W", "n"), "only a vector is sent", PathError),
     (lambda: hums().get_var("n", "loud"), "put out by a rule at every step", PathError),
     (lambda: hums().set_var("n", "W", np.zeros(2)), "got shape (2,), expected a number or shape (2, 2)", ShapeError),
-    (lambda: hums().set_var("n", "W", np.nan), "expected finite numbers", ShapeError),
+    (lambda: hums().set_var("n", "W", np.nan), "a number is NaN", ShapeError),
     (lambda: hums().set_var("n", "W", "a"), "expected real numbers", ShapeError),
     (lambda: hums().set_var("n", "w", 1.0), "Did you mean 'W'", PathError),
     (lambda: doubling().fit_bptt(None, np.zeros((9, 1)), train=["n/d/k"], output="n", epochs=1, progress=False),

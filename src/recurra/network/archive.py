@@ -127,7 +127,8 @@ def load_values(network: Network, path: str | Path) -> None:
         snapshot = check_state(network.program, snapshot, network.step_of_runs)
     except (RecurraError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: its state does not fit the network ({error}).") from None
-    for name, value in {**parts["start:"], **read}.items():
+    changed = {name: value for name, value in read.items() if not np.array_equal(value, own[name])}
+    for name, value in {**parts["start:"], **changed}.items():
         network.set_var(name, None, value)
     network.snapshot = snapshot
 

@@ -55,8 +55,8 @@ def read_array(rule: Rule, name: str, value: object, where: str) -> np.ndarray:
         raise ShapeError(f"{where}: expected real numbers, got {value!r}.")
     if given.ndim and given.shape != own.shape:
         raise ShapeError(f"{where}: got shape {given.shape}, expected a number or shape {own.shape}.")
-    if not np.isfinite(given).all():
-        raise ShapeError(f"{where}: expected finite numbers.")
+    if np.isnan(given).any():  # infinity may stand for "never"
+        raise ShapeError(f"{where}: a number is NaN; give it a value.")
     return np.broadcast_to(given, own.shape).astype(own.dtype)
 
 
