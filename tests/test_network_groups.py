@@ -138,13 +138,21 @@ def after_setting(steps: int) -> list:
 
 def test_structure_changed_after_compiling_counts():
     net, eager = mixed(), mixed()
+    net._relower()  # as if nobody had asked for the program of the nodes alone
     for one, compile in ((net, None), (eager, False)):
         one.simulate_iterations(6, compile=compile)
         one.add_func_node("read", 2, "identity")
         one.add_edge("rate", "read", np.ones((2, 5)))
         one.simulate_iterations(6, compile=compile)
-    close(net["voltage", 0], eager["voltage", 0])
-    assert net.run(steps=3)["out"].shape == (3, 2)
+    v, x = loop(mixed(), 12)
+    for one in (net, eager):
+        close(one["voltage", 0], x)
+        close(one.get_var("rate", "li_op/v"), v[-1])
+    close(net.run(steps=3)["out"][:1], v[-1:] @ np.ones((5, 2)))
+    net.pop_node("read")
+    close(net.get_var("rate", "li_op/v"), v[-1])
+    net.simulate_iterations(3)
+    close(net["voltage", 0], loop(mixed(), 15)[1])
 
 
 # Training

@@ -58,7 +58,7 @@ class Bridge:
 
     def __init__(self, network: Network):
         self.network = network
-        self._program: Program | None = None
+        self.program: Program | None = None  # that of the equations; `None` until it is needed
         self._advance: Any = None
         self._joined: tuple = ()
 
@@ -111,12 +111,12 @@ class Bridge:
 
     def update(self, values: Mapping[str, object]) -> None:
         """Put other numbers of nodes and edges, by path, into what was compiled."""
-        if self._program is not None:
-            self._program = self._program.update(values)
+        if self.program is not None:
+            self.program = self.program.update(values)
 
     def forget(self) -> None:
         """Forget what was compiled."""
-        self._program = None
+        self.program = None
 
     def _initial(self) -> dict[str, Any]:
         program, probe = self._equations()[0], self._probe()
@@ -140,7 +140,7 @@ class Bridge:
     def _equations(self) -> tuple[Program, Any]:
         """Return the program of the equations alone, and its compiled step."""
         joined = tuple((group.tag, group.fed) for group in self.network.node_groups)
-        if self._program is None or self._joined != joined:
+        if self.program is None or self._joined != joined:
             probe = self._probe()
             program = lower(self.graph(probe if probe.inputs else None)).update(self.network._start)
 
@@ -150,8 +150,8 @@ class Bridge:
                 new, values = program.step(state, params, {}, clock)
                 return new, {name: values[name] for name in probe.emits}
 
-            self._program, self._advance, self._joined = program, advance, joined
-        return self._program, self._advance
+            self.program, self._advance, self._joined = program, advance, joined
+        return self.program, self._advance
 
 
 def _identity(size: int) -> Sparse:

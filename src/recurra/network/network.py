@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recurra.engine import Program, Result, Snapshot
 from recurra.errors import CapabilityError, PathError, TimeError
 from recurra.groups import GroupNetwork
@@ -16,8 +18,6 @@ from recurra.network.bridge import Bridge, make_node_group
 from recurra.network.builder import Builder
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from recurra.training import Training
     from recurra.training.readout import Readout
     from recurra.training.rls import OnlineReadout
@@ -235,6 +235,16 @@ class Network(Builder, GroupNetwork):
             self._runner.update_nodes(values)
         if self._bridge is not None:
             self._bridge.update(values)
+
+    def _changed(self) -> None:
+        old = self._program or (self._bridge and self._bridge.program)
+        snapshot = self._snapshot
+        Builder._changed(self)
+        if self.has_groups and snapshot is not None and old:
+            # Groups go on from where they are, and so do the nodes that stay; delays begin anew.
+            for target in old.layout.targets(("state",)):
+                if target.path.split("/")[0] in self._parts.nodes and target.key in snapshot.state:
+                    self._start[target.path] = np.array(snapshot.state[target.key][target.index])
 
     def _relower(self) -> None:
         Builder._relower(self)
