@@ -75,7 +75,7 @@ def test_version(capsys):
 
 
 def test_help_of_every_command(capsys):
-    for words in ([], ["templates"], ["describe"], ["explain"], ["run"]):
+    for words in ([], ["templates"], ["describe"], ["explain"], ["run"], ["sweep"]):
         assert main([*words, "--help"]) == 0
         assert "usage: recurra" in capsys.readouterr().out
 

@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROWS = [
     {"cli"},
     {"plotting"},
-    {"analysis", "sweep"},
+    {"analysis", "sweeping"},
     {"circuits", "network", "glm", "rate", "spiking"},
     {"behaviors"},  # ready behaviors, written as users write theirs
     {"groups"},  # behaviors and their order; `network` joins them with nodes
@@ -28,7 +28,7 @@ ROWS = [
     {"errors"},
 ]
 SIDEWAYS = {("network", "circuits"), ("spiking", "rate")}
-LAZY_ONLY = {"pandas", "xarray", "matplotlib", "diffrax", "optax", "ruamel", "scipy", "sympy", "tqdm"}
+LAZY_ONLY = {"pandas", "xarray", "matplotlib", "diffrax", "optax", "ruamel", "scipy", "sympy", "tqdm", "zarr"}
 FORBIDDEN_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "yaml", "subprocess", "code"}
 COUNTER = ("engine/loop.py", ["_traces"])  # counts compilations; nothing computes with it
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}

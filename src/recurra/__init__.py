@@ -36,8 +36,10 @@ _HOME = {
     "Result": "recurra.engine",
     "lower": "recurra.engine",
     "simulate": "recurra.engine",
+    "sweep": "recurra.sweeping",
 }
 _PACKAGES = (
+    "analysis",
     "behaviors",
     "circuits",
     "engine",
@@ -49,6 +51,7 @@ _PACKAGES = (
     "plotting",
     "rate",
     "spiking",
+    "sweeping",
 )
 
 if TYPE_CHECKING:
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
         get_squared_dim,
     )
     from recurra.network import Network, Observer
+    from recurra.sweeping import sweep
 
 __all__ = [
     "Behavior",
@@ -104,6 +108,7 @@ __all__ = [
     "grid_search",
     "lower",
     "simulate",
+    "sweep",
 ]
 
 

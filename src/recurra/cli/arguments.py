@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from recurra import __version__
-from recurra.cli import commands
+from recurra.cli import commands, sweeping
 from recurra.cli.waveforms import FORMS
 
 EXAMPLE = """example:
@@ -43,7 +43,33 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("path", metavar="PATH", help="a template: dotted path, or file.yaml/Name")
     explain.add_argument("--dt", type=_number, help="the step; memory and delays depend on it")
 
-    _run_options(_command(below, "run", commands.run, "simulate a model"))
+    run = _command(below, "run", commands.run, "simulate a model")
+    _model_options(run)
+    run.add_argument("--plot", metavar="FILE", help="draw what was recorded into a .png, .pdf or .svg file")
+    run.add_argument("--save", metavar="FILE", help="write the result to a .nc, .npz or .csv file")
+
+    sweep = _command(below, "sweep", sweeping.sweep, "simulate a model for many parameter sets")
+    _model_options(sweep)
+    sweep.add_argument(
+        "--over",
+        action="extend",
+        nargs="+",
+        required=True,
+        metavar="PATH=VALUES",
+        help="a parameter and its values: LOW:HIGH:COUNT, or values separated by commas; LOW:HIGH with --samples",
+    )
+    sweep.add_argument("--mode", default="grid", choices=["grid", "zip", "random", "lhs"], help="(grid)")
+    sweep.add_argument("--samples", type=int, metavar="N", help="number of points of the modes random and lhs")
+    sweep.add_argument(
+        "--measure",
+        nargs="+",
+        default=["mean", "min", "max"],
+        choices=list(sweeping.MEASURES),
+        help="what to keep of every recorded variable (mean min max)",
+    )
+    sweep.add_argument("--after", type=_number, default=0.0, metavar="TIME", help="measure from this time on (0)")
+    sweep.add_argument("--store", metavar="FOLDER", help="keep results there, and go on there if killed")
+    sweep.add_argument("--save", required=True, metavar="FILE", help="write a table to a .csv file, or a .nc file")
     return top
 
 
@@ -56,13 +82,13 @@ def _command(
         description=text[0].upper() + text[1:] + ".",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=EXAMPLE if name == "run" else None,
+        epilog={"run": EXAMPLE, "sweep": sweeping.EXAMPLE}.get(name),
     )
     made.set_defaults(command=function)
     return made
 
 
-def _run_options(run: argparse.ArgumentParser) -> None:
+def _model_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("path", metavar="PATH", help="a template: dotted path, or file.yaml/Name")
     run.add_argument("--duration", type=_number, required=True, help="time to simulate, in the model's unit")
     run.add_argument("--dt", type=_number, required=True, help="the step, in the same unit")
@@ -97,8 +123,6 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--seed", type=int, default=0, help="seed of all noise (0)")
     run.add_argument("--precision", default="float64", choices=["float32", "float64"], help="(float64)")
-    run.add_argument("--plot", metavar="FILE", help="draw what was recorded into a .png, .pdf or .svg file")
-    run.add_argument("--save", metavar="FILE", help="write the result to a .nc, .npz or .csv file")
     run.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
 

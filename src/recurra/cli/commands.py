@@ -61,11 +61,7 @@ def run(options: argparse.Namespace) -> int:
     every = rows_every(options)
     plot = writable(options.plot, PLOTS, "--plot")
     save = writable(options.save, TABLES, "--save")
-    circuit = load(options.path).update_var(node_vars=dict(value_of(word) for word in options.values))
-    inputs = {}
-    for word in options.input:
-        path, text = split(word, "--input", "PATH=WAVE")
-        inputs[path] = waveform(text, options.duration, options.dt, where=path)
+    circuit, inputs = model_of(options)
 
     from recurra.engine import lower, simulate
 
@@ -96,6 +92,16 @@ def run(options: argparse.Namespace) -> int:
         draw(result, plot, options.path)
         print(f"drew {plot}")
     return INTERRUPTED if interrupted else 0
+
+
+def model_of(options: argparse.Namespace) -> tuple[CircuitTemplate, dict[str, np.ndarray]]:
+    """Return the circuit with the numbers that were given, and what it is driven with."""
+    circuit = load(options.path).update_var(node_vars=dict(value_of(word) for word in options.values))
+    inputs = {}
+    for word in options.input:
+        path, text = split(word, "--input", "PATH=WAVE")
+        inputs[path] = waveform(text, options.duration, options.dt, where=path)
+    return circuit, inputs
 
 
 def load(path: str) -> CircuitTemplate:

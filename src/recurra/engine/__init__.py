@@ -4,7 +4,7 @@ from recurra.engine.adaptive import VectorField, vector_field
 from recurra.engine.gradients import as_function
 from recurra.engine.graph import Edge, Emission, Graph, Node, Operator, Rule, Sparse, Spike, Variable
 from recurra.engine.loop import trace_count
-from recurra.engine.lowering import lower
+from recurra.engine.lowering import as_program, lower
 from recurra.engine.online import Moment, as_online
 from recurra.engine.program import Clock, Port, Program
 from recurra.engine.results import Result, Snapshot
@@ -34,6 +34,7 @@ __all__ = [
     "VectorField",
     "as_function",
     "as_online",
+    "as_program",
     "load",
     "lower",
     "simulate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import graphlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from recurra.engine.rules import lay_out_rules, split_rules
 from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, SpikeRule, System
 from recurra.engine.wiring import Wiring, expand_edges
 from recurra.equations import FUNCTIONS, Call, Expr, Index, Name, Number, Past, fold, functions, names, noises, pasts
-from recurra.errors import EquationError, ShapeError, TemplateError, unknown
+from recurra.errors import EquationError, OptionError, ShapeError, TemplateError, unknown
 
 REAL_FUNCTIONS = frozenset({"real", "imag", "abs", "angle"})
 
@@ -53,6 +54,28 @@ def lower(graph: Graph) -> Program:
             return lowering.program(graph)
         except graphlib.CycleError as error:
             split = lowering.unmerge_cycle(error.args[1], split)
+
+
+def as_program(model: Any) -> Program:
+    """Return the program of anything that has one.
+
+    Arguments:
+        model: a Program, a Graph, or anything that has `program`, `to_program()` or `to_graph()`.
+
+    Raises:
+        OptionError: it has none of them.
+    """
+    if isinstance(model, Program):
+        return model
+    if isinstance(model, Graph):
+        return lower(model)
+    for name in ("program", "to_program", "to_graph"):
+        found = getattr(model, name, None) if not isinstance(model, type) else None
+        if found is not None:
+            return as_program(found() if callable(found) else found)
+    raise OptionError(
+        f"expected a Network, a CircuitTemplate, a Program, or anything with a `program`; got {type(model).__name__}."
+    )
 
 
 @dataclass

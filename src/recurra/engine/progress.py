@@ -12,9 +12,11 @@ class Progress:
     Arguments:
         total: number of steps.
         shown: whether the user wants a bar at all.
+        unit: what is counted.
     """
 
-    def __init__(self, total: int, shown: bool):
+    def __init__(self, total: int, shown: bool, unit: str = "step"):
+        self._unit = unit
         self._total, self._done, self._bar = total, 0, None
         self._shown = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
         self._start = time.monotonic()
@@ -25,7 +27,7 @@ class Progress:
         if self._shown and self._bar is None and time.monotonic() - self._start > 1.0 and self._done < self._total:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=self._total, initial=self._done, unit="step", unit_scale=True)
+            self._bar = tqdm(total=self._total, initial=self._done, unit=self._unit, unit_scale=True)
         elif self._bar is not None:
             self._bar.update(steps)
 

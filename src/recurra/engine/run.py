@@ -209,12 +209,18 @@ def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict
     count = next(iter(sizes.values()))
     found: dict[str, np.ndarray] = {}
     for path, value in rows.items():
-        for run, one in enumerate(value):
-            for target, part in program.split(path, one):
-                own = program.state if target.kind == "state" else program.params
-                if target.key not in found:
-                    found[target.key] = np.repeat(own[target.key][None], count, axis=0)
-                found[target.key][run, ...][target.index] = part
+        for target, _ in program.split(path, value[0]):
+            own = program.state if target.kind == "state" else program.params
+            if target.key not in found:
+                found[target.key] = np.repeat(own[target.key][None], count, axis=0)
+            if value.ndim == 1:  # without a Python loop over what may be thousands of runs
+                at = target.index if isinstance(target.index, tuple) else (target.index,)
+                wide = found[target.key][(slice(None), *at)].ndim - 1
+                found[target.key][(slice(None), *at)] = value.reshape(count, *(1,) * wide)
+        if value.ndim > 1:
+            for run, one in enumerate(value):
+                for target, part in program.split(path, one):
+                    found[target.key][run, ...][target.index] = part
     _check_finite(program, {k: v.reshape(-1, *v.shape[2:]) for k, v in found.items()})
     return found
 

@@ -1,0 +1,85 @@
+"""How fast neighbouring trajectories part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from numpy.typing import ArrayLike
+
+from recurra.analysis.flows import Flow, positive
+from recurra.engine.grid import count_steps
+from recurra.engine.loop import scan_rows
+from recurra.errors import DivergenceError
+
+
+def lyapunov_exponents(
+    model: Any,
+    duration: float,
+    *,
+    dt: float,
+    count: int | None = None,
+    transient: float = 0.0,
+    start: ArrayLike | Mapping[str, float] | None = None,
+    inputs: Mapping[str, object] | None = None,
+    params: Mapping[str, object] | None = None,
+) -> np.ndarray:
+    """Compute the largest Lyapunov exponents (Benettin et al. 1980: tangent vectors made orthonormal in every step).
+
+    State and tangent vectors advance together by classical Runge-Kutta steps.
+
+    Arguments:
+        model, inputs, params: as for :func:`recurra.analysis.fixed_points`.
+        duration: how long to average, in the model's unit of time.
+        dt: the step.
+        count: how many; all if `None`.
+        transient: time before the average begins.
+        start: where to begin; the initial state if `None`.
+
+    Returns:
+        The exponents per unit of time, the largest first, `(count,)`.
+
+    Raises:
+        CapabilityError: the network has ring-buffer delays, rules or complex states.
+        DivergenceError: the trajectory stopped being finite.
+    """
+    flow = Flow(model, inputs, params)
+    size = len(flow.start)
+    many = size if count is None else min(positive(count, "count", 1), size)
+    before = count_steps(transient, dt) if transient else 0
+    steps = count_steps(duration, dt)
+    rate = flow.traceable()
+
+    def both(y: Array, spread: Array) -> tuple[Array, Array]:
+        slope, push = jax.linearize(rate, y)
+        return slope, jax.vmap(push, in_axes=1, out_axes=1)(spread)
+
+    def advance(carry: tuple, j: Array) -> tuple[tuple, tuple]:
+        y, spread, sums = carry
+        k1, s1 = both(y, spread)
+        k2, s2 = both(y + 0.5 * dt * k1, spread + 0.5 * dt * s1)
+        k3, s3 = both(y + 0.5 * dt * k2, spread + 0.5 * dt * s2)
+        k4, s4 = both(y + dt * k3, spread + dt * s3)
+        y = y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        spread, stretch = jnp.linalg.qr(spread + dt / 6 * (s1 + 2 * s2 + 2 * s3 + s4))
+        grown = jnp.log(jnp.abs(jnp.diagonal(stretch)))
+        return (y, spread, sums + jnp.where(j >= before, grown, 0.0)), ()
+
+    @jax.jit
+    def whole(y: Array) -> tuple[Array, Array]:
+        carry = (y, jnp.eye(size, many), jnp.zeros(many))
+        (y, _, sums), _ = scan_rows(advance, carry, before + steps)
+        return y, sums / duration
+
+    with jax.enable_x64(True):
+        end, exponents = whole(jnp.asarray(flow.point(start)))
+    if not (np.isfinite(np.asarray(end)).all() and np.isfinite(np.asarray(exponents)).all()):
+        raise DivergenceError(
+            f"the trajectory is not finite after {before + steps} steps of {dt:g}: try a smaller dt.",
+            flow.names[0], before + steps, (before + steps) * dt, None,
+        )  # fmt: skip
+    return -np.sort(-np.asarray(exponents))

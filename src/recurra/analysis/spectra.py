@@ -1,0 +1,107 @@
+"""Power and coherence over frequencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recurra.analysis.flows import positive
+from recurra.errors import ShapeError
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Hold a function of frequency.
+
+    Arguments:
+        frequency: `(frequencies,)`, cycles per unit of time.
+        values: `(frequencies, units)`.
+    """
+
+    frequency: np.ndarray
+    values: np.ndarray
+
+    @property
+    def peak(self) -> np.ndarray:
+        """Return for each unit the frequency above 0 of the largest value, `(units,)`."""
+        return self.frequency[1:][self.values[1:].argmax(axis=0)]
+
+    def to_xarray(self) -> xarray.DataArray:
+        """Return the values with their frequencies as a labelled array."""
+        import xarray
+
+        return xarray.DataArray(
+            self.values, dims=("frequency", "unit"), coords={"frequency": self.frequency}
+        )
+
+
+def power_spectrum(signal: ArrayLike, dt: float, segment: float | None = None) -> Spectrum:
+    """Estimate the power spectral density by averaging over segments that overlap by half (Welch 1967).
+
+    Arguments:
+        signal: `(time,)` or `(time, units)`; its mean is taken off.
+        dt: time between samples.
+        segment: length of a segment in units of time; an eighth of the signal if `None`.
+
+    Returns:
+        The density: its integral over frequencies is the variance.
+
+    Raises:
+        ShapeError: no such array, or shorter than a segment.
+
+    >>> time = np.arange(0, 10, 0.01)
+    >>> power_spectrum(np.sin(2 * np.pi * 5 * time), 0.01, segment=2.0).peak
+    array([5.])
+    """
+    from scipy.signal import welch
+
+    array = _signal(signal, "signal")
+    length = _segment(array, dt, segment)
+    frequency, values = welch(array, 1 / dt, nperseg=length, axis=0, detrend="constant")
+    return Spectrum(frequency, values)
+
+
+def coherence(first: ArrayLike, second: ArrayLike, dt: float, segment: float | None = None) -> Spectrum:
+    """Estimate the squared coherence of two signals, from 0 to 1 (Carter, Knapp & Nuttall 1973).
+
+    Arguments:
+        first, second: `(time,)` or `(time, units)`, unit i against unit i.
+        dt, segment: as for :func:`power_spectrum`. With a single segment the coherence would be 1 everywhere.
+
+    Raises:
+        ShapeError: the shapes differ, or there is no second segment.
+    """
+    from scipy.signal import coherence as squared
+
+    a, b = _signal(first, "first"), _signal(second, "second")
+    if a.shape != b.shape:
+        raise ShapeError(f"first and second: got shapes {a.shape} and {b.shape}, expected equal ones.")
+    length = _segment(a, dt, segment)
+    if 2 * len(a) < 3 * length:
+        raise ShapeError(f"segment: {len(a)} samples hold one segment of {length} only; use a shorter one.")
+    frequency, values = squared(a, b, 1 / dt, nperseg=length, axis=0)
+    return Spectrum(frequency, values)
+
+
+def _signal(value: ArrayLike, what: str) -> np.ndarray:
+    array = np.asarray(value, float)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or len(array) < 2 or not np.isfinite(array).all():
+        raise ShapeError(
+            f"{what}: got shape {np.shape(value)}, expected finite numbers (time,) or (time, units), two rows or more."
+        )
+    return array
+
+
+def _segment(array: np.ndarray, dt: float, segment: float | None) -> int:
+    length = max(8, len(array) // 8) if segment is None else round(positive(segment, "segment") / positive(dt, "dt"))
+    length = min(length, len(array)) if segment is None else length
+    if not 2 <= length <= len(array):
+        raise ShapeError(f"segment: {length} samples, expected from 2 to the {len(array)} of the signal.")
+    return length

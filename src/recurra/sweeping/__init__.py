@@ -1,0 +1,5 @@
+"""Run a model for many parameter sets at once: here, on several devices, or on other machines."""
+
+from recurra.sweeping.running import sweep
+
+__all__ = ["sweep"]

@@ -1,0 +1,135 @@
+"""Run some points of a sweep at once, here or on another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recurra.engine import Program, Result, Snapshot, simulate
+from recurra.errors import OptionError, RecurraError, ShapeError
+
+BATCH_BYTES = 128_000_000
+MOST_RUNS = 4096
+Measures = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Hold what all batches of a sweep share.
+
+    Arguments:
+        program: what is run.
+        duration: of every run.
+        options: for :func:`recurra.engine.simulate`.
+        measure: result of one point -> number, array, or name -> number or array; `None` keeps the recordings.
+    """
+
+    program: Program
+    duration: float
+    options: Mapping[str, Any]
+    measure: Callable[[Result], Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Hold what came out of a batch.
+
+    Arguments:
+        measures: for each point name -> array, `None` where it failed.
+        errors: for each point why it failed, `""` where it did not.
+        dims: name -> labels of the last axis where a recording has several units.
+        time: time of the rows, for recordings.
+    """
+
+    measures: list[Measures | None]
+    errors: list[str]
+    dims: Mapping[str, list[str]]
+    time: np.ndarray
+
+
+def run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome:
+    """Run points, one after the other where they cannot be run together.
+
+    Arguments:
+        job: what is run.
+        numbers: path -> `(points,)` or `(points, units)`.
+        size: number of runs of a full batch; a shorter one is filled up, so that nothing is compiled again.
+    """
+    count = len(next(iter(numbers.values())))
+    if count < size:
+        numbers = {path: np.concatenate([v, np.repeat(v[-1:], size - count, axis=0)]) for path, v in numbers.items()}
+    try:
+        result = simulate(job.program, job.duration, batch=numbers, progress=False, **job.options)
+    except RecurraError as error:
+        if count == 1:
+            return Outcome([None], [str(error)], {}, np.zeros(0))
+        # Something is wrong with at least one of them: find out with which.
+        single = [run_batch(job, {p: v[i : i + 1] for p, v in numbers.items()}, 1) for i in range(count)]
+        good = next((each for each in single if each.measures[0] is not None), single[0])
+        return Outcome([s.measures[0] for s in single], [s.errors[0] for s in single], good.dims, good.time)
+    finite = np.ones(count, bool)
+    for value in [*result.data.values(), *result.final.state.values()]:
+        rows = value[:count].reshape(count, -1)
+        if rows.dtype.kind in "fc":
+            finite &= np.isfinite(rows.sum(axis=1)) | np.isfinite(rows).all(axis=1)
+    found = [_judge(job, result, i, bool(ok)) for i, ok in enumerate(finite)]
+    labels = {name: result.labels[name] for name in result.data}
+    return Outcome([m for m, _ in found], [e for _, e in found], labels, result.time)
+
+
+def _judge(job: Job, result: Result, index: int, finite: bool) -> tuple[Measures | None, str]:
+    """Measure one point, or say why it failed."""
+    data = {name: value[index] for name, value in result.data.items()}
+    if not finite:
+        rows = [np.flatnonzero(~np.isfinite(v).all(axis=1)) for v in data.values() if v.dtype.kind in "fc"]
+        first = min((int(r[0]) for r in rows if len(r)), default=len(result.time) - 1)
+        return None, f"diverged: not finite from t = {result.time[first]:g} on."
+    if job.measure is None:
+        return data, ""
+    final = result.final
+    state = {key: value[index] for key, value in final.state.items()}
+    one = Result(result.time, data, result.labels, Snapshot(state, final.step, final.t0, final.dt), result.meta)
+    try:
+        return _named(job.measure(one)), ""
+    except Exception as error:  # whatever the user's function makes of this point; the others go on
+        return None, f"measure failed: {type(error).__name__}: {error}"
+
+
+def _named(value: Any) -> Measures:
+    """Return what a measure returned as name -> array of numbers."""
+    found = dict(value) if isinstance(value, Mapping) else {"measure": value}
+    arrays = {str(name): np.asarray(each) for name, each in found.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biufc":
+            raise ShapeError(f"{name!r} is no number or array of numbers: {found[name]!r}")
+    return arrays
+
+
+def choose_size(job: Job, points: int, batch: int | str) -> int:
+    """Return how many runs to do at once.
+
+    Arguments:
+        batch: a number, or `"auto"` for as many as keep recordings and weights within some 100 MB.
+
+    Raises:
+        OptionError: neither of these.
+    """
+    if batch != "auto":
+        if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
+            raise OptionError(f"batch: expected 'auto' or a whole number of at least 1, got {batch!r}.")
+        return min(int(batch), points)
+    rows = max(1, round(job.duration / job.options["dt"]) // int(job.options.get("every", 1)))
+    record = job.options.get("record")
+    paths = job.program.layout.resolve
+    if record is None:
+        units = sum(target.size for target in job.program.layout.targets(("state",)))
+    else:
+        asked = record.values() if isinstance(record, Mapping) else [record] if isinstance(record, str) else record
+        flat = [path for each in asked for path in ([each] if isinstance(each, str) else each)]
+        units = sum(target.size for path in flat for target in paths(path))
+    numbers = rows * units + 4 * sum(v.size for v in job.program.state.values())
+    numbers += 2 * sum(v.size for v in job.program.params.values())
+    return int(np.clip(BATCH_BYTES // (8 * max(numbers, 1)), 1, min(points, MOST_RUNS)))

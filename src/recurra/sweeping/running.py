@@ -1,0 +1,164 @@
+"""Sweep over parameters of any model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recurra.engine import Result, as_program
+from recurra.engine.progress import Progress
+from recurra.errors import OptionError, RecurraError
+from recurra.sweeping.batches import Job, Outcome, choose_size, run_batch
+from recurra.sweeping.collect import MISSING, Collection, fingerprint
+from recurra.sweeping.points import Points, make_points
+
+if TYPE_CHECKING:
+    import xarray
+
+IN_FLIGHT = 32
+FIXED = ("batch", "progress", "state", "cutoff")
+
+
+def sweep(
+    model: Any,
+    values: Mapping[str, Any],
+    duration: float,
+    *,
+    dt: float,
+    mode: str = "grid",
+    samples: int | None = None,
+    measure: Callable[[Result], Any] | None = None,
+    batch: int | str = "auto",
+    store: str | Path | None = None,
+    executor: Executor | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> xarray.Dataset:
+    """Run a model for many parameter sets, many at once, and collect what a function measures of each run.
+
+    A point that diverges, or that the measure cannot handle, is reported as failed, and the others go on. With a
+    store, what is done is kept, and the same call goes on where a former one was killed.
+
+    Arguments:
+        model: a Network, a circuit, a rate network, a Program: anything that has a program.
+        values: path -> values. In mode `"grid"` every value with every other; in `"zip"` the first values make
+            the first point, `(points,)` or `(points, units)`; in `"random"` and `"lhs"` (Latin hypercube, McKay et al. 1979) a
+            range `(low, high)`.
+        duration: of every run, in the model's unit of time.
+        dt: the step.
+        mode: `"grid"`, `"zip"`, `"random"` or `"lhs"`.
+        samples: number of points of `"random"` and `"lhs"`.
+        measure: a function of the :class:`recurra.Result` of one point that returns a number, an array, or
+            name -> number or array; `None` keeps the recordings themselves.
+        batch: number of points that run at once; `"auto"` keeps the recordings of a batch within some 100 MB.
+        store: a folder, which holds the results in Zarr's format.
+        executor: any `concurrent.futures.Executor` (of processes, of Dask, ...), which runs the batches; what it is
+            given must be such that it can send it: a measure must be a function of a module.
+        seed: of the points that are drawn, and of the noise of the runs, which is the same in all.
+        progress: show a bar with the time left if the sweep takes longer than a second.
+        **options: `inputs`, `record`, `every`, `solver`, `params`, `precision`, `device`, ... as for
+            :func:`recurra.simulate`.
+
+    Returns:
+        A dataset with a variable for each measure, along one dimension for each path in a grid and along `point`
+        otherwise; `failed` and `error` say which points failed, and why. Those hold NaN.
+
+    Raises:
+        RecurraError: something given does not fit, or every point of the first batch fails.
+
+    >>> from recurra import CircuitTemplate
+    >>> found = sweep(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"),
+    ...     {"p/vdp_op/mu": [0.5, 1.0, 2.0]}, 50.0, dt=0.01, record={"x": "p/vdp_op/x"},
+    ...     measure=lambda result: {"amplitude": abs(result["x"][-1000:]).max()})
+    >>> found["amplitude"].dims, found["amplitude"].round(1).values
+    (('p/vdp_op/mu',), array([2., 2., 2.]))
+    """
+    for name in FIXED:
+        if name in options:
+            raise OptionError(f"{name}: a sweep does not take it; see the arguments of recurra.sweep.")
+    if measure is not None and not callable(measure):
+        raise OptionError(f"measure: expected a function of a result, got {measure!r}.")
+    points = make_points(values, mode, samples, seed)
+    job = Job(as_program(model), duration, {**options, "dt": dt, "seed": seed}, measure)
+    size = choose_size(job, len(points), batch)
+    mark = fingerprint(job, points) if store is not None else ""
+    collection = Collection(points, size, store, mark)
+    starts = _to_do(collection)
+    bar = Progress(len(points), progress, unit="point")
+    bar.update(len(points) - sum(_length(points, start, size) for start in starts))
+    interrupted = False
+    try:
+        for start, outcome in _run(job, points, starts, size, executor):
+            if start == starts[0] and len(starts) == -(-len(points) // size) and all(outcome.errors):
+                _refuse(outcome)
+            collection.put(start, outcome)
+            bar.update(len(outcome.errors))
+    except KeyboardInterrupt:
+        interrupted = True
+        warnings.warn("interrupted; points that were not run hold NaN.", RuntimeWarning, stacklevel=2)
+    finally:
+        bar.close()
+    return collection.dataset(points, _attrs(job, interrupted), measure is None)
+
+
+def _length(points: Points, start: int, size: int) -> int:
+    return min(size, len(points) - start)
+
+
+def _to_do(collection: Collection) -> list[int]:
+    """Return where the batches begin that have points to do."""
+    status, size = collection.status(), collection.size
+    return [s for s in range(0, collection.points, size) if (status[s : s + size] == MISSING).any()]
+
+
+def _refuse(outcome: Outcome) -> None:
+    """If a whole first batch fails in the same way, it is the call that is wrong, not the points."""
+    if len(set(outcome.errors)) == 1 and not outcome.errors[0].startswith("diverged"):
+        raise RecurraError(f"no point of the sweep can be run: {outcome.errors[0]}")
+
+
+def _run(
+    job: Job, points: Points, starts: list[int], size: int, executor: Executor | None
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield batches as they are done, at most `IN_FLIGHT` under way."""
+
+    def numbers(start: int) -> dict[str, np.ndarray]:
+        return {path: value[start : start + size] for path, value in points.numbers.items()}
+
+    if executor is None:
+        for start in starts:
+            yield start, run_batch(job, numbers(start), size)
+        return
+    left, under_way = iter(starts), {}
+    try:
+        while True:
+            for start in left:
+                under_way[executor.submit(run_batch, job, numbers(start), size)] = start
+                if len(under_way) >= IN_FLIGHT:
+                    break
+            if not under_way:
+                return
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield under_way.pop(future), future.result()
+    finally:
+        for future in under_way:
+            future.cancel()
+
+
+def _attrs(job: Job, interrupted: bool) -> dict[str, Any]:
+    """Say what made the dataset."""
+    import jax
+
+    from recurra import __version__
+
+    plain = {k: v for k, v in job.options.items() if isinstance(v, int | float | str)}
+    extra = {"interrupted": 1} if interrupted else {}
+    return {"network": job.program.graph.name, "duration": job.duration, **plain, "recurra": __version__,
+            "jax": jax.__version__, **extra}  # fmt: skip
