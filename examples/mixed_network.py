@@ -11,8 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from recurra import Behavior, CircuitTemplate, Network, NeuronGroup, Recorder, SynapseGroup, afferent
-from recurra.engine import simulate
+from recurra import Behavior, CircuitTemplate, Network, NeuronGroup, Recorder, SynapseGroup, afferent, sweep
 from recurra.glm import PopulationGLM, basis
 from recurra.rate.evaluation import evaluate
 from recurra.rate.model import FR_RNN_dale
@@ -131,14 +130,14 @@ fit = net.fit_bptt(
 )  # fmt: skip
 after = net.run({"mass": kick}, record_vars=record, record_output=False)
 
-# A parameter of the mass is swept, in one batch; the effect is looked at in the spikes of the GLM.
+# A parameter of the mass is swept, all values at once; the effect is looked at in the spikes of the GLM.
 thetas = np.linspace(1.0, 5.0, 9)
-sweep = simulate(
-    net.program, STEPS * net.dt, dt=net.dt, inputs={"mass/e/se_op/r_ext": kick}, state=net.snapshot, seed=net.seed,
-    record={"spikes": "glm/glm/spikes", "dale": "dale/output/op/o"}, batch={"mass/e/se_op/theta": thetas},
+found = sweep(
+    net, {"mass/e/se_op/theta": thetas}, STEPS * net.dt, dt=net.dt, inputs={"mass/e/se_op/r_ext": kick}, seed=net.seed,
+    record={"spikes": "glm/glm/spikes"}, measure=lambda run: {"rate": 1000 * run["spikes"][late].mean()},
     progress=False,
 )  # fmt: skip
-rates = 1000 * sweep["spikes"][:, late].mean(axis=(1, 2))
+rates = found["rate"].values
 
 # Numbers and state go through a file into a network that is built again.
 with tempfile.TemporaryDirectory() as folder:
