@@ -165,7 +165,7 @@ def test_a_store_goes_on_where_it_was(tmp_path):
     counts.__qualname__ = "last"
     assert np.array_equal(run(store, counts)["x"], whole["x"]) and len(count) == 40
     assert zarr.open_group(store, mode="r")["x"].shape == (60,)
-    with pytest.raises(StoreError, match="another sweep"):
+    with pytest.raises(StoreError, match="something else"):
         sweep(model(), {"p/op/tau": [1.0]}, 1.0, dt=0.1, record=RECORD, measure=last, store=store)
 
 
@@ -266,6 +266,6 @@ def test_a_folder_that_is_no_store_is_left_alone(tmp_path):
     pytest.importorskip("zarr")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "text").write_text("keep")
-    with pytest.raises((StoreError, CapabilityError), match="not a store of a sweep"):
+    with pytest.raises((StoreError, CapabilityError), match="not the store of a sweep"):
         run(tmp_path / "mine", last)
     assert (tmp_path / "mine" / "text").read_text() == "keep"

@@ -229,7 +229,7 @@ def _collect(run: Run, model: _Model, path: np.ndarray, times: np.ndarray) -> Re
     rows = len(path) - 1
     observed = [np.asarray(v) for v in model.observe(times[:rows], path[:rows], model.params)]
     state = model.flat.unpack(path[-1], run.start.state)
-    return make_result(run, state, observed, rows, {})
+    return make_result(run, state, run.recording.named(observed), rows, {})
 
 
 class VectorField:

@@ -20,6 +20,7 @@ from recurra.engine.results import Result
 from recurra.engine.rules import split_rules
 from recurra.engine.run import Run, cut_off, make_result, prepare
 from recurra.engine.solvers import TABLEAUS
+from recurra.engine.streaming import Rows
 from recurra.equations import Past, evaluate_numpy, noises
 from recurra.equations import names as names_in
 from recurra.errors import CapabilityError, DivergenceError, TemplateError
@@ -54,7 +55,7 @@ def simulate(
     rows, done = oracle.run()
     names = run.recording.labels
     data = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)} if rows else {}
-    empty = make_result(run, {}, [], 0, {"backend": "numpy"})
+    empty = make_result(run, {}, Rows(run.recording, 0).data(0), 0, {"backend": "numpy"})
     time = np.arange(len(rows)) * run.every * dt
     result = cut_off(replace(empty, time=time, data=data), cutoff)
     if done < run.steps:

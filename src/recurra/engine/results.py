@@ -90,7 +90,7 @@ class Result:
         """
         if name == "steps" and "steps" not in self.data:
             return np.rint((self.time - self.final.t0) / self.final.dt).astype(int)
-        return self.data[self.find(name)]
+        return np.asarray(self.data[self.find(name)])
 
     def find(self, name: Name) -> str:
         """Return the name of a recording in one piece, or say which there are."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jaxtyping import Array
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import check_chains, plan_delays, ring_key
+from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk
@@ -25,6 +27,7 @@ from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver
 from recurra.engine.stepping import Stepper, initial_state
+from recurra.engine.streaming import Rows, StoredRows, fingerprint
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
 CHUNK_BYTES = 4_000_000
@@ -72,6 +75,7 @@ def simulate(
     precision: str = "float64",
     device: object = None,
     progress: bool = True,
+    store: str | Path | None = None,
     **solver_options: object,
 ) -> Result:
     """Simulate a program.
@@ -93,8 +97,12 @@ def simulate(
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
         precision: `"float64"` or `"float32"`.
-        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`.
+        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
+            spread, or without a batch the rows of the weights.
         progress: show a bar if the run takes longer than a second.
+        store: a folder for the recordings, in Zarr's format: they are written while the run goes on, in bounded
+            memory, and read when they are asked for. A run that was killed goes on from its last checkpoint when the
+            same call is made again, and ends with the same bits.
         solver_options: `method`, `rtol`, `atol`, `max_step` for `"scipy"`; `rtol`, `atol`, `max_steps` for diffrax.
 
     Returns:
@@ -116,16 +124,22 @@ def simulate(
     )
     if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 <= cutoff < duration:
         raise TimeError(f"cutoff must be a time >= 0 and shorter than the duration {duration:g}, got {cutoff!r}.")
+    if store is not None and (run.plan is None or cutoff):
+        what = f"solver {run.solver!r} chooses its own steps" if run.plan is None else "cutoff leaves rows out"
+        raise CapabilityError(f"store: {what}; use a fixed step and record every row.")
     if run.plan is None:
         from recurra.engine.adaptive import run_adaptive
 
+        if isinstance(device, list | tuple):
+            raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; use a fixed step.")
         result = run_adaptive(run, solver_options, find_device(device))
     elif solver_options:
         raise OptionError(
             f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
         )
     else:
-        result = _run_fixed(run, run.plan, find_device(device), progress)
+        rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
+        result = _run_fixed(run, run.plan, Placement(device), progress, rows)
     return cut_off(result, cutoff)
 
 
@@ -323,44 +337,56 @@ def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
 
 
-def _run_fixed(run: Run, plan: LoopPlan, device: Any, progress: bool) -> Result:
+def _stored_rows(run: Run, store: str | Path) -> StoredRows:
+    """Return where rows are written, and what was written before."""
+    feeds = [(feed.key, feed.index, feed.rows, feed.series) for feed in run.feeds]
+    program, start = run.program, run.start
+    seed = run.seed if isinstance(run.seed, int | np.integer) else jax.random.key_data(run.seed)
+    mark = fingerprint(
+        program.explain(start.dt), program.params, start.state, start.step, start.t0, feeds, run.recording.labels,
+        run.steps, run.every, seed, run.solver, run.precision, run.batch,
+    )  # fmt: skip
+    return StoredRows(run.recording, run.rows, store, mark)
+
+
+def _run_fixed(run: Run, plan: LoopPlan, place: Placement, progress: bool, rows: Rows) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
-    state = in_precision(run, run.start.state)
-    tracks: list[np.ndarray] = []
-    done, size, interrupted = 0, _first_rows(run, params, state), False
+    state = in_precision(run, rows.state if rows.state is not None else run.start.state)
+    size, interrupted = _first_rows(run, params, state), False
     bar = Progress(run.steps, progress)
-    with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
+    bar.update(rows.done * run.every)
+    with jax.enable_x64(run.precision == "float64"), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
             params = jax.device_put(params)  # else chunk by chunk is quicker
+        params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         fixed = loop_data(run, params, 0, 1)
-        while done < run.rows:
-            rows = min(size, plan.capacity, run.rows - done)
-            first = done * run.every
+        while rows.done < run.rows:
+            count = min(size, plan.capacity, run.rows - rows.done)
+            first = rows.done * run.every
             data = replace(fixed, rows=samples(run, first, plan.capacity * run.every + 1))
             before, begun = state, time.perf_counter()
             try:
                 state, buffers = jax.block_until_ready(
-                    run_chunk(plan, before, data, np.int32(run.start.step + first), np.int32(rows))
+                    run_chunk(plan, before, data, np.int32(run.start.step + first), np.int32(count))
                 )
             except KeyboardInterrupt:
-                warnings.warn(f"interrupted after {done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
+                warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
                 state, interrupted = before, True
                 break
-            tracks = tracks or [_room(buffer, run.rows) for buffer in buffers]
-            for track, buffer in zip(tracks, buffers, strict=True):
-                track[..., done : done + rows, :] = np.asarray(buffer)[..., :rows, :]
-            if not run.batch and not _finite(run, state):
+            rows.put(place.gather(buffers), count)
+            if not run.batch and not _finite(run, place.gather(state)):
                 bar.close()
-                raise _diverged(run, plan, before, data, tracks, done, rows)
-            done += rows
-            bar.update(rows * run.every)
+                raise _diverged(run, plan, before, data, rows, count)
+            rows.checkpoint(place.gather(state))
+            bar.update(count * run.every)
             # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
-    return make_result(run, state, tracks, done, {"interrupted": True} if interrupted else {})
+    extra = {"interrupted": True} if interrupted else {}
+    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
 
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
@@ -369,30 +395,21 @@ def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, 
     return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
 
 
-def _room(buffer: jax.Array, rows: int) -> np.ndarray:
-    """Make room for all rows of what a chunk records."""
-    return np.empty((*buffer.shape[:-2], rows, buffer.shape[-1]), buffer.dtype)
-
-
 def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
     # Rules may use infinity for "never", and what they do with it is their own affair.
     own = run.program.system.rule_state
     return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
 
 
-def make_result(run: Run, state: Mapping, tracks: Sequence[np.ndarray], rows: int, extra: dict) -> Result:
-    """Label what was recorded, one array a track; the result holds the first `rows` rows of it."""
-    if rows:
-        tracks = [track if track.shape[-2] == rows else track[..., :rows, :].copy() for track in tracks]
-    else:
-        tracks = [np.zeros((0, len(units))) for units in run.recording.units]
+def make_result(run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict) -> Result:
+    """Label what was recorded, `rows` rows by name."""
     steps = np.arange(rows) * run.every + run.start.step
     start = run.start
     final = Snapshot(
         {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
     )
     meta = provenance(run) | extra
-    return Result(start.t0 + steps * start.dt, run.recording.named(tracks), run.recording.labels, final, meta)
+    return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)
 
 
 def provenance(run: Run) -> dict[str, object]:
@@ -412,15 +429,16 @@ def provenance(run: Run) -> dict[str, object]:
 
 
 def _diverged(
-    run: Run, plan: LoopPlan, before: Mapping, data: LoopData, tracks: list, done: int, rows: int
+    run: Run, plan: LoopPlan, before: Mapping, data: LoopData, rows: Rows, count: int
 ) -> DivergenceError:
     """Step through the chunk again to name the variable, the unit and the step."""
+    done = rows.done - count
     first = done * run.every
     went, state = find_divergence(
-        plan, before, data, np.int32(run.start.step + first), np.int32(rows * run.every)
+        plan, before, data, np.int32(run.start.step + first), np.int32(count * run.every)
     )
     fine = done + (int(went) - 1) // run.every + 1
-    partial = make_result(run, before, tracks, fine, {"diverged": True})
+    partial = make_result(run, before, rows.data(fine), fine, {"diverged": True})
     step = run.start.step + first + int(went)
     return divergence(run, {k: np.asarray(v) for k, v in state.items()}, step, partial)
 
@@ -451,22 +469,6 @@ def cut_off(result: Result, cutoff: float) -> Result:
     return replace(
         result, time=result.time[kept], data={k: v[..., kept, :] for k, v in result.data.items()}
     )
-
-
-def find_device(device: Any) -> Any:
-    """Return the device that a user names, `None` for JAX's own choice.
-
-    Raises:
-        OptionError: there is no such device here.
-    """
-    if device is None or isinstance(device, jax.Device):
-        return device
-    kind, _, number = str(device).partition(":")
-    try:
-        return {str(i): found for i, found in enumerate(jax.devices(kind))}[number or "0"]
-    except (RuntimeError, KeyError):
-        names = [f"{d.platform}:{d.id}" for d in jax.devices()]
-        raise OptionError(unknown("device", device, names)) from None
 
 
 def check_batchable(run: Run) -> None:

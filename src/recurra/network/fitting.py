@@ -13,7 +13,7 @@ import numpy as np
 from recurra import training
 from recurra.circuits import NodeTemplate, OperatorTemplate
 from recurra.engine import Result
-from recurra.engine.run import find_device
+from recurra.engine.devices import find_device
 from recurra.errors import CapabilityError, OptionError, TrainingError
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.running import read_trials

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,9 @@ def run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome
         if count == 1:
             return Outcome([None], [str(error)], {}, np.zeros(0))
         # Something is wrong with at least one of them: find out with which.
-        single = [run_batch(job, {p: v[i : i + 1] for p, v in numbers.items()}, 1) for i in range(count)]
+        several = isinstance(job.options.get("device"), list | tuple)
+        alone = replace(job, options={**job.options, "device": None}) if several else job
+        single = [run_batch(alone, {p: v[i : i + 1] for p, v in numbers.items()}, 1) for i in range(count)]
         good = next((each for each in single if each.measures[0] is not None), single[0])
         return Outcome([s.measures[0] for s in single], [s.errors[0] for s in single], good.dims, good.time)
     finite = np.ones(count, bool)
@@ -117,10 +119,12 @@ def choose_size(job: Job, points: int, batch: int | str) -> int:
     Raises:
         OptionError: neither of these.
     """
+    device = job.options.get("device")
+    share = len(device) if isinstance(device, list | tuple) and device else 1  # every device gets as many
     if batch != "auto":
         if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
             raise OptionError(f"batch: expected 'auto' or a whole number of at least 1, got {batch!r}.")
-        return min(int(batch), points)
+        return -(-min(int(batch), points) // share) * share
     rows = max(1, round(job.duration / job.options["dt"]) // int(job.options.get("every", 1)))
     record = job.options.get("record")
     paths = job.program.layout.resolve
@@ -132,4 +136,5 @@ def choose_size(job: Job, points: int, batch: int | str) -> int:
         units = sum(target.size for path in flat for target in paths(path))
     numbers = rows * units + 4 * sum(v.size for v in job.program.state.values())
     numbers += 2 * sum(v.size for v in job.program.params.values())
-    return int(np.clip(BATCH_BYTES // (8 * max(numbers, 1)), 1, min(points, MOST_RUNS)))
+    runs = int(np.clip(BATCH_BYTES // (8 * max(numbers, 1)), 1, min(points, MOST_RUNS)))
+    return -(-runs // share) * share

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.errors import CapabilityError, OptionError, StoreError
+from recurra.engine.streaming import fingerprint, open_group, store_name
+from recurra.errors import OptionError
 from recurra.sweeping.batches import Job, Outcome
 from recurra.sweeping.points import Points
 
@@ -44,7 +44,7 @@ class Collection:
         self.time = np.zeros(0)
         if store is None:
             self.arrays = {
-                "status": np.zeros(self.points, np.int8),
+                "status": np.zeros(self.points, np.uint8),
                 "error_text": np.zeros((self.points, ERROR_BYTES), np.uint8),
             }
         else:
@@ -57,7 +57,7 @@ class Collection:
         """Return for each point whether it is missing, good or failed; a chunk that cannot be read is missing."""
         if self._zarr is None:
             return self.arrays["status"]
-        found = np.zeros(self.points, np.int8)
+        found = np.zeros(self.points, np.uint8)
         for start in range(0, self.points, self.size):
             place = slice(start, start + self.size)
             try:
@@ -112,7 +112,7 @@ class Collection:
         if self._zarr is None:
             self.arrays[name] = np.full(shape, _blank(kind), kind)
         else:
-            key = name.replace("/", "|")  # a slash would be a group of the store
+            key = store_name(name)
             self.arrays[name] = self._zarr.create_array(
                 key, shape=shape, chunks=(self.size, *value.shape), dtype=kind, fill_value=_blank(kind),
                 dimension_names=["point", *(f"{key}_{i}" for i in range(value.ndim))],
@@ -166,50 +166,18 @@ def _blank(kind: np.dtype) -> complex | float:
 
 
 def _open(path: Path, points: int, size: int, mark: str) -> Any:
-    try:
-        import zarr
-    except ImportError:
-        raise CapabilityError("store: a sweep's store needs zarr: pip install 'recurra[sweep]'.") from None
-    if not path.parent.is_dir():
-        raise StoreError(f"store: there is no folder {str(path.parent)!r}; make it first.")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        try:
-            group = zarr.open_group(path, mode="r+")
-            known = group.attrs.get("sweep")
-        except Exception as error:  # whatever zarr makes of a foreign folder
-            raise StoreError(f"{path}: not a store of a sweep ({error}).") from None
-        if known != mark or "status" not in group or group["status"].shape != (points,):  # type: ignore[union-attr]
-            raise StoreError(
-                f"{path}: it holds another sweep, or none (other values, model, duration, options or measure): choose"
-                " another store=, or delete this one."
-            )
-        return group
-    group = zarr.open_group(path, mode="w")
-    group.create_array("error_text", shape=(points, ERROR_BYTES), chunks=(size, ERROR_BYTES), dtype=np.uint8)
-    group.create_array("status", shape=(points,), chunks=(size,), dtype=np.int8)
-    group.attrs["sweep"] = mark
+    """Open the store of a sweep; one that was cut off while it was made is made again."""
+    group = open_group(path, "a sweep", mark)
+    for name, width in (("error_text", (ERROR_BYTES,)), ("status", ())):
+        if name not in group:
+            group.create_array(name, shape=(points, *width), chunks=(size, *width), dtype=np.uint8)
     return group
 
 
-def fingerprint(job: Job, points: Points) -> str:
-    """Return a text that tells one sweep from another: model, numbers, points, options and the measure's name."""
-    digest = hashlib.sha256()
-
-    def add(value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key in sorted(value, key=str):
-                digest.update(f"{key}:".encode())
-                add(value[key])
-        elif isinstance(value, np.ndarray):
-            digest.update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
-        elif isinstance(value, list | tuple):
-            for each in value:
-                add(each)
-        else:
-            digest.update(repr(value).encode())
-
-    add(job.program.explain())
-    for value in (job.program.params, job.program.state, points.numbers, job.duration, job.options):
-        add(value)
-    add(getattr(job.measure, "__qualname__", "") if job.measure else "recordings")
-    return digest.hexdigest()
+def mark_of(job: Job, points: Points, size: int) -> str:
+    """Return what tells one sweep from another: model, numbers, points, options, batch and the measure's name."""
+    measure = getattr(job.measure, "__qualname__", "") if job.measure else "recordings"
+    program = job.program
+    return fingerprint(
+        program.explain(), program.params, program.state, points.numbers, job.duration, job.options, size, measure
+    )

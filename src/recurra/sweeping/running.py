@@ -14,7 +14,7 @@ from recurra.engine import Result, as_program
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, RecurraError
 from recurra.sweeping.batches import Job, Outcome, choose_size, run_batch
-from recurra.sweeping.collect import MISSING, Collection, fingerprint
+from recurra.sweeping.collect import MISSING, Collection, mark_of
 from recurra.sweeping.points import Points, make_points
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def sweep(
     Arguments:
         model: a Network, a circuit, a rate network, a Program: anything that has a program.
         values: path -> values. In mode `"grid"` every value with every other; in `"zip"` the first values make
-            the first point, `(points,)` or `(points, units)`; in `"random"` and `"lhs"` (Latin hypercube, McKay et al. 1979) a
-            range `(low, high)`.
+            the first point, `(points,)` or `(points, units)`; in `"random"` and `"lhs"` (Latin
+            hypercube, McKay et al. 1979) a range `(low, high)`.
         duration: of every run, in the model's unit of time.
         dt: the step.
         mode: `"grid"`, `"zip"`, `"random"` or `"lhs"`.
@@ -87,7 +87,7 @@ def sweep(
     points = make_points(values, mode, samples, seed)
     job = Job(as_program(model), duration, {**options, "dt": dt, "seed": seed}, measure)
     size = choose_size(job, len(points), batch)
-    mark = fingerprint(job, points) if store is not None else ""
+    mark = mark_of(job, points, size) if store is not None else ""
     collection = Collection(points, size, store, mark)
     starts = _to_do(collection)
     bar = Progress(len(points), progress, unit="point")
