@@ -285,4 +285,17 @@ PAGES = [
         limits="The spikes come from a GLM of the same form, so the fit is possible in principle; neurons that nobody "
         "recorded would show up as couplings between those that were.",
     ),
+    Page(
+        title="All of it in one network",
+        text="A neural mass, spiking cells with a rule in Python, a rate network that has learned Go-NoGo and a fitted "
+        "GLM are joined to one network and become one program. It is run, one of its weights is trained by gradients, "
+        "a parameter of the mass is swept while the spikes of the GLM are counted, and it is saved and built again.",
+        script=EXAMPLES / "mixed_network.py",
+        captions=(
+            "Above: the mass, the cells, and the rate network before and after the training. Below: the GLM, the loss, "
+            "and the sweep.",
+        ),
+        limits="Nobody has measured such a network: weights between the parts are made up, so that one part can be "
+        "seen in another. No gradient passes the spikes of cells and GLM.",
+    ),
 ]

@@ -62,5 +62,16 @@ def test_neuron_is_found_again():
     assert names["found"] == pytest.approx(names["TRUE"], rel=0.02)
 
 
+def test_mixed_network_is_one_network():
+    names = run("mixed_network")
+    assert names["same"]
+    history = names["fit"].history["loss"]
+    assert history[-1] < history[0] and float(names["net"].get_var("kick/weights")) != 1.0
+    # One of the values that are swept is the one that the network has.
+    own = names["rates"][names["thetas"].tolist().index(2.0)]
+    assert own == pytest.approx(1000 * names["after"]["spikes"][names["late"]].mean(), rel=1e-12)
+    assert len(set(names["rates"])) > 1
+
+
 def test_two_nodes_drive_each_other():
     assert run("two_nodes")["spikes"] > 10

@@ -95,9 +95,9 @@ CASES = {
         lambda: cells().network.simulate_iterations(1, compile=False),
         "behavior 1: Cell of 'cells': not initialised yet; call initialize() of the network first",
     ),
-    "run": (lambda: cells().network.run(), "run() is for nodes; with groups and behaviors write simulate_iterations"),
-    "save": (lambda: cells().network.save("x.npz"), "behaviors are code, which a file does not hold"),
-    "fit": (lambda: cells().network.fit_bptt([[0]], [[0]]), "fit_bptt() is for nodes; with groups and behaviors"),
+    "run": (lambda: cells().network.run(steps=1), "not initialised yet; call initialize() of the network first"),
+    "save": (lambda: cells().network.save("x.npz"), "not initialised yet; call initialize() of the network first"),
+    "fit": (lambda: cells().network.fit_eprop([[0]], [[0]]), "fit_eprop() learns from equations step by step"),
     "as a node": (lambda: Network().add_node("inner", ready()), "the inner network has groups, which cannot be a node"),
     # groups
     "no network": (lambda: NeuronGroup(100, 3), "NeuronGroup: net must be a Network, got 100"),

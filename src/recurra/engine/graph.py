@@ -211,8 +211,12 @@ class Graph:
             its arrays are addressed by their names alone.
         edges: edges in any order; two edges between the same variables add.
         name: the name of the network, for people.
+        input, output: paths of the input that others feed and of the variable that they read, where the graph becomes
+            a node of a network and nobody says otherwise; empty if that is to be found out.
     """
 
     nodes: Mapping[str, Node | Rule]
     edges: tuple[Edge, ...] = ()
     name: str = ""
+    input: str = ""
+    output: str = ""

@@ -141,6 +141,8 @@ class Program:
     def _store(self, target: Target) -> Mapping[str, np.ndarray]:
         if target.kind == "algebraic":
             raise PathError(f"{target.path!r} is computed by an equation and cannot be set; change what it depends on.")
+        if target.kind == "emitted":
+            raise PathError(f"{target.path!r} is put out by a rule at every step: it can be recorded, not set or got.")
         return self.state if target.kind == "state" else self.params
 
     def init(self, dt: float, history: Mapping[str, object] | None = None) -> dict[str, np.ndarray]:

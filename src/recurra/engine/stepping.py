@@ -15,6 +15,7 @@ from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import (
     NO_DELAYS,
     DelayPlan,
+    delayed_key,
     fresh_rings,
     plan_delays,
     push,
@@ -105,7 +106,7 @@ class Stepper:
         own = reset_spikes(system, own, spikes, params, clock.dt)
         if not system.rules:
             return {**own, **rings}, {}
-        given = {**self.given(clock, 1.0, known, params, tables), **held}
+        given = {**self._given_to_rules(clock, known, params, tables), **held}
         after, _ = evaluate_system(
             system, clock.t + clock.dt, own, params, tables, drive(0.0), given, self.delays
         )
@@ -146,6 +147,18 @@ class Stepper:
         if not system.rings:
             return views
         return views | read_delays(system, self.delays, state, params, tables, clock.k, offset, clock.dt)  # type: ignore
+
+    def _given_to_rules(self, clock: Clock, state: Mapping, params: Mapping, tables: Mapping) -> dict[str, Array]:
+        """Read what is given to the equations when rules are called: they have advanced, the rules have not.
+
+        So a delay counts from the end of the step for what equations send, and from its beginning for what rules send:
+        then it means the same number of steps more than no delay.
+        """
+        found = self.given(clock, 1.0, state, params, tables)
+        own = self.system.rule_state
+        late = [delayed_key(i) for i, p in enumerate(self.system.projections) if p.ring >= 0 and p.source in own]
+        now = self.given(clock, 0.0, state, params, tables) if late else {}
+        return found | {key: now[key] for key in late}
 
     def split(self, state: Mapping[str, Array]) -> tuple[dict, dict]:
         """Split a whole state into the variables of the solver, and the rings and the states of rules."""

@@ -141,6 +141,8 @@ def graph_to_dict(graph: Graph, arrays: dict[str, Any]) -> dict:
     """Describe a graph in what JSON can hold; its arrays are put into `arrays`."""
     return {
         "name": graph.name,
+        "input": graph.input,
+        "output": graph.output,
         "nodes": {label: _node_to_dict(node, arrays) for label, node in graph.nodes.items()},
         "edges": [
             {
@@ -263,4 +265,5 @@ def graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
         )
         for e in data["edges"]
     )
-    return Graph({label: node(item) for label, item in data["nodes"].items()}, edges, data["name"])
+    nodes = {label: node(item) for label, item in data["nodes"].items()}
+    return Graph(nodes, edges, data["name"], data.get("input", ""), data.get("output", ""))

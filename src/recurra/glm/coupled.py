@@ -131,7 +131,8 @@ class Coupled:
         own = {name: value for name, value in state.items() if name != "spikes"}
 
         def draw(mean: Array) -> Array:
-            return self.observation.sample(key, self.drawable(mean), params["scale"])
+            # What is drawn is held fixed in gradients, as in `simulate_recurrent`.
+            return self.observation.sample(key, lax.stop_gradient(self.drawable(mean)), params["scale"])
 
         after, y, mean = self.advance(own, params, inputs["drive"], draw)
         spikes = y.astype(state["spikes"].dtype)

@@ -19,6 +19,7 @@ import numpy as np
 
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
 from recurra.groups.nodes import TAKE_OVER
+from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
 from recurra.tracing import Addressed, Body, Smooth, Traced, trace
@@ -209,6 +210,33 @@ class Compiled:
         equations = {} if self.nodes is None else self.nodes.state()
         now = {key: np.array(value) for key, value in equations.items() if key in program.state} | state
         return replace(program, params={**program.params, **params}, state={**program.state, **now})
+
+    def put_numbers(self, values: Mapping[str, object]) -> None:
+        """Put numbers of groups and behaviors, path -> a number or an array, into the objects.
+
+        Raises:
+            PathError: there is no such path.
+            ShapeError: a value has the wrong shape.
+        """
+        program = self.program_now()
+        targets = [target for path in values for target in program.layout.resolve(path)]
+        new = program.update(values)
+        self.traced.put({t.key: (new.state if t.kind == "state" else new.params)[t.key] for t in targets})
+
+    def update_nodes(self, values: Mapping[str, object]) -> None:
+        """Give the equations among the groups other numbers, by path; nothing is traced again."""
+        general = self._general
+        self._program = self._program.update(values)
+        self._general = self._program if self.quick is self.traced else general.update(values)
+
+    def watched(self) -> dict[str, str]:
+        """Map what Recorders record, under the names of :meth:`GroupNetwork.observer`, to its path in the program."""
+        found = {}
+        for member in self.roster.members:
+            if isinstance(member.watcher, Recorder) and member.entry.parent.recording:
+                for name, keeper in member.watcher.kept.items():
+                    found[f"{member.entry.parent.tag}/{keeper.name}"] = f"{member.name}/{name}"
+        return found
 
     @cached_property
     def _general(self) -> Program:

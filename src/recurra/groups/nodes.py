@@ -29,16 +29,26 @@ class NodeGroup(NeuronGroup):
         size: number of units.
         reads: attribute -> path of a variable that behaviors may read.
         inputs: attribute -> path of an input.
+        widths: attribute -> how many numbers it has, where that is not the number of units.
     """
 
-    def __init__(self, net: GroupNetwork, label: str, size: int, reads: Mapping[str, str], inputs: Mapping[str, str]):
+    def __init__(
+        self,
+        net: GroupNetwork,
+        label: str,
+        size: int,
+        reads: Mapping[str, str],
+        inputs: Mapping[str, str],
+        widths: Mapping[str, int] | None = None,
+    ):
         self._set_up(net, [label, "NodeGroup"])
         self.BaseNeuronGroup, self.mask, self.color = self, True, None
         self.size, self.id = size, np.arange(size)
         self.reads, self.inputs = dict(reads), dict(inputs)
         self.fed: tuple[str, ...] = ()
+        self.widths = dict.fromkeys((*reads, *inputs), size) | dict(widths or {})
         for name in (*reads, *inputs):
-            setattr(self, name, np.zeros(size))
+            setattr(self, name, np.zeros(self.widths[name]))
 
     def feed(self, mentioned: set[str]) -> None:
         """Let behaviors feed the inputs whose names they mention."""
@@ -47,7 +57,7 @@ class NodeGroup(NeuronGroup):
     def take_over(self) -> None:
         """Set the inputs that behaviors feed to 0."""
         for name in self.fed:
-            setattr(self, name, np.zeros(self.size))
+            setattr(self, name, np.zeros(self.widths[name]))
 
     def __repr__(self) -> str:
         return f"NodeGroup({self.tag!r}, {self.size} units)"

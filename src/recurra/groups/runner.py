@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -71,6 +71,11 @@ class Runner:
         """Forget what was compiled; the next run finds out anew."""
         self._compiled = self._refused = self._warm = None
         self._known = {}
+
+    def update_nodes(self, values: Mapping[str, object]) -> None:
+        """Give the equations among the groups other numbers, by path, in all that was compiled."""
+        for compiled in self._known.values():
+            compiled.update_nodes(values)
 
     def advance(self, steps: int, must_compile: bool, progress: Callable[[int], None]) -> None:
         """Do steps.
@@ -244,11 +249,13 @@ class Runner:
             except Untraceable as problem:
                 raise CapabilityError(
                     f"the behaviors cannot be compiled into one program: {problem}. If a variable is made in the first"
-                    " step, call simulate_iterations(1) before."
+                    " step, call simulate_iterations(1) before; else only simulate_iterations(steps) can run this."
                 ) from None
         apart = self._compiled.apart if self._compiled is not None else {}
         if self._compiled is None or apart:
-            raise CapabilityError(f"{', '.join(apart)} runs in Python, so there is no one program.")
+            raise CapabilityError(
+                f"{', '.join(apart)} runs in Python, so there is no one program; use simulate_iterations(steps)."
+            )
         return self._compiled
 
     def smooth_program(self, surrogate: str, slope: float) -> Program:

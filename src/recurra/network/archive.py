@@ -21,14 +21,15 @@ from recurra.engine.store import (
     value_to_dict,
     write_atomically,
 )
-from recurra.errors import StoreError
+from recurra.errors import RecurraError, StoreError
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.nodes import NetworkNode
+from recurra.network.running import check_state
 
 if TYPE_CHECKING:
     from recurra.network.network import Network
 
-KIND, FORMAT = "recurra.Network", 1
+KIND, VALUES, FORMAT = "recurra.Network", "recurra.Network.values", 1
 Arrays = dict[str, np.ndarray]
 
 
@@ -65,7 +66,15 @@ def load(path: str | Path) -> Network:
     """Read a network; see :meth:`recurra.network.Network.load`."""
     from recurra.network.network import Network
 
-    meta, arrays = read_arrays(path, KIND)
+    try:
+        meta, arrays = read_arrays(path, KIND)
+    except StoreError as error:
+        if repr(VALUES) in str(error):
+            raise StoreError(
+                f"{path}: it holds the numbers of a network with behaviors or rules, which are code: build the network"
+                " again, and call its load_values(path)."
+            ) from None
+        raise
     if meta.get("format") != FORMAT:
         raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
     try:
@@ -84,6 +93,70 @@ def load(path: str | Path) -> Network:
     except Exception as error:  # the file may hold anything in place of a network
         raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
     return network
+
+
+def save_values(network: Network, path: str | Path) -> None:
+    """Write the numbers of a network; see :meth:`recurra.network.Network.save`."""
+    snapshot = network.snapshot
+    meta = {
+        "kind": VALUES,
+        "format": FORMAT,
+        "state": {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)},
+    }
+    arrays = {f"value:{name}": value for name, value in _values(network).items()}
+    arrays |= {f"start:{name}": np.asarray(value) for name, value in network._start.items()}
+    arrays |= {f"state:{key}": np.asarray(value) for key, value in snapshot.state.items()}
+    text = json.dumps(meta)
+    write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
+
+
+def load_values(network: Network, path: str | Path) -> None:
+    """Read the numbers of a network; see :meth:`recurra.network.Network.load_values`."""
+    meta, arrays = read_arrays(path, VALUES)
+    parts = {
+        prefix: {key.removeprefix(prefix): v for key, v in arrays.items() if key.startswith(prefix)}
+        for prefix in ("value:", "start:", "state:")
+    }
+    own, read = _values(network), parts["value:"]
+    _check_alike(path, own, read)
+    try:
+        if meta["format"] != FORMAT:
+            raise StoreError(f"format {meta['format']!r} is not known; this version reads format {FORMAT}")
+        end = meta["state"]
+        snapshot = Snapshot(parts["state:"], int(end["step"]), float(end["t0"]), float(end["dt"]))
+        snapshot = check_state(network.program, snapshot, network.step_of_runs)
+    except (RecurraError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path}: its state does not fit the network ({error}).") from None
+    changed = {name: value for name, value in read.items() if not np.array_equal(value, own[name])}
+    for name, value in {**parts["start:"], **changed}.items():
+        network.set_var(name, None, value)
+    network.snapshot = snapshot
+
+
+def _values(network: Network) -> dict[str, np.ndarray]:
+    """Return all numbers but states, by path."""
+    parts = network._parts
+    found = {
+        path: network.get_var(path)
+        for node in parts.nodes.values()
+        for path in node.paths(("parameter", "input"))
+    }
+    found |= {f"{label}/weights": edge.numbers() for label, edge in parts.all_edges().items()}
+    return found | (network.runner.compiled.traced.current()[1] if network.has_groups else {})
+
+
+def _check_alike(path: str | Path, own: Arrays, read: Arrays) -> None:
+    """Refuse the numbers of another network, before any of them is taken."""
+    odd = sorted(set(own) ^ set(read))
+    if odd:
+        where = "the file" if odd[0] in own else "the network"
+        raise StoreError(f"{path}: it is of another network: {where} has no {odd[0]!r}.")
+    for name, value in own.items():
+        if np.shape(value) != read[name].shape or read[name].dtype.kind not in "biufc":
+            raise StoreError(
+                f"{path}: it is of another network: {name!r} has shape {read[name].shape} there, {np.shape(value)}"
+                " here."
+            )
 
 
 def _node_to_dict(node: NetworkNode, arrays: Arrays) -> dict[str, Any]:

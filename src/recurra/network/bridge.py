@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from recurra.engine import Clock, Edge, Graph, Program, Rule, Snapshot, Sparse, lower
+from recurra.engine import Clock, Edge, Emission, Graph, Program, Rule, Snapshot, Sparse, lower
 from recurra.errors import CapabilityError, TimeError
 from recurra.groups.nodes import NodeGroup
+from recurra.network.rules import units_of
 
 if TYPE_CHECKING:
     from recurra.network.network import Network
+
+SEEN = "seen:"
 
 
 def make_node_group(network: Network, label: str) -> NodeGroup:
@@ -23,10 +26,13 @@ def make_node_group(network: Network, label: str) -> NodeGroup:
         CapabilityError: the node has several parts.
     """
     node = network._parts.node(label)
-    if len(node.parts) != 1:
+    if len(node.parts) + len(node.rules) != 1:
         raise CapabilityError(
-            f"node {label!r} has {len(node.parts)} parts; join one of equations: add its parts as nodes of their own."
+            f"node {label!r} has {len(node.parts) + len(node.rules)} parts; join one of a single part: add its parts as"
+            " nodes of their own, or a node between (add_func_node) that an edge joins to it."
         )
+    if node.rules:
+        return _group_of_rule(network, label, *next(iter(node.rules.items())))
     ((name, part),) = node.parts.items()
     kinds = {"state": "reads", "algebraic": "reads", "input": "inputs"}
     found: dict[str, dict[str, str]] = {"reads": {}, "inputs": {}}
@@ -39,12 +45,22 @@ def make_node_group(network: Network, label: str) -> NodeGroup:
     return NodeGroup(network, label, part.size, found["reads"], found["inputs"])
 
 
+def _group_of_rule(network: Network, label: str, name: str, rule: Rule) -> NodeGroup:
+    """Make the group that stands for a rule: behaviors read the vectors of its state, and feed its inputs."""
+    vectors = {short: len(value) for short, value in rule.state.items() if np.ndim(value) == 1}
+    widths = vectors | {short: len(value) for short, value in rule.inputs.items()}
+    reads, inputs = ({short: f"{name}/{short}" for short in store} for store in (vectors, rule.inputs))
+    return NodeGroup(network, label, units_of(rule), reads, inputs, widths)
+
+
 class Bridge:
     """Tell the runner of groups about the equations of a network; see :class:`recurra.groups.nodes.Nodes`."""
 
     def __init__(self, network: Network):
         self.network = network
-        self._program: tuple[Any, Program, Any] | None = None
+        self.program: Program | None = None  # that of the equations; `None` until it is needed
+        self._advance: Any = None
+        self._joined: tuple = ()
 
     @property
     def dt(self) -> float:
@@ -58,16 +74,16 @@ class Bridge:
             return graph
         edges = list(graph.edges)
         for group in self.network.node_groups:
-            one: Any = 1.0 if group.size == 1 else _identity(group.size)
-            edges += [Edge(path, f"{group.tag}/{name}", one) for name, path in group.reads.items()]
-            edges += [Edge(f"{group.tag}/{name}", group.inputs[name], one) for name in group.fed]
+            ones: dict[str, Any] = {n: 1.0 if width == 1 else _identity(width) for n, width in group.widths.items()}
+            edges += [Edge(path, f"{group.tag}/{name}", ones[name]) for name, path in group.reads.items()]
+            edges += [Edge(f"{group.tag}/{name}", group.inputs[name], ones[name]) for name in group.fed]
         return Graph({**graph.nodes, "": rule}, tuple(edges), graph.name)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the equations, by storage key."""
         snapshot = self.network._snapshot
         if snapshot is None:
-            return dict(self._equations()[0].init(self.dt))
+            return self._initial()
         if snapshot.step != self.network.iteration:
             raise TimeError(
                 f"the nodes stand at step {snapshot.step}, the groups at {self.network.iteration}; simulate_iterations"
@@ -77,40 +93,65 @@ class Bridge:
 
     def put_state(self, state: Mapping[str, Any]) -> None:
         """Set the state of the equations, of the network's present step; other keys are ignored."""
-        own = self._equations()[0].init(self.dt)
-        found = {key: np.asarray(state[key]) for key in own}
+        found = {key: np.asarray(state[key]) for key in self._initial()}
         self.network._snapshot = Snapshot(found, self.network.iteration, 0.0, self.dt)
 
     def step(self) -> None:
         """Advance the equations by one step, and show the node groups what has become of them."""
         program, advance = self._equations()
         k, groups = self.network.iteration, self.network.node_groups
-        state = self.state()
-        fed = {group.inputs[name]: np.asarray(getattr(group, name)) for group in groups for name in group.fed}
+        fed = {f"{g.tag}/{name}": np.asarray(getattr(g, name), float) for g in groups for name in g.fed}
         with jax.enable_x64(True):
-            new, values = advance(state, dict(program.params), fed, np.int32(k), self.network.seed)
-        self.network._snapshot = Snapshot({key: np.asarray(v) for key, v in new.items()}, k + 1, 0.0, self.dt)
+            state, seen = advance({**self.state(), **fed}, dict(program.params), np.int32(k), self.network.seed)
+        found = {key: np.asarray(v) for key, v in state.items() if key not in fed}
+        self.network._snapshot = Snapshot(found, k + 1, 0.0, self.dt)
         for group in groups:
-            for name, path in group.reads.items():
-                target = program.layout.one(path)
-                setattr(group, name, np.array(values[target.key][target.index]))
+            for name in group.reads:
+                setattr(group, name, np.array(seen[f"{SEEN}{group.tag}/{name}"]))
+
+    def update(self, values: Mapping[str, object]) -> None:
+        """Put other numbers of nodes and edges, by path, into what was compiled."""
+        if self.program is not None:
+            self.program = self.program.update(values)
+
+    def forget(self) -> None:
+        """Forget what was compiled."""
+        self.program = None
+
+    def _initial(self) -> dict[str, Any]:
+        program, probe = self._equations()[0], self._probe()
+        return {key: value for key, value in program.init(self.dt).items() if key not in probe.state}
+
+    def _probe(self) -> Rule:
+        """Make a rule in the place of that of the groups, which holds what they feed and tells what they read.
+
+        So the step in NumPy sees the equations at the same moment as the compiled one.
+        """
+        groups = self.network.node_groups
+        held = {f"{g.tag}/{name}": np.zeros(g.widths[name]) for g in groups for name in g.fed}
+        seen = {f"{g.tag}/{name}": np.zeros(g.widths[name]) for g in groups for name in g.reads}
+        emits = {f"{SEEN}{name}": Emission(value.shape, value.dtype) for name, value in seen.items()}
+
+        def update(state: dict, params: dict, inputs: dict, clock: Clock) -> tuple[dict, dict]:
+            return state, {f"{SEEN}{name}": value for name, value in inputs.items()}
+
+        return Rule(update, held, {}, seen, emits, "what behaviors see")
 
     def _equations(self) -> tuple[Program, Any]:
         """Return the program of the equations alone, and its compiled step."""
-        parts = self.network._parts
-        mark = (tuple(map(id, parts.nodes.values())), tuple(map(id, parts.edges.values())))
-        if self._program is None or self._program[0] != mark:
-            program = lower(self.graph(None)).update(self.network._start)
+        joined = tuple((group.tag, group.fed) for group in self.network.node_groups)
+        if self.program is None or self._joined != joined:
+            probe = self._probe()
+            program = lower(self.graph(probe if probe.inputs else None)).update(self.network._start)
 
             @jax.jit
-            def advance(state: dict, params: dict, fed: dict, k: Any, seed: Any) -> tuple[dict, dict]:
+            def advance(state: dict, params: dict, k: Any, seed: Any) -> tuple[dict, dict]:
                 clock = Clock(k, k * self.dt, np.float64(self.dt), seed)
-                new, _ = program.step(state, params, fed, clock)
-                _, values = program.step(new, params, fed, clock._replace(k=k + 1, t=(k + 1) * self.dt))
-                return new, values
+                new, values = program.step(state, params, {}, clock)
+                return new, {name: values[name] for name in probe.emits}
 
-            self._program = (mark, program, advance)
-        return self._program[1], self._program[2]
+            self.program, self._advance, self._joined = program, advance, joined
+        return self.program, self._advance
 
 
 def _identity(size: int) -> Sparse:

@@ -163,12 +163,19 @@ class Builder:
         return self._add(function_node(self._parts.free(label), n, activation_function))
 
     def add_node(self, label: str, node: Any, input_var: str | None = None, output_var: str | None = None) -> NodeView:
-        """Add anything that becomes a graph: a template, a circuit, another Network, a graph of the engine.
+        """Add anything that becomes a graph: a template, a circuit, a fitted population, another Network.
+
+        Random numbers are addressed by seed and path: what is drawn inside is what a graph of the engine draws whose
+        nodes are called `"<label>/<their name>"`.
 
         Arguments:
             label: the name of the node; the nodes inside are called `"<label>/<their name>"`.
-            node: anything with `to_graph()` or `to_node()`, or a `Graph` or `Node` of the engine.
-            input_var, output_var: as in :meth:`add_diffeq_node`; those of a Network are its own by default.
+            node: anything with `to_graph()` or `to_node()`, or a `Graph` or `Node` of the engine: a template, a
+                :class:`recurra.glm.PopulationGLM`, an :class:`recurra.rate.model.FR_RNN_dale`, a
+                :class:`recurra.spiking.SpikingNetwork`. One step of the network is one step of it, and its numbers are
+                in the unit of time of the network's `dt`; `net.add_node(label, thing.to_graph(...))` takes its options.
+            input_var, output_var: as in :meth:`add_diffeq_node`; those of a Network are its own by default, and what
+                becomes a graph may say them.
 
         Returns:
             The node.
@@ -253,7 +260,7 @@ class Builder:
     def pop_node(self, label: str) -> NetworkNode:
         """Remove a node and the edges that touch it, and return it."""
         node = self._parts.pop_node(label)
-        self._start = {p: v for p, v in self._start.items() if p.rsplit("/", 2)[0] not in node.parts}
+        self._start = {p: v for p, v in self._start.items() if p.split("/")[0] != node.label}
         self._changed()
         return node
 
@@ -366,16 +373,16 @@ class Builder:
         if edge is not None:
             self._put_edge(edge.with_weights(val, f"edge {edge.label}"))
             return
-        values = spread(bundle.paths, bundle.sizes, val, "/".join(filter(None, (node, var))))
-        program = self.program
+        owner = self._parts.owner(bundle.paths[0])
+        values = spread(owner, bundle, val, "/".join(filter(None, (node, var))))
+        program = self.program_of_nodes
         states = {p: v for p, v in values.items() if program.layout.one(p).kind == "state"}
-        self._program = program.update(values)
+        self._update(values)
         if states and self._snapshot is not None:
-            self._snapshot = running.with_states(self._program, self._snapshot, states)
+            self._snapshot = running.with_states(program, self._snapshot, states)
         self._start.update(states)
         plain = {p: v for p, v in values.items() if p not in states}
         if plain:
-            owner = self._parts.owner(bundle.paths[0])
             self._parts.nodes[owner.label] = owner.with_values(plain)
 
     def parameters(self, train: str | None = "gd") -> dict[str, np.ndarray]:
@@ -392,7 +399,7 @@ class Builder:
         """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`."""
         if self._snapshot is not None:
             return self._snapshot
-        return Snapshot(self.program.init(self.dt), 0, 0.0, self.dt)
+        return Snapshot(self.program_of_nodes.init(self.dt), 0, 0.0, self.dt)
 
     @state.setter
     def state(self, snapshot: Snapshot) -> None:
@@ -403,7 +410,7 @@ class Builder:
         self._snapshot = None
         if self._start:
             self._start = {}
-            self._program = None
+            self._relower()
 
     # Lowering
 
@@ -414,6 +421,11 @@ class Builder:
     @property
     def program(self) -> Program:
         """Give the program of the network, lowered when it is first needed after a change of its structure."""
+        return self.program_of_nodes
+
+    @property
+    def program_of_nodes(self) -> Program:
+        """Give the program of the nodes and edges alone, without groups of neurons."""
         if self._program is None:
             self._program = lower(self.to_graph()).update(self._start)
         return self._program
@@ -432,23 +444,31 @@ class Builder:
 
     def _changed(self) -> None:
         """Forget what belongs to the former structure."""
-        self._program = None
+        self._relower()
         self._snapshot = None
+
+    def _relower(self) -> None:
+        """Forget all programs: there is something in them that cannot be updated."""
+        self._program = None
+
+    def _update(self, values: Mapping[str, object]) -> None:
+        """Put other numbers, by path, into all programs."""
+        self._program = self.program_of_nodes.update(values)
 
     def _number(self, path: str) -> np.ndarray:
         if self._snapshot is not None:
-            target = self.program.layout.one(path)
+            target = self.program_of_nodes.layout.one(path)
             if target.kind == "state":
                 return np.asarray(self._snapshot.state[target.key][target.index])  # pyright: ignore
-        return self.program.get(path)
+        return self.program_of_nodes.get(path)
 
     def _put_edge(self, edge: NetworkEdge) -> None:
         """Replace an edge by one that differs in numbers only."""
         self._parts.replace_edge(edge)
-        if self._program is not None and edge.is_plain and edge.through is None:
-            self._program = self._program.update({edge.paths[0]: edge.numbers()})
+        if edge.is_plain and edge.through is None:
+            self._update({edge.paths[0]: edge.numbers()})
         else:
-            self._program = None
+            self._relower()
 
 
 def _names(given: Iterable[str] | None, what: str) -> tuple[str, ...]:

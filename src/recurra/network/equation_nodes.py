@@ -11,9 +11,10 @@ import numpy as np
 from recurra.circuits import Connectivity, EdgeTemplate
 from recurra.engine.graph import Edge, Sparse, Spike
 from recurra.engine.spiking import check_surrogate
-from recurra.errors import OptionError, ShapeError, TemplateError, TimeError, unknown
-from recurra.network.edges import NetworkEdge, read_weights
+from recurra.errors import CapabilityError, OptionError, ShapeError, TemplateError, TimeError, unknown
+from recurra.network.edges import Bundle, NetworkEdge, read_weights
 from recurra.network.nodes import NetworkNode, with_size
+from recurra.network.rules import array_of, read_array
 
 THRESHOLD, RESET = 100.0, -100.0
 
@@ -130,6 +131,8 @@ def spiking_node(node: NetworkNode, spiking: Spiking) -> NetworkNode:
     where = f"node {node.label!r}"
     if not spiking.wanted:
         return node
+    if node.rules:
+        raise CapabilityError(f"{where}: spike_var and reset_var are for equations; a rule says itself when it spikes.")
     inputs, variables = _names(spiking.spike_var), _names(spiking.reset_var)
     if not variables:
         states = node.variables(("state",))
@@ -206,12 +209,15 @@ def initial_values(node: NetworkNode, values: Mapping[str, object] | None) -> Ne
     found: dict[str, object] = {}
     for name, value in (values or {}).items():
         bundle = node.find(name, ("parameter", "state", "input"), "node_vars")
-        found.update(spread(bundle.paths, bundle.sizes, value, f"node {node.label!r}, {name}"))
+        found.update(spread(node, bundle, value, f"node {node.label!r}, {name}"))
     return node.with_values(found)
 
 
-def spread(paths: tuple[str, ...], sizes: tuple[int, ...], value: object, where: str) -> dict[str, object]:
+def spread(node: NetworkNode, bundle: Bundle, value: object, where: str) -> dict[str, object]:
     """Give each of several variables its part of a value: a number, one per variable, or one per unit."""
+    paths, sizes = bundle.paths, bundle.sizes
+    if len(paths) == 1 and (own := array_of(node.rules, paths[0])) is not None:
+        return {paths[0]: read_array(*own, value, where)}
     array = value.values if isinstance(value, Sparse) else np.asarray(value)
     if array.dtype.kind not in "biufc":
         raise ShapeError(f"{where}: expected numbers, got {value!r}.")

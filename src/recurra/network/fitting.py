@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ def by_bptt(
 ) -> Training:
     """Train by gradients through time; see `Network.fit_bptt`."""
     constraints = _trained(network, train)
+    old = {path: network.get_var(path) for path in constraints if _is_of_rule(network, path)}
     with _on(network):
         try:
             found = training.fit_bptt(
@@ -37,21 +39,52 @@ def by_bptt(
                 np.asarray(targets),
                 output=list(_output(network, output).paths),
                 train=constraints,
-                dt=network.dt,
+                dt=network.step_of_runs,
                 **_defaults(network, options),
             )
         except TrainingError as error:
             # Only a training that has begun has anything to give back.
             _take(network, getattr(error.result, "params", {}))
             raise
+        except ValueError as error:
+            if "Reverse-mode differentiation does not work" not in str(error):
+                raise
+            raise CapabilityError(_no_gradient(network, constraints)) from None
+    same = [path for path, value in old.items() if np.array_equal(value, found.params[path])]
     _take(network, found.params)
+    if same:
+        warnings.warn(
+            f"fit_bptt: nothing was learned about {', '.join(same)}: no gradient came back to it. What a rule draws at"
+            " random (the spikes of a GLM) is held fixed, and so passes none.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     return found
+
+
+def _is_of_rule(network: Network, path: str) -> bool:
+    target = network.program.layout.one(path)
+    return target.key in network.program.system.rule_keys
+
+
+def _no_gradient(network: Network, train: Mapping[str, Any]) -> str:
+    """Say why a network has no gradient."""
+    names = ", ".join(rule.label or "the behaviors" for rule in network.program.system.rules)
+    return (
+        f"fit_bptt: the error cannot be traced back to {', '.join(train)}, because a rule on the way ({names}) has a"
+        " loop whose length depends on its numbers. Train what lies behind it, choose an output in front of it, or read"
+        " it out with fit_ridge; a GLM's own numbers are found by its fit()."
+    )
 
 
 def by_eprop(
     network: Network, inputs: Any, targets: Any, train: Any, edge: str | None, options: Mapping[str, Any]
 ) -> Training:
     """Train weights and a readout by e-prop; see `Network.fit_eprop`."""
+    if network.has_code:
+        raise CapabilityError(
+            "fit_eprop is for nodes of equations, whose traces it derives; with a rule among the nodes use fit_bptt."
+        )
     readout = _readout_edge(network, edge)
     constraints = _trained(network, train, but=readout.label)
     if network._snapshot is not None:
@@ -107,18 +140,27 @@ def by_ridge(
     source = _output(network, output)
     if label is not None:
         network._parts.free(label)
+        inside = [path for path in source.paths if network.is_of_groups(path)]
+        if inside:
+            raise CapabilityError(
+                f"fit_ridge: {inside[0]!r} belongs to a group, which no edge to a readout node can start from; fit with"
+                " add_readout_node=False, and take the weights that are returned."
+            )
+    stands = network._snapshot
     with _on(network):
         found = fit_ridge(
             network.program,
             _inputs(network, inputs, targets, every),
             np.asarray(targets),
             output=list(source.paths),
-            dt=network.dt,
+            dt=network.step_of_runs,
             every=every,
             **_defaults(network, options),
         )
     if label is not None:
         _add_readout(network, label, source, found)
+        if network.has_groups:
+            network._snapshot = stands  # a readout has no state, and groups go on from where they are
     return found
 
 
@@ -190,14 +232,14 @@ def test(
             _inputs(network, inputs, targets),
             np.asarray(targets),
             output=list(bundle.paths),
-            dt=network.dt,
+            dt=network.step_of_runs,
             **_defaults(network, options),
         )
     rows = found.outputs.shape[-2]
     start = network.state
-    time = start.t0 + (start.step + np.arange(rows)) * network.dt
+    time = start.t0 + (start.step + np.arange(rows)) * start.dt
     labels = [f"{path}[{i}]" if size > 1 else path for path, size in _sizes(bundle) for i in range(size)]
-    meta = {"dt": network.dt, "every": 1, "loss": found.loss, "losses": found.losses.tolist(), **options}
+    meta = {"dt": start.dt, "every": 1, "loss": found.loss, "losses": found.losses.tolist(), **options}
     return Result(time, {"out": found.outputs}, {"out": labels}, start, meta), found.loss
 
 
@@ -210,7 +252,10 @@ def _on(network: Network) -> AbstractContextManager:
 
 
 def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"seed": network.seed, "state": network._snapshot, **options}
+    state = network.snapshot if network.has_groups else network._snapshot
+    # The arrays of rules have types of their own, in a run in float64.
+    precision = {"precision": "float64"} if network.has_code else {}
+    return {"seed": network.seed, "state": state, **precision, **options}
 
 
 def _output(network: Network, output: Any) -> Bundle:
@@ -219,8 +264,14 @@ def _output(network: Network, output: Any) -> Bundle:
     if output is None:
         return parts.required("output_var")
     names = [output] if isinstance(output, str) else list(output)
-    ends = [parts.end(name, "output_var") for name in names]
+    ends = [_variable(network, n) if network.is_of_groups(n) else parts.end(n, "output_var") for n in names]
     return Bundle(tuple(p for e in ends for p in e.paths), tuple(s for e in ends for s in e.sizes))
+
+
+def _variable(network: Network, path: str) -> Bundle:
+    """Return a variable of a group, by its path in the program."""
+    targets = network.program.layout.resolve(path)
+    return Bundle(tuple(t.path for t in targets), tuple(t.size for t in targets))
 
 
 def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
@@ -235,6 +286,9 @@ def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
     names: Mapping[str, Any] = train if isinstance(train, Mapping) else dict.fromkeys(_listed(network, train, but))
     found: dict[str, Any] = {}
     for name, constraint in names.items():
+        if network.is_of_groups(str(name)):
+            found |= dict.fromkeys(_variable(network, str(name)).paths, constraint)
+            continue
         edge, bundle = parts.place(str(name), None)
         if edge is None:
             found |= dict.fromkeys(bundle.paths, constraint)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recurra.engine import Program, Result, Snapshot
-from recurra.errors import CapabilityError, PathError
+from recurra.errors import CapabilityError, PathError, TimeError
 from recurra.groups import GroupNetwork
 from recurra.groups.nodes import NodeGroup, Nodes
 from recurra.groups.objects import Behaviors
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 class Network(Builder, GroupNetwork):
     """Join nodes by edges, and groups of neurons by groups of synapses, into a network that can be run.
 
-    Nodes have equations (:meth:`add_diffeq_node`) and are run, trained and saved by :meth:`run`, `fit_*` and
-    :meth:`save`. Groups (:class:`recurra.NeuronGroup`) have behaviors written in Python, which are executed by
-    :meth:`simulate_iterations`. `net["label"]` is a node, or lists what has this tag.
+    Nodes have equations (:meth:`add_diffeq_node`), or are whatever becomes a graph (:meth:`add_node`): circuits, fitted
+    GLMs, Dale networks, other networks. Groups (:class:`recurra.NeuronGroup`) have behaviors written in Python. All of
+    it is run, trained and saved together by :meth:`run`, `fit_*` and :meth:`save`; :meth:`simulate_iterations` advances
+    the network itself, recorders included. `net["label"]` is a node, or lists what has this tag.
 
     Arguments:
         dt: the step, in the unit of time of the nodes' equations, 1e-3 by default. If it is given, it is also the step
@@ -117,7 +120,7 @@ class Network(Builder, GroupNetwork):
 
     def explain(self) -> str:
         """Say in words what the network is and what one step of it does."""
-        if not self.NeuronGroups and not self.schedule:
+        if not self.has_groups:
             return Builder.explain(self)
         nodes = self._parts.describe() if self._parts.nodes else []
         return "\n".join([repr(self), "", *nodes, *([""] if nodes else []), GroupNetwork.explain(self)])
@@ -131,8 +134,8 @@ class Network(Builder, GroupNetwork):
         Raises:
             CapabilityError: a behavior cannot be compiled.
         """
-        if not self.NeuronGroups and not self.schedule:
-            return Builder.program.fget(self)  # type: ignore[misc]
+        if not self.has_groups:
+            return self.program_of_nodes
         return self.runner.compiled.program_now()
 
     @property
@@ -142,17 +145,113 @@ class Network(Builder, GroupNetwork):
         `simulate(net.program, ..., dt=net.dt, state=net.snapshot)` goes on from it. In a network without nodes a step
         is one unit of time.
         """
-        if not self.NeuronGroups and not self.schedule:
-            return self.state
+        if not self.has_groups:
+            return Builder.state.fget(self)  # type: ignore[misc]
         return self.runner.compiled.snapshot()
 
     @snapshot.setter
     def snapshot(self, snapshot: Snapshot) -> None:
-        if not self.NeuronGroups and not self.schedule:
-            self.state = snapshot
+        if not self.has_groups:
+            Builder.state.fset(self, snapshot)  # type: ignore[misc]
             return
-        self.iteration = snapshot.step
-        self.runner.compiled.put(snapshot)
+        compiled = self.runner.compiled
+        checked = running.check_state(self.program, snapshot, compiled.snapshot().dt)
+        self.iteration = checked.step
+        compiled.put(checked)
+
+    @property
+    def state(self) -> Snapshot:
+        """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`.
+
+        With groups it is where these stand: :attr:`snapshot`.
+        """
+        return self.snapshot
+
+    @state.setter
+    def state(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    @property
+    def has_groups(self) -> bool:
+        """Tell whether there are groups or behaviors, beside nodes or without."""
+        return bool(self.NeuronGroups or len(self.schedule))
+
+    @property
+    def has_code(self) -> bool:
+        """Tell whether anything in the network is a function instead of equations: a rule, or a behavior."""
+        return self.has_groups or any(node.rules for node in self._parts.nodes.values())
+
+    @property
+    def step_of_runs(self) -> float:
+        """Give the step that runs take: `dt`, or 1 where there are groups and no nodes."""
+        return self.dt if self._parts.nodes or not self.has_groups else 1.0
+
+    def get_var(self, node: str, var: str | None = None) -> np.ndarray:
+        """Return a parameter, a state or weights of a node or edge, or a number of a group or behavior.
+
+        Arguments:
+            node: the label of a node or edge, or a whole path: `"node/operator/variable"`, `"cells/voltage"`,
+                `"cells/Behavior/threshold"`, `"SYN/W"`.
+            var: the rest of the path; `None` if `node` is all of it.
+
+        Returns:
+            A number, or an array with one for each unit; see :meth:`recurra.network.builder.Builder.get_var`.
+
+        Raises:
+            PathError: there is no such variable, or it is computed by an equation.
+        """
+        path = node if var is None else f"{node}/{var}"
+        if not self.is_of_groups(path):
+            return Builder.get_var(self, node, var)
+        return self.program.get(path)
+
+    def set_var(self, node: str, var: str | None, val: object) -> None:
+        """Change a parameter, an input's default, a state or weights; nothing is compiled again.
+
+        Arguments:
+            node, var: as in :meth:`get_var`.
+            val: a number, or one for each unit. A state is set where it stands; for nodes :meth:`reset` undoes that.
+
+        Raises:
+            PathError: there is no such variable, or it is computed by an equation.
+            ShapeError: `val` has the wrong shape.
+        """
+        path = node if var is None else f"{node}/{var}"
+        if self.is_of_groups(path):
+            self.runner.compiled.put_numbers({path: val})
+        else:
+            Builder.set_var(self, node, var, val)
+
+    def is_of_groups(self, path: str) -> bool:
+        """Tell whether a path must belong to a group or a behavior."""
+        if not self.has_groups or not isinstance(path, str):
+            return False
+        labels = (*self._parts.nodes, *self._parts.all_edges())
+        return not any(path == label or path.startswith(f"{label}/") for label in labels)
+
+    def _update(self, values: Mapping[str, object]) -> None:
+        Builder._update(self, values)
+        if self._runner is not None:
+            self._runner.update_nodes(values)
+        if self._bridge is not None:
+            self._bridge.update(values)
+
+    def _changed(self) -> None:
+        old = self._program or (self._bridge and self._bridge.program)
+        snapshot = self._snapshot
+        Builder._changed(self)
+        if self.has_groups and snapshot is not None and old:
+            # Groups go on from where they are, and so do the nodes that stay; delays begin anew.
+            for target in old.layout.targets(("state",)):
+                if target.path.split("/")[0] in self._parts.nodes and target.key in snapshot.state:
+                    self._start[target.path] = np.array(snapshot.state[target.key][target.index])
+
+    def _relower(self) -> None:
+        Builder._relower(self)
+        if self._runner is not None:
+            self._runner.forget()
+        if self._bridge is not None:
+            self._bridge.forget()
 
     def group_of_node(self, label: str) -> NodeGroup | None:
         """Return the group that stands for a node of equations; `None` if there is no such node."""
@@ -172,10 +271,10 @@ class Network(Builder, GroupNetwork):
         return self._bridge
 
     def _check_no_groups(self, what: str) -> None:
-        if self.NeuronGroups or self.schedule:
+        if self.has_groups:
             raise CapabilityError(
-                f"{what}() is for nodes; with groups and behaviors write simulate_iterations(steps), or use"
-                " recurra.engine.simulate and recurra.training on net.program."
+                f"{what}() learns from equations step by step, and cannot look into behaviors; with groups use fit_bptt"
+                " or fit_ridge."
             )
 
     # Running
@@ -200,12 +299,14 @@ class Network(Builder, GroupNetwork):
         Arguments:
             inputs: `(steps, units)` for a network with one source; or a dict of node or path -> `(steps, units)`,
                 `(steps, 1)` for all units alike, or a number. Row k is felt during step k.
+                Groups have no inputs but through nodes.
             sampling_steps: steps from one recorded row to the next.
             cutoff: steps at the beginning that are not recorded.
             record_vars: what else is recorded: `(node, variable)`, `(node, variable, True)` for the mean over the
-                units, paths, or a dict of name -> path.
+                units, paths, or a dict of name -> path; `"cells/voltage"` is a variable of a group.
             record_output: whether the output is recorded, as `"out"`: the `output_var` of the node that no edge reads;
-                of several such nodes side by side, and each by its label too.
+                of several such nodes side by side, and each by its label too. What a Recorder of a group records is
+                output too, as `"cells/voltage"`: row k after step k, as the Recorder itself would have it.
             solver: one of `recurra.engine.SOLVERS` with a fixed step; Euler by default.
             seed: seed of the noise; the network's if `None`.
             state: where to start, the `final` of an earlier run; :attr:`state` if `None`.
@@ -221,9 +322,10 @@ class Network(Builder, GroupNetwork):
             RecurraError: something does not fit.
             DivergenceError: a variable stopped being finite.
         """
-        self._check_no_groups("run")
-        start = state if state is not None else self._snapshot
+        start = state if state is not None else self.snapshot if self.has_groups else self._snapshot
         if state is None and history is not None:
+            if self.has_groups and self.iteration:
+                raise TimeError(f"history is what was before the start; the network stands at step {self.iteration}.")
             start = None
         return running.run(
             self,
@@ -249,9 +351,9 @@ class Network(Builder, GroupNetwork):
         Arguments:
             inputs: `(steps, units)` or `(trials, steps, units)`, or a dict of node or path -> such arrays.
             targets: `(steps, units)` or `(trials, steps, units)` of the output; class numbers for `nll` and `ce`.
-            train: what is trained, as `"node/weights"`, `"node/operator/variable"` or `"source->target/weights"`: a
-                list, or a dict name -> constraint; if `None`, the `train_params` of nodes and the edges with
-                `train="gd"`. Masks of edges hold in any case.
+            train: what is trained, as `"node/weights"`, `"node/operator/variable"`, `"source->target/weights"` or, of a
+                group, `"SYN/W"`: a list, or a dict name -> constraint; if `None`, the `train_params` of nodes and the
+                edges with `train="gd"`. Masks of edges hold in any case.
             output: a node or variable (or several) that is compared with the targets; the network's if `None`.
             **options: `loss`, `optimizer`, `lr`, `epochs`, `batch_size`, `truncate`, `mask`, `penalties`, `clip`,
                 `validation`, `patience`, `checkpoint` and others, see :func:`recurra.training.fit_bptt`.
@@ -265,7 +367,6 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import by_bptt
 
-        self._check_no_groups("fit_bptt")
         return by_bptt(self, inputs, targets, train, output, options)
 
     def fit_eprop(
@@ -319,7 +420,6 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import by_ridge
 
-        self._check_no_groups("fit_ridge")
         name = label if add_readout_node else None
         return by_ridge(self, inputs, targets, output, name, sampling_steps, {"alpha": alpha, **options})
 
@@ -355,19 +455,38 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import test
 
-        self._check_no_groups("test")
         return test(self, inputs, targets, output, options)
 
     def save(self, path: str | Path) -> None:
-        """Write the network, its numbers and its state to one `.npz` file, without pickle."""
-        from recurra.network.archive import save
+        """Write the network, its numbers and its state to one `.npz` file, without pickle.
 
-        if self.NeuronGroups or self.schedule:
-            raise CapabilityError(
-                "save() is for nodes: behaviors are code, which a file does not hold. Write net.snapshot.save(path),"
-                " build the network again, and set net.snapshot = Snapshot.load(path)."
-            )
-        save(self, path)
+        A network of equations is written whole: :meth:`load` makes it again. Behaviors and rules (a GLM, a spiking
+        network) are code, which a file does not hold: of a network with any of them all numbers are written, by path,
+        and :meth:`load_values` puts them into the network that a script has built again.
+
+        Arguments:
+            path: the file.
+
+        Raises:
+            StoreError: it cannot be written.
+            CapabilityError: a behavior cannot be compiled, so that nobody knows what its numbers are.
+        """
+        from recurra.network.archive import save, save_values
+
+        (save_values if self.has_code else save)(self, path)
+
+    def load_values(self, path: str | Path) -> None:
+        """Take all numbers, and the state, from a file that :meth:`save` wrote of a network with behaviors or rules.
+
+        The network has to be built as that one was; if its behaviors make variables in their first step, it must have
+        done that step.
+
+        Raises:
+            StoreError: there is no such file, or the network in it was another one. Then nothing has changed.
+        """
+        from recurra.network.archive import load_values
+
+        load_values(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Network:

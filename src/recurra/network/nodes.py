@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,15 @@ from recurra.circuits import (
     PopulationTemplate,
     from_yaml,
 )
-from recurra.engine.graph import Edge, Graph, Node, Operator, Variable
+from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Variable
 from recurra.engine.rules import split_rules
 from recurra.equations import FUNCTIONS, parse_equations
-from recurra.errors import CapabilityError, OptionError, PathError, ShapeError, TemplateError, unknown
+from recurra.errors import OptionError, PathError, ShapeError, TemplateError, unknown
 from recurra.network.edges import Bundle, NetworkEdge
+from recurra.network.rules import array_of, arrays_of, shape_of, units_of, with_array
 
 READABLE = ("state", "algebraic")
-_KINDS = ("state", "algebraic", "parameter", "input")
+_KINDS = ("state", "algebraic", "parameter", "input", "emitted")
 _ENDS = {"source_var": "output", "target_var": "input", "input_var": "input", "output_var": "output"}
 
 
@@ -42,6 +44,8 @@ class NetworkNode:
         output: what edges start from and what is recorded as the output; `None` if that is not clear.
         train: names of what gradients change: `"weights"` or variables.
         record: names of variables that every run records.
+        rules: full label -> rule of the engine, a function in the place of equations; each of its arrays is a variable,
+            `"rule/array"`.
     """
 
     label: str
@@ -54,15 +58,20 @@ class NetworkNode:
     output: Bundle | None = None
     train: tuple[str, ...] = ()
     record: tuple[str, ...] = ()
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Count the units of all parts."""
-        return sum(part.size for part in self.parts.values())
+        return sum(part.size for part in self.parts.values()) + sum(units_of(rule) for rule in self.rules.values())
 
     def variables(self, kinds: tuple[str, ...] = _KINDS) -> list[str]:
         """List the names of the variables of some kinds, as :meth:`find` takes them; parts may share a name."""
         return list(dict.fromkeys(name for name, _ in self._each(kinds)))
+
+    def paths(self, kinds: tuple[str, ...] = _KINDS) -> list[str]:
+        """List the full paths of the variables of some kinds."""
+        return [path for _, path in self._each(kinds)]
 
     def find(self, name: object, kinds: tuple[str, ...] | None = None, what: str = "variable") -> Bundle:
         """Return where a variable is.
@@ -86,18 +95,27 @@ class NetworkNode:
         if not found:
             known = self.variables(kinds or _KINDS)
             # Near names are looked for in the form that was given.
-            raise PathError(unknown("name", name, known if "/" in inside else [n.split("/")[1] for n in known], where))
+            short = known if "/" in inside else [n.partition("/")[2] for n in known]
+            raise PathError(unknown("name", name, short, where))
         allowed = kinds or _KINDS
         for path in found:
-            if (kind := self._variable(path).kind) not in allowed:
+            if (kind := self._kind(path)) not in allowed:
                 fit = ", ".join(self.variables(allowed)) or "there is none"
                 raise PathError(f"{where}: {name!r} is of kind {kind}, expected {' or '.join(allowed)}: {fit}.")
+            if what in _ENDS and len(shape := self.shape(path)) != 1:
+                raise PathError(f"{where}: {name!r} has the shape {shape}; only a vector is sent from unit to unit.")
         return self.bundle(found)
 
     def bundle(self, paths: Iterable[str]) -> Bundle:
         """Return variables of the node, by their full paths, side by side."""
         paths = tuple(paths)
-        return Bundle(paths, tuple(self.parts[path.rsplit("/", 2)[0]].size for path in paths))
+        return Bundle(paths, tuple(math.prod(self.shape(path)) for path in paths))
+
+    def shape(self, path: str) -> tuple[int, ...]:
+        """Return the shape of a variable, by its full path: `(units,)`, or that of the array of a rule."""
+        if (found := array_of(self.rules, path)) is not None:
+            return shape_of(*found)
+        return (self.parts[path.rsplit("/", 2)[0]].size,)
 
     def end(self, role: str, given: object = None, but: Iterable[str] = ()) -> Bundle | None:
         """Return the variable that is given, or the only one that could be meant; `None` if that is not clear.
@@ -143,48 +161,63 @@ class NetworkNode:
             for operator, each in part.operators.items():
                 if each.output and not any(o != operator and v == each.output for o, v in inputs):
                     names[f"{operator}/{each.output}"] = None
-        return list(names) or self.variables(("state",))
+        names |= dict.fromkeys(n for n, path in self._each(("state",)) if not names and len(self.shape(path)) == 1)
+        return list(names)
 
     def with_values(self, values: Mapping[str, object]) -> NetworkNode:
         """Return the node with other numbers, full path of a parameter, input or state -> number or one per unit."""
-        parts = dict(self.parts)
+        parts, rules = dict(self.parts), dict(self.rules)
         for path, value in values.items():
+            if array_of(rules, path) is not None:
+                rules |= with_array(rules, path, value)
+                continue
             label, operator, variable = path.rsplit("/", 2)
             part = parts[label]
             if operator in part.operators:
                 parts[label] = replace(part, values={**part.values, f"{operator}/{variable}": value})
             else:
                 number = int(operator.removeprefix("spike") or 0)
-                rules = [replace(r, **{variable: value}) if i == number else r for i, r in enumerate(part.spikes)]
-                parts[label] = replace(part, spikes=tuple(rules))
-        return replace(self, parts=parts)
+                spikes = [replace(r, **{variable: value}) if i == number else r for i, r in enumerate(part.spikes)]
+                parts[label] = replace(part, spikes=tuple(spikes))
+        return replace(self, parts=parts, rules=rules)
 
     def describe(self) -> str:
         """Return one line for people."""
         ends = [f"{role} {' + '.join(b.paths)}" for role, b in (("in", self.input), ("out", self.output)) if b]
-        spikes = [" spiking" for part in self.parts.values() if part.spikes][:1]
-        return f"{self.label}: {self.size} units{''.join(spikes)}" + (f"; {', '.join(ends)}" if ends else "")
+        notes = [" spiking" for part in self.parts.values() if part.spikes][:1]
+        notes += [f", {rule.text or 'a rule'}" for rule in self.rules.values()]
+        return f"{self.label}: {self.size} units{''.join(notes)}" + (f"; {', '.join(ends)}" if ends else "")
 
     def _each(self, kinds: tuple[str, ...] = _KINDS) -> list[tuple[str, str]]:
-        """List `operator/variable` and full path of every variable of some kinds."""
-        return [
+        """List `operator/variable` (or `rule/array`) and full path of every variable of some kinds."""
+        found = [
             (f"{operator}/{variable}", f"{label}/{operator}/{variable}")
             for label, part in self.parts.items()
             for operator, each in part.operators.items()
             for variable, declared in each.variables.items()
             if declared.kind in kinds
         ] + ([entry for part in self.parts.items() for entry in _spike_numbers(*part)] if "parameter" in kinds else [])
+        return found + [
+            (f"{label.rpartition('/')[2]}/{name}", f"{label}/{name}")
+            for label, rule in self.rules.items()
+            for name, kind in arrays_of(rule).items()
+            if kind in kinds
+        ]
 
     def _inside(self, path: str) -> str:
         return path.removeprefix(f"{self.label}/")
 
-    def _variable(self, path: str) -> Variable:
+    def _kind(self, path: str) -> str:
+        if (found := array_of(self.rules, path)) is not None:
+            return arrays_of(found[0])[found[1]]
         label, operator, variable = path.rsplit("/", 2)
         known = self.parts[label].operators
-        return known[operator].variables[variable] if operator in known else Variable("parameter")
+        return known[operator].variables[variable].kind if operator in known else "parameter"
 
     def _fed(self, path: str) -> bool:
         """Say whether an operator of the same part, or its spikes, feed an input."""
+        if array_of(self.rules, path) is not None:
+            return False
         label, operator, variable = path.rsplit("/", 2)
         part = self.parts[label]
         return any(o != operator and each.output == variable for o, each in part.operators.items()) or any(
@@ -193,7 +226,7 @@ class NetworkNode:
 
     def _bare(self, variable: str, where: str) -> list[str]:
         """Find a variable that is named without its operator."""
-        found = [(name, path) for name, path in self._each() if name.split("/")[1] == variable]
+        found = [(name, path) for name, path in self._each() if name.partition("/")[2] == variable]
         own = [entry for entry in found if entry[0].split("/")[0] == self.op]
         # An input that takes another operator's output of the same name is that output.
         found = own or [entry for entry in found if not self._fed(entry[1])] or found
@@ -239,7 +272,7 @@ def read_node(label: str, node: Any, size: int | None, variables: Mapping[str, A
         raise TemplateError(f"{where}: {node.name!r} is an EdgeTemplate; it belongs into edge_template=.")
     if isinstance(node, OperatorTemplate):
         node = NodeTemplate(node.name, node)
-    for method in ("to_node", "to_graph"):
+    for method in ("to_graph", "to_node"):
         node = getattr(node, method)() if hasattr(node, method) else node
     if isinstance(node, Node):
         return NetworkNode(label, {label: _sized(node, size, where)}, op=op)
@@ -274,10 +307,14 @@ def _sized(node: Node, size: int | None, where: str) -> Node:
 def _from_graph(label: str, graph: Graph, op: str) -> NetworkNode:
     """Put a graph into a node: its labels are preceded by the node's."""
     nodes, rules = split_rules(graph.nodes)
-    if rules:
-        raise CapabilityError(f"node {label!r}: it has a rule, and a node of a network is made of equations.")
+    if "" in rules:
+        raise TemplateError(f"node {label!r}: its rule has no label; put it into the graph under one, such as 'cells'.")
     parts = {f"{label}/{name}": part for name, part in nodes.items()}
-    return NetworkNode(label, parts, tuple(prefixed(edge, label) for edge in graph.edges), op)
+    edges = tuple(prefixed(edge, label) for edge in graph.edges)
+    found = NetworkNode(label, parts, edges, op, rules={f"{label}/{name}": rule for name, rule in rules.items()})
+    if graph.input:
+        found = replace(found, input=found.end("input_var", graph.input))
+    return replace(found, output=found.end("output_var", graph.output)) if graph.output else found
 
 
 def prefixed(edge: Edge, label: str) -> Edge:

@@ -31,7 +31,7 @@ def run(
     network: Network, recorded: Recorded, inputs: Any, steps: int | None, **options: Any
 ) -> Result:
     """Run a network; see :meth:`recurra.network.Network.run`."""
-    parts, dt = network._parts, network.dt
+    parts, dt = network._parts, network.step_of_runs
     feeds, count = read_inputs(parts, inputs, steps)
     every = whole_number(recorded.sampling_steps, "sampling_steps", 1)
     cutoff = whole_number(recorded.cutoff, "cutoff", 0)
@@ -43,7 +43,7 @@ def run(
         )
     if cutoff >= count:
         raise TimeError(f"cutoff={cutoff} leaves nothing of {count} steps; it is a number of steps.")
-    names, means = recordings(parts, recorded.record_vars, recorded.record_output)
+    names, means = recordings(network, recorded.record_vars, recorded.record_output)
     program = network.program
     result = simulate(
         program, count * dt, dt=dt, inputs=feeds, record=names, every=every, cutoff=cutoff * dt, **options
@@ -138,26 +138,30 @@ def _count(lengths: Mapping[str, int], steps: int | None) -> int:
 
 
 def recordings(
-    parts: Structure, record_vars: Any, record_output: bool = True
+    network: Network, record_vars: Any, record_output: bool = True
 ) -> tuple[dict[str, list[str]], set[str]]:
     """Say what is recorded: name -> paths, and of which names the mean over the units is wanted."""
+    parts = network._parts
     names: dict[str, list[str]] = {}
     means: set[str] = set()
-    if record_output:
+    if record_output and network.has_groups:
+        names |= {name: [path] for name, path in network.runner.compiled.watched().items()}
+    if record_output and (parts.nodes or not network.has_groups):
         names["out"] = list(parts.required("output_var").paths)
         sinks = parts.loose("output_var")
         if len(sinks) > 1:
             each = {label: list(parts.end(label, "output_var").paths) for label in sinks}
-            names = each | names
+            names |= each | {"out": names["out"]}
     for label, node in parts.nodes.items():
         names |= {f"{label}/{name}": list(node.find(name).paths) for name in node.record}
     for name, what in _wanted(record_vars):
         path, mean = _path(what)
-        names[name] = _find(parts, path)
+        names[name] = _find(network, path)
         if mean:
             means.add(name)
     if not names:
-        raise OptionError("nothing is recorded: give record_vars, or leave record_output as it is.")
+        how = ", give a group a Recorder" if network.has_groups else ""
+        raise OptionError(f"nothing is recorded: give record_vars{how}, or leave record_output as it is.")
     return names, means
 
 
@@ -187,7 +191,10 @@ def _path(what: Any) -> tuple[str, bool]:
     )
 
 
-def _find(parts: Structure, path: str) -> list[str]:
+def _find(network: Network, path: str) -> list[str]:
+    parts = network._parts
+    if network.is_of_groups(path):
+        return [target.path for target in network.program.layout.resolve(path)]
     if any(path.startswith(f"{label}/") for label in parts.all_edges()):
         return [path]  # a variable on the way of an edge, which the engine knows by the same path
     return list(parts.owner(path).find(path, what="record_vars").paths)

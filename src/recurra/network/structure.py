@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurra.circuits.templates import check_name
-from recurra.engine import Graph
+from recurra.engine import Graph, Node, Rule
 from recurra.errors import PathError, TemplateError, unknown
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.nodes import READABLE, NetworkNode, prefixed
@@ -181,9 +181,10 @@ class Structure:
 
     def as_node(self, label: str) -> NetworkNode:
         """Return all of it as one node: labels are preceded by the node's, what is trained and recorded stays so."""
-        parts, edges, inner, train, record = {}, [], [], [], []
+        parts, rules, edges, inner, train, record = {}, {}, [], [], [], []
         for node in self.nodes.values():
             parts |= {f"{label}/{name}": part for name, part in node.parts.items()}
+            rules |= {f"{label}/{name}": rule for name, rule in node.rules.items()}
             edges += [prefixed(edge, label) for edge in node.edges]
             inner += [edge.within(label) for edge in node.inner]
             if node.recurrent is not None:
@@ -192,14 +193,18 @@ class Structure:
             train += [path for name in node.train if name not in WEIGHTS for path in node.find(name).paths]
             record += [path for name in node.record for path in node.find(name).paths]
         inner += [edge.within(label) for edge in self.edges.values()]
-        found = NetworkNode(label, parts, tuple(edges), inner=tuple(inner), train=tuple(train), record=tuple(record))
+        found = NetworkNode(
+            label, parts, tuple(edges), inner=tuple(inner), train=tuple(train), record=tuple(record), rules=rules
+        )
         ends = [self.port("input_var"), self.port("output_var")]
         bundles = [end and Bundle(tuple(f"{label}/{path}" for path in end.paths), end.sizes) for end in ends]
         return replace(found, input=bundles[0], output=bundles[1])
 
     def to_graph(self, dt: float, name: str) -> Graph:
         """Return the graph that the engine understands."""
-        nodes = {label: part for node in self.nodes.values() for label, part in node.parts.items()}
+        nodes: dict[str, Node | Rule] = {}
+        for node in self.nodes.values():
+            nodes |= {**node.parts, **node.rules}
         edges = [edge for node in self.nodes.values() for edge in node.edges]
         for edge in self.all_edges().values():
             nodes |= edge.graph_nodes()
@@ -263,7 +268,7 @@ class NodeView:
     @property
     def variable_names(self) -> list[str]:
         """List the variables that change with time."""
-        return self.node.variables(("state", "algebraic", "input"))
+        return self.node.variables(("state", "algebraic", "input", "emitted"))
 
     @property
     def parameter_names(self) -> list[str]:

@@ -96,7 +96,7 @@ def rate_graph(weights: Mapping[str, np.ndarray], activation: str, noise: str, n
         Edge("units/op/r", "units/op/drive", weights["w"], label="w"),
         Edge("units/op/r", "output/op/y", weights["w_out"], label="w_out"),
     )
-    return Graph(nodes, edges, name)
+    return Graph(nodes, edges, name, STIMULUS, OUTPUT)
 
 
 def effective_weights(w: Any, signs: Any, som_mask: Any, apply_dale: bool) -> Any:

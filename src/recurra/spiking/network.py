@@ -96,7 +96,8 @@ class SpikingNetwork:
         """Describe the network to the engine as a rule called `cells`; time is in ms.
 
         Its inputs are `cells/u` and `cells/current` (mV), its states `cells/v`, `cells/r` and others; it puts out
-        `cells/o`, `cells/spikes` and `cells/voltage`.
+        `cells/o`, `cells/spikes` and `cells/voltage`. As a node of a :class:`recurra.Network` it receives at `u` and
+        sends `r`, the filtered spikes (Hz); `w_out / scale` makes its output of them.
 
         Arguments:
             stimulation: light.
@@ -130,7 +131,8 @@ class SpikingNetwork:
         }
         state = start(size, step, round(p.tref / p.dt), np.full(size, p.reset))
         text = f"{size} {p.unit} units, scaling factor {self.scale:g}"
-        return Graph({LABEL: Rule(step, state, params, inputs, emits, text)}, name="SpikingNetwork")
+        rule = Rule(step, state, params, inputs, emits, text)
+        return Graph({LABEL: rule}, (), "SpikingNetwork", f"{LABEL}/u", f"{LABEL}/r")
 
     def to_program(self, **options: Any) -> Program:
         """Lower the network; the options are those of `to_graph`."""

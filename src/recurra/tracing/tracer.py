@@ -166,7 +166,18 @@ class Traced:
         Arguments:
             state: path -> value, e.g. the state after the last step.
         """
-        values = {p: np.asarray(v) for p, v in _select("state", state, self.state, np).items()}
+        self._write({p: np.asarray(v) for p, v in _select("state", state, self.state, np).items()})
+
+    def put(self, numbers: Mapping[str, Any]) -> None:
+        """Put some states and parameters into the objects' attributes, in place where an attribute is an array.
+
+        Arguments:
+            numbers: path -> a value of the same shape.
+        """
+        known = {**self.state, **self.params}
+        self._write({p: np.asarray(_typed(p, v, known[p], np)) for p, v in numbers.items()})
+
+    def _write(self, values: Mapping[str, np.ndarray]) -> None:
         for holder in self._plan.inventory.holders:
             for name, tree in holder.trees.items():
                 if name not in holder.inherited and name in holder.space:
