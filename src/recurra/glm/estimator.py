@@ -19,13 +19,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
 from recurra.glm.design import Layout, Rows, _is_tree, read_features, read_mask, read_rows
-from recurra.glm.fitting import fit_ard, fit_columns, null_model
+from recurra.glm.fitting import fit_columns, null_model
 from recurra.glm.inference import Evaluation, Posterior, evaluation_of, posterior_of_estimator
 from recurra.glm.links import InverseLink, find_inverse_link
 from recurra.glm.objective import Family
 from recurra.glm.observations import Categorical, NegativeBinomial, ObservationModel, find_observation_model
 from recurra.glm.penalty import Penalty
 from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer, with_bounds
+from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.solvers import Settings, Solution, choose, read_settings
 from recurra.glm.streaming import fit_estimator_chunks, learn_estimator_chunk
@@ -152,22 +153,22 @@ class BaseGLM(BaseEstimator):
         if len(active) == 0:
             none = np.zeros(len(silent))
             return Solution(start, none, none, none.astype(int), none == 0, "none")
-        arguments = (
-            plan.family,
-            rows.x,
-            rows.y[:, active],
-            rows.weight,
-            penalty.take(every, active),
-            start[:, active],
-            plan.settings,
-            None if mask is None else mask[:, active],
-        )
+        data = (plan.family, rows.x, rows.y[:, active], rows.weight)
+        chosen = None if mask is None else mask[:, active]
         if isinstance(plan.regularizer, ARD):
-            found, strength = fit_ard(*arguments, plan.regularizer)
+            found, strength = find_strengths(
+                plan.regularizer,
+                penalty.take(every, active),
+                rows.count,
+                lambda penalty, start: fit_columns(*data, penalty, start, plan.settings, chosen),
+                lambda coef: view_of(*data, coef),
+                start[:, active],
+                chosen,
+            )
             self.strength_ = np.full((len(every), len(silent)), np.inf)
             self.strength_[:, active] = strength
         else:
-            found = fit_columns(*arguments)
+            found = fit_columns(*data, penalty.take(every, active), start[:, active], plan.settings, chosen)
         if not silent.any():
             return found
         coef = start.copy()
@@ -207,14 +208,7 @@ class BaseGLM(BaseEstimator):
             dof = np.maximum(self.dof_resid_, 1)
             self.scale_ = _scale(family.observation, rows.y[kept], rate, rows.weight[kept], dof)
         self.silent_ = silent
-        if silent.any():
-            warnings.warn(
-                f"{_neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate"
-                " lies at the border of what the link can reach. Coefficients are set to 0 and the rate to (spikes +"
-                " 1/2) / (bins + 1); leave such neurons out if this is not wanted.",
-                UserWarning,
-                stacklevel=4,
-            )
+        warn_silent(silent, stacklevel=4)
         warn_late(solution, stacklevel=4)
 
     def _used(self, plan: Plan, rows: Rows, coef: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
@@ -232,11 +226,13 @@ class BaseGLM(BaseEstimator):
         ranks = [np.linalg.matrix_rank(gram[np.ix_(m, m)], hermitian=True) if m.any() else 0 for m in usable.T]
         return np.array(ranks)
 
-    def finish(self, solution: Solution) -> None:
-        """Take over what a solver found, and warn of neurons that have not converged."""
+    def finish(self, solution: Solution, silent: np.ndarray) -> None:
+        """Take over what a solver found, and warn of what is not as it should be."""
         self.solver_, self.converged_, self.objective_ = solution.solver, solution.converged, solution.value
         self.n_iter_ = int(solution.steps.max(initial=0))
         self._set_params(solution.coef[:-1, :, 0], solution.coef[-1, :, 0])
+        self.silent_ = silent
+        warn_silent(silent, stacklevel=4)
         warn_late(solution, stacklevel=4)
 
     # Parameters
@@ -480,6 +476,18 @@ class Regression(RegressorMixin, BaseGLM):
 
 def _shown(layout: Layout) -> str:
     return ", ".join(f"{name or 'X'} ({size})" for name, size in zip(layout.names, layout.sizes, strict=True))
+
+
+def warn_silent(silent: np.ndarray, stacklevel: int) -> None:
+    """Warn of neurons that never changed."""
+    if silent.any():
+        warnings.warn(
+            f"{_neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate lies at"
+            " the border of what the link can reach. Coefficients are set to 0 and the rate to (spikes + 1/2) / (bins +"
+            " 1); leave such neurons out if this is not wanted.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def warn_late(solution: Solution, stacklevel: int) -> None:

@@ -7,6 +7,7 @@ column has its own step, line search and stopping rule, so a column's result doe
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax
@@ -252,7 +253,7 @@ def conjugate_gradients(times, solve, right: Array, forcing: Array, going: Array
     return iterate_while(lambda c: (c[0] < most) & jnp.any(c[5]), body, carry)[1]
 
 
-def preconditioner(x: Array, curve: Array, penalty: Penalty, dtype: jnp.dtype):
+def preconditioner(x: Array, curve: Array, penalty: Penalty, dtype: jnp.dtype) -> Callable[[Array], Array]:
     """Return an approximate inverse of all Hessians at once, a function of `(features + 1, columns, outputs)`.
 
     The Hessian of column p is taken to be c_p G + s_p S, with G the Gram matrix under the mean curvature of all
@@ -262,14 +263,28 @@ def preconditioner(x: Array, curve: Array, penalty: Penalty, dtype: jnp.dtype):
     shape = jnp.where(typical > 0, curve / jnp.where(typical > 0, typical, 1)[None], 0)
     count = jnp.maximum(jnp.sum(typical > 0), 1).astype(curve.dtype)
     gram = weighted_gram(x, jnp.sum(shape, axis=(1, 2))[None] / count)[0].astype(dtype)
-    columns, size = curve.shape[1], gram.shape[0]
+    return shared_inverse(gram, typical, penalty, 1e-6 if x.dtype == jnp.float32 else 1e-12)
+
+
+def shared_inverse(gram: Array, typical: Array, penalty: Penalty, lift: float) -> Callable[[Array], Array]:
+    """Return the inverse of c_p G + s_p S for every column p, with S the mean shape of the penalties.
+
+    Arguments:
+        gram: G, `(features + 1, features + 1)`.
+        typical: c, `(columns, outputs)`.
+        penalty: the penalty; s_p is its size in column p.
+        lift: what is added to the diagonal of G, as a share of its mean.
+
+    Returns:
+        A function of `(features + 1, columns, outputs)`.
+    """
+    columns, size, dtype = len(typical), gram.shape[0], gram.dtype
     weights = penalty_size(penalty, columns, size - 1, dtype)
     mean = mean_penalty(penalty, weights, size, dtype)
     base = jnp.trace(gram) / size
     other = jnp.trace(mean) / size
     balance = jnp.where(other > 0, base / jnp.where(other > 0, other, 1), 0)
-    lift = (1e-6 if x.dtype == jnp.float32 else 1e-12) * base
-    factor = jnp.linalg.cholesky(gram + balance * mean + lift * jnp.eye(size, dtype=dtype))
+    factor = jnp.linalg.cholesky(gram + balance * mean + lift * base * jnp.eye(size, dtype=dtype))
     half = jax.scipy.linalg.solve_triangular(factor, mean, lower=True)
     inner = jax.scipy.linalg.solve_triangular(factor, half.T, lower=True)
     values, vectors = jnp.linalg.eigh((inner + inner.T) / 2)

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from recurra.errors import CapabilityError, OptionError, unknown
 from recurra.glm import newton
-from recurra.glm.firstorder import accelerated_step, lbfgs_step, no_memory, no_momentum
+from recurra.glm.firstorder import Memory, accelerated_step, lbfgs_step, no_momentum
 from recurra.glm.newton import State
 from recurra.glm.objective import Data, Family
 from recurra.glm.penalty import Penalty
@@ -147,7 +147,7 @@ def solve(family: Family, data: Data, penalty: Penalty, start: Array, settings: 
     if method is not None:
         advance, memory = functools.partial(_newton, family, method, data, penalty, tol), None
     elif name == "LBFGS":
-        advance, memory = functools.partial(lbfgs_step, family, data, penalty, tol), no_memory(state)
+        advance, memory = functools.partial(lbfgs_step, family, data, penalty, tol), Memory.empty(state.coef)
     else:
         advance, memory = functools.partial(accelerated_step, family, data, penalty, tol), no_momentum(state)
     state = _run(advance, state, memory, most)
