@@ -178,7 +178,8 @@ class Problem:
         penalty: in float64.
         free: numbers of the features that are not held, `(some,)`.
         mask: `(features + 1, columns, 1)` of 1, and 0 where a coefficient is held; `None` for none.
-        count: bins that count, when a pass has been made.
+        count, mean, size, gram: known when a pass has been made: bins that count, mean of y in them, root mean square
+            of each feature, and the Gram matrix if it was wanted.
     """
 
     family: Family
@@ -187,6 +188,7 @@ class Problem:
     free: np.ndarray
     mask: Array | None
     count: float = 0.0
+    mean: np.ndarray | None = None
     size: Array | None = None
     gram: Array | None = None
 
@@ -201,7 +203,7 @@ class Problem:
         """
         found: list[Any] | None = None
         alone: list[Any] | None = None
-        first, count, bins, length = self.size is None, 0.0, 0, 0
+        first, count, bins, length, total = self.size is None, 0.0, 0, 0, np.zeros(coef.shape[1])
         free = None if len(self.free) + 1 == len(coef) else jnp.asarray(self.free)
         for rows in self.source:
             length = max(length, len(rows.x))
@@ -211,11 +213,12 @@ class Problem:
             if first:
                 more = [a.astype("float64") for a in _features_alone(data, every)]
                 alone = more if alone is None else [a + b for a, b in zip(alone, more, strict=True)]
+                total += rows.weight @ rows.y
             count, bins = count + rows.count, bins + len(rows.x)
         if found is None or not count > 0:
             raise ShapeError("chunks: there is no row that counts.")
         if alone is not None:
-            self.count, self.size = count, jnp.sqrt(alone[0] / bins)
+            self.count, self.mean, self.size = count, total / count, jnp.sqrt(alone[0] / bins)
             self.gram = None if every is None else alone[1] / alone[2]
         value, slope, square, hessian, bend = found
         slope = slope / count
@@ -243,7 +246,7 @@ def fit_chunks(
     settings: Settings,
     count: float,
     mask: np.ndarray | None = None,
-) -> tuple[Solution, float]:
+) -> tuple[Solution, float, np.ndarray]:
     """Fit to chunks, one pass over the data for a step.
 
     If the Hessians of all columns fit into memory, their sums give Newton steps. Otherwise steps are those of
@@ -261,7 +264,7 @@ def fit_chunks(
         mask: `(features + 1, columns)`, false where a parameter is held at what it is in `start`.
 
     Returns:
-        The solution, and the number of bins that count.
+        The solution, the number of bins that count, and the mean of y in them.
 
     Raises:
         CapabilityError: a penalty with a kink, or bounds, and too many features.
@@ -289,7 +292,7 @@ def fit_chunks(
             found = _by_hessians(problem, start, settings, penalty.take(free, np.arange(columns)).cast("float64"))
         else:
             found = _by_gradients(problem, start, settings, max(1, int(count / (GRAM_ROWS * features))))
-    return found, problem.count
+    return found, problem.count, np.asarray(problem.mean)
 
 
 def has_hessians(features: int, columns: int) -> bool:

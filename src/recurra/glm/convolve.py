@@ -154,19 +154,21 @@ def convolve_valid(basis: Array, y: Array) -> Array:
     lag = np.arange(block)[:, None] + window - 1 - np.arange(span)[None, :]
     inside = (lag >= 0) & (lag < window)
     banded = jnp.where(inside[:, :, None], basis[np.clip(lag, 0, window - 1)], 0)
+    # A product with a banded matrix would spread what is not finite beyond the windows that hold it.
+    seen = jnp.pad(jnp.cumsum(bad.astype(jnp.int32), axis=0), ((1, 0), (0, 0)))
+    lost = seen[window:] > seen[:-window]
     if looped:
         flat = banded.transpose(0, 2, 1).reshape(block * functions, span)
+        lost = jnp.pad(lost, ((0, count * block - rows), (0, 0)))
 
         # One block after the other: what is turned then is small, and stays in the processor's cache.
         def one(k: Array) -> Array:
-            rows = flat @ lax.dynamic_slice_in_dim(padded, k * block, span)
-            return rows.reshape(block, functions, channels).swapaxes(1, 2)
+            made = flat @ lax.dynamic_slice_in_dim(padded, k * block, span)
+            made = made.reshape(block, functions, channels).swapaxes(1, 2)
+            return jnp.where(lax.dynamic_slice_in_dim(lost, k * block, block)[:, :, None], jnp.nan, made)
 
         out = map_items(one, jnp.arange(count))
-    else:
-        index = np.arange(count)[:, None] * block + np.arange(span)[None, :]
-        out = jnp.einsum("swf,nwc->nscf", banded, padded[index])
-    out = out.reshape(count * block, channels, functions)[:rows]
-    # A product with a banded matrix would spread what is not finite beyond the windows that hold it.
-    seen = jnp.pad(jnp.cumsum(bad.astype(jnp.int32), axis=0), ((1, 0), (0, 0)))
-    return jnp.where((seen[window:] > seen[:-window])[:, :, None], jnp.nan, out)
+        return out.reshape(count * block, channels, functions)[:rows]
+    index = np.arange(count)[:, None] * block + np.arange(span)[None, :]
+    out = jnp.einsum("swf,nwc->nscf", banded, padded[index])
+    return jnp.where(lost[:, :, None], jnp.nan, out.reshape(count * block, channels, functions)[:rows])

@@ -69,9 +69,9 @@ def fit_estimator_chunks(
     free[:, null.silent] = False
     given = None if free.all() else free
     if isinstance(plan.regularizer, ARD):
-        solution, count = _with_strengths(model, plan, source, penalty, start, count, given)
+        solution, count, mean = _with_strengths(model, plan, source, penalty, start, count, given)
     else:
-        solution, count = fit_chunks(plan.family, source, penalty, start, plan.settings, count, given)
+        solution, count, mean = fit_chunks(plan.family, source, penalty, start, plan.settings, count, given)
     plain = not (penalty.rough or isinstance(plan.regularizer, ARD))
     used = free[:-1].sum(axis=0) if plain else (solution.coef[:-1, :, 0] != 0).sum(axis=0)
     model.dof_resid_ = count - 1.0 - used
@@ -87,18 +87,18 @@ def fit_estimator_chunks(
 
 def _with_strengths(
     model: Regression, plan: Plan, source: Source, penalty: Penalty, start: np.ndarray, count: float, free: Any
-) -> tuple[Solution, float]:
+) -> tuple[Solution, float, np.ndarray]:
     """Fit with the strengths that the data ask for, and keep them."""
     features, columns = start.shape[0] - 1, start.shape[1]
     if not has_hessians(features, columns):
         raise CapabilityError(
             f"fit_chunks: ARD needs Hessians of all neurons, which are too large for {features} features; use Ridge."
         )
-    family, size = plan.family, count
+    family, size, mean = plan.family, count, np.zeros(columns)
 
     def fit(penalty: Penalty, start: np.ndarray) -> Solution:
-        nonlocal size
-        found, size = fit_chunks(family, source, penalty, start, plan.settings, count, free)
+        nonlocal size, mean
+        found, size, mean = fit_chunks(family, source, penalty, start, plan.settings, count, free)
         return found
 
     def look(coef: np.ndarray) -> View:
@@ -110,7 +110,7 @@ def _with_strengths(
 
     mask = None if free is None else free[:-1]
     found, model.strength_ = find_strengths(plan.regularizer, penalty, count, fit, look, start, mask)  # type: ignore[arg-type]
-    return found, size
+    return found, size, mean
 
 
 def _mean(chunks: Iterable[Any], source: Source) -> tuple[np.ndarray, float]:
