@@ -15,7 +15,7 @@ from recurra.engine.grid import count_steps
 from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
 from recurra.glm.chunks import ChunkedData, spike_chunks
 from recurra.glm.coupled import Coupled
-from recurra.glm.pynapple_series import is_pynapple, like, values_of
+from recurra.glm.pynapple_series import as_given, values_of
 from recurra.glm.recording import Recording, read_bin_size, read_recording
 from recurra.glm.simulation import COUNT_LIMIT, VALUE_LIMIT, simulate_recurrent
 from recurra.glm.stabilising import read_bound, stabilise_fit
@@ -137,8 +137,8 @@ class CoupledMixin:
         """Return the coupling with its labels, as a Dataset of xarray.
 
         Returns:
-            `weights` (receiver, sender), `filters` (lag, receiver, sender), `intercept` and `rate` (receiver). Lags are in
-            seconds if the size of a bin is known, in bins otherwise.
+            `weights` (receiver, sender), `filters` (lag, receiver, sender), `intercept` and `rate` (receiver). Lags are
+            in seconds if the size of a bin is known, in bins otherwise.
         """
         import xarray
 
@@ -163,7 +163,8 @@ class CoupledMixin:
             threshold: edges with a summed filter of at most this size are left out; so are those of 0 in any case.
 
         Returns:
-            The graph; nodes have their names and a `rate`, edges a `weight` (the summed filter) and a `filter`, `(lags,)`.
+            The graph; nodes have their names and a `rate`, edges a `weight` (the summed filter) and a `filter`,
+            `(lags,)`.
 
         Raises:
             CapabilityError: networkx is not installed.
@@ -266,7 +267,7 @@ class CoupledMixin:
                 on_runaway=on_runaway,
             )
         found = np.asarray(y), np.asarray(rate)
-        return tuple(like(inputs, f) for f in found) if is_pynapple(inputs) and trials is None else found  # type: ignore[return-value]
+        return found if trials is not None else (as_given(inputs, found[0]), as_given(inputs, found[1]))
 
     def _steps(self, steps: Any, duration: float | None, bin_size: float | None, inputs: Any) -> int:
         if steps is not None and duration is not None:
@@ -305,9 +306,7 @@ class CoupledMixin:
             begin = way.start(coupling, kernel, jnp.zeros((len(kernel), neurons)))
             state = {k: np.asarray(v) for k, v in begin.items()} | {"spikes": np.zeros(neurons)}
         emits = {"rate": Emission((neurons,), np.dtype("float64"))}
-        rule = Rule(
-            _Step(way), state, params, {"drive": np.zeros(neurons)}, emits, f"coupled GLM of {neurons} neurons"
-        )
+        rule = Rule(_Step(way), state, params, {"drive": np.zeros(neurons)}, emits, f"coupled GLM of {neurons} neurons")
         return Graph({"glm": rule})
 
     def to_node(self, net: Any, label: str) -> Any:

@@ -78,7 +78,7 @@ def spike_chunks(
     sample_weight: ArrayLike | None,
     precision: str,
 ) -> ChunkedData:
-    """Return chunks of the filtered past of a population, `{"coupling": ..., "inputs": ...}`, made when they are asked for.
+    """Return chunks of the filtered past of a population, `{"coupling": ..., "inputs": ...}`, made when asked for.
 
     Arguments:
         counts: `(time, neurons)`, of any type of numbers.

@@ -25,6 +25,7 @@ from recurra.glm.links import InverseLink, find_inverse_link
 from recurra.glm.objective import Family
 from recurra.glm.observations import Categorical, NegativeBinomial, ObservationModel, find_observation_model
 from recurra.glm.penalty import Penalty
+from recurra.glm.pynapple_series import as_given, values_of
 from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer, with_bounds
 from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.rescaling import TimeRescaling, time_rescaling
@@ -59,6 +60,12 @@ class BaseGLM(BaseEstimator):
     coef_: Any
     intercept_: np.ndarray
     memory_: Any
+
+    def _take(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of a constructor as they are, as scikit-learn wants it."""
+        for name, value in arguments.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     def _plan(self) -> Plan:
         """Check the parameters."""
@@ -127,7 +134,7 @@ class BaseGLM(BaseEstimator):
         self, X: Any, y: Any, sample_weight: ArrayLike | None, init_params: tuple | None, mask: Any = None
     ) -> None:
         plan = self._plan()
-        earlier = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        earlier = self._earlier()
         rows = self._rows(X, y, sample_weight, reset=True)
         columns = rows.y.shape[1]
         chosen = read_mask(mask, self.layout_, columns)
@@ -137,9 +144,9 @@ class BaseGLM(BaseEstimator):
         start = np.zeros((self.layout_.features + 1, columns, 1))
         if null is not None:
             start[-1, :, 0] = null.intercept
-        given = init_params if init_params is not None else self._usable(earlier, columns)
+        given = self._begin(init_params, earlier, (columns,))
         if given is not None:
-            start = self._read_params(given, columns)
+            start = given[..., None]
         silent = np.zeros(columns, bool) if null is None else null.silent
         solution = self._solve(plan, rows, penalty, start, chosen, silent)
         self._keep(plan, rows, solution, chosen, silent)
@@ -189,9 +196,7 @@ class BaseGLM(BaseEstimator):
             found.solver,
         )
 
-    def _keep(
-        self, plan: Plan, rows: Rows, solution: Solution, mask: np.ndarray | None, silent: np.ndarray
-    ) -> None:
+    def _keep(self, plan: Plan, rows: Rows, solution: Solution, mask: np.ndarray | None, silent: np.ndarray) -> None:
         """Set the attributes of a fitted estimator and warn of what is not as it should be."""
         family = plan.family
         self.solver_, self.converged_, self.objective_ = solution.solver, solution.converged, solution.value
@@ -243,30 +248,34 @@ class BaseGLM(BaseEstimator):
     def _flat(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the coefficients `(features, neurons)` and intercepts `(neurons,)` of a fitted estimator."""
         intercept = np.asarray(self.intercept_)
-        return self.layout_.join(self.coef_, "coef_", (len(intercept),)), intercept
+        return self.layout_.join(self.coef_, "coef_", intercept.shape), intercept
 
-    def _read_params(self, params: object, columns: int) -> np.ndarray:
-        """Return coefficients and intercepts that a user gave as one array `(features + 1, neurons, 1)`."""
+    def _read_params(self, params: object, shape: tuple[int, ...]) -> np.ndarray:
+        """Return coefficients and intercepts that a user gave as one array `(features + 1, *shape)`."""
         if not isinstance(params, tuple | list) or len(params) != 2:
             raise OptionError("init_params: expected a pair (coefficients, intercepts).")
-        coef = self.layout_.join(params[0], "init_params[0]", (columns,))
+        coef = self.layout_.join(params[0], "init_params[0]", shape)
         intercept = np.asarray(params[1], float)
-        if intercept.shape not in ((columns,), ()):
-            raise ShapeError(f"init_params[1]: got shape {intercept.shape}, expected ({columns},).")
-        whole = np.concatenate([coef, np.broadcast_to(intercept, (1, columns))])
+        if intercept.shape not in (shape, ()):
+            raise ShapeError(f"init_params[1]: got shape {intercept.shape}, expected {shape}.")
+        whole = np.concatenate([coef, np.broadcast_to(intercept, (1, *shape))])
         if not np.all(np.isfinite(whole)):
             raise ShapeError("init_params: every number must be finite.")
-        return whole[..., None]
+        return whole
 
-    def _usable(self, earlier: tuple | None, columns: int) -> tuple | None:
-        """Return the parameters of an earlier fit if they fit the data of this one."""
-        if earlier is None or np.shape(earlier[1]) != (columns,):
+    def _begin(self, init_params: tuple | None, earlier: tuple | None, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Return where a fit begins, `(features + 1, *shape)`, if it was given or left by an earlier fit."""
+        if init_params is not None:
+            return self._read_params(init_params, shape)
+        if earlier is None or np.shape(earlier[1]) != shape:
             return None
         try:
-            self._read_params(earlier, columns)
+            return self._read_params(earlier, shape)
         except ValueError:
             return None
-        return earlier
+
+    def _earlier(self) -> tuple | None:
+        return (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
 
     # After the fit
 
@@ -435,7 +444,7 @@ class Regression(RegressorMixin, BaseGLM):
         scale = self.scale_ if isinstance(self._observed(), NegativeBinomial) else np.ones_like(self.scale_)
         deviance = _deviance(self._observed(), np.where(missing, 1, targets), np.where(missing, 1, rate), scale)
         found = np.sign(targets - rate) * np.sqrt(np.maximum(deviance, 0))
-        return np.where(missing, np.nan, found).reshape(np.shape(y))
+        return as_given(y, np.where(missing, np.nan, found).reshape(np.shape(y)))
 
     def time_rescaling(self, X: Any, y: Any, seed: int = 0) -> list[TimeRescaling]:
         """Test for each neuron whether its spikes come at the rates of the model; see :func:`time_rescaling`.
@@ -463,7 +472,7 @@ class Regression(RegressorMixin, BaseGLM):
         Returns:
             `(time,)` or `(time, neurons)`, with a first axis of trials if asked for.
         """
-        rate = self.predict(X)
+        rate = np.asarray(values_of(self.predict(X)))
         observation = self._plan().family.observation
         with jax.enable_x64(self.precision == "float64"):
             keys = jax.random.split(jax.random.key(seed), trials or 1)
@@ -471,7 +480,7 @@ class Regression(RegressorMixin, BaseGLM):
             scale = jnp.asarray(self.scale_ if rate.ndim == 2 else self.scale_[0])
             scale = jnp.broadcast_to(scale[None, :] if rate.ndim == 2 else scale, rate.shape)
             drawn = np.asarray(jax.vmap(lambda key: observation.sample(key, mean, scale))(keys))
-        return drawn[0] if trials is None else drawn
+        return as_given(X, drawn[0]) if trials is None else drawn
 
 
 def _shown(layout: Layout) -> str:

@@ -88,8 +88,10 @@ def _determined(view: View, strength: np.ndarray, outputs: int, count: float) ->
     matrix = view.hessian.copy()
     index = np.arange(features * outputs)
     matrix[:, index, index] += np.repeat(strength, outputs, axis=0).T
-    # Adding a number to all intercepts of a classifier changes nothing, hence no plain inverse there.
-    inverse = np.linalg.inv(matrix) if outputs == 1 else np.linalg.pinv(matrix, hermitian=True)
+    if outputs > 1:
+        # Adding a number to all intercepts of a classifier changes nothing; without this there is no inverse.
+        matrix[:, -outputs:, -outputs:] += 1e-6
+    inverse = np.linalg.inv(matrix)
     spread = inverse[:, index, index].T.reshape(features, outputs, columns).sum(axis=1)
     share = np.clip(outputs - strength * spread, 1e-12, outputs)
     if view.pearson is None:
@@ -115,12 +117,13 @@ def view_of(family: Family, x: np.ndarray, y: np.ndarray, weight: np.ndarray, co
 
 
 def _joint_hessian(family: Family, data: Data, eta: jax.Array) -> np.ndarray:
-    """Return the second derivative by all outputs of one column together, `(1, size, size)`, outputs last."""
-    product, outputs = family.curvature(data.y, eta)[1], family.outputs
+    """Return the second derivative by all outputs of a column together, `(columns, size, size)`, outputs last."""
+    product, (time, columns, outputs) = family.curvature(data.y, eta)[1], eta.shape
     rows = []
     for k in range(outputs):
-        bend = product(jnp.zeros_like(eta).at[..., k].set(1))[:, 0, :]
-        rows.append(np.asarray(weighted_gram(data.x, (bend * data.weight).T)))
+        bend = product(jnp.zeros_like(eta).at[..., k].set(1)) * data.weight[..., None]
+        grams = np.asarray(weighted_gram(data.x, bend.reshape(time, -1).T))
+        rows.append(grams.reshape(columns, outputs, *grams.shape[1:]))
     size = rows[0].shape[-1] * outputs
-    # (output, output, feature, feature) -> (feature, output, feature, output)
-    return np.stack(rows).transpose(2, 0, 3, 1).reshape(1, size, size)
+    # (output, column, output, feature, feature) -> (column, feature, output, feature, output)
+    return np.stack(rows).transpose(1, 3, 0, 4, 2).reshape(columns, size, size)

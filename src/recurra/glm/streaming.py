@@ -165,9 +165,7 @@ def learn_estimator_chunk(model: Regression, X: Any, y: Any, sample_weight: Arra
         start[:-1, :, 0], start[-1, :, 0] = coef, intercept
     else:
         start[-1, :, 0] = null_model(plan.family, mean, count).intercept
-    found, model.memory_ = learn_chunk(
-        plan.family, rows, model._penalty(plan, model.layout_, columns), memory, start
-    )
+    found, model.memory_ = learn_chunk(plan.family, rows, model._penalty(plan, model.layout_, columns), memory, start)
     model.null_rate_ = mean
     model.dof_resid_ = np.full(columns, count - size)
     with jax.enable_x64(True):
