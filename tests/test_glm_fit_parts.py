@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 
-from recurra.errors import OptionError, ShapeError
+from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import (
+    ARD,
     GLM,
     GLMHMM,
     ChunkedData,
@@ -66,6 +68,34 @@ def test_gradients_alone_change_the_way_and_not_the_place(data, monkeypatch):
     mask = np.array([[1, 0], [1, 1], [0, 1]])
     masked = ridge().set_params(feature_mask=mask).fit_chunks(chunked)
     assert np.abs(masked.coef_ - ridge().set_params(feature_mask=mask).fit(x, y).coef_).max() < 1e-8
+
+
+def test_relevance_masks_and_silent_neurons_hold_for_chunks(data):
+    x, y = data
+    silent = np.column_stack([y, np.zeros(len(y))])
+    mask = np.array([[1, 0, 1], [1, 1, 1], [0, 1, 1]])
+    for name, targets in (("Poisson", silent), ("Gaussian", y + np.sin(np.arange(len(y)))[:, None])):
+        options = {"regularizer": ARD(rounds=3, change=1e-12), "feature_mask": mask[:, : targets.shape[1]]}
+        whole, chunked = PopulationGLM(name, **options), PopulationGLM(name, **options)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            whole.fit(x, targets)
+            chunked.fit_chunks([(x[:800], targets[:800]), (x[800:], targets[800:])])
+        assert len([w for w in told if "neuron 2 never changed" in str(w.message)]) == 2 * (name == "Poisson")
+        assert np.abs(chunked.coef_ - whole.coef_).max() < 1e-7
+        for found in ("intercept_", "scale_", "dof_resid_", "null_rate_", "silent_"):
+            assert np.abs(getattr(chunked, found) * 1.0 - getattr(whole, found)).max() < 1e-7
+        assert np.all(chunked.coef_[mask[:, : targets.shape[1]] == 0] == 0)
+
+
+def test_too_many_features_for_hessians_are_named(data, monkeypatch):
+    from recurra.glm import chunks
+
+    x, y = data
+    monkeypatch.setattr(chunks, "HESSIAN_NUMBERS", 1)
+    for regularizer in ("Lasso", "ARD"):
+        with pytest.raises(CapabilityError, match="need.? Hessians of all neurons, which are too large"):
+            PopulationGLM(regularizer=regularizer).fit_chunks([(x, y)])
 
 
 def test_partial_fits_of_a_gaussian_model_are_one_fit(data):

@@ -118,7 +118,8 @@ class CoupledMixin:
     def coupling(self) -> np.ndarray:
         """Return the coefficients of the filters between neurons, `(receiver, sender, functions)`."""
         check_is_fitted(self)  # type: ignore[arg-type]
-        if not hasattr(self, "coupling_basis_"):
+        known = hasattr(self, "coupling_basis_") and isinstance(self.coef_, dict) and COUPLING in self.coef_
+        if not known:
             raise CapabilityError(
                 "the model does not know which features are its own past: fit it with fit_spikes(counts, basis)."
             )
@@ -127,7 +128,8 @@ class CoupledMixin:
 
     def coupling_filters(self) -> np.ndarray:
         """Return what a spike adds to the linear predictor at each lag, `(lags, receiver, sender)`; row 0 is lag 1."""
-        return np.einsum("lm,ijm->lij", self.coupling_basis_, self.coupling())
+        coupling = self.coupling()
+        return np.einsum("lm,ijm->lij", self.coupling_basis_, coupling)
 
     def coupling_weights(self) -> np.ndarray:
         """Return the sum of each filter over its lags, `W[receiver, sender]`."""

@@ -76,10 +76,11 @@ class Classifier(ClassifierMixin, BaseGLM):
         classes = len(self.classes_)
         found = np.stack([np.bincount(c.astype(int), rows.weight, classes) for c in rows.y.T]) / rows.count
         if np.any(found == 0):
-            column, label = (int(i) for i in np.argwhere(found == 0)[0])
+            column, number = (int(i) for i in np.argwhere(found == 0)[0])
+            label = self.classes_[number].item()
             raise ShapeError(
-                f"y: neuron {column} is never in the class {self.classes_[label].item()!r}, whose probability would be 0; all"
-                " classes must be there. Fit neurons with fewer classes by themselves."
+                f"y: neuron {column} is never in the class {label!r}, whose probability would be 0; all classes must be"
+                " there. Fit neurons with fewer classes by themselves."
             )
         return found
 
