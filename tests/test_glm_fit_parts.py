@@ -94,7 +94,7 @@ def test_too_many_features_for_hessians_are_named(data, monkeypatch):
     x, y = data
     monkeypatch.setattr(chunks, "HESSIAN_NUMBERS", 1)
     for regularizer in ("Lasso", "ARD"):
-        with pytest.raises(CapabilityError, match="need.? Hessians of all neurons, which are too large"):
+        with pytest.raises(CapabilityError, match=r"need.? Hessians of all neurons, which are too large"):
             PopulationGLM(regularizer=regularizer).fit_chunks([(x, y)])
 
 
