@@ -157,9 +157,10 @@ def _features_alone(data: Data, every: int | None) -> tuple[Array, Array, Array]
     return size, newton.weighted_gram(x, weight[None])[0], jnp.sum(weight)
 
 
+@jax.tree_util.register_dataclass
 @dataclass
 class Sums:
-    """Hold what a pass adds up, as means over the bins that count."""
+    """Hold what a pass finds, as means over the bins that count, penalty and mask included."""
 
     value: Array
     slope: Array
@@ -189,43 +190,59 @@ class Problem:
     mask: Array | None
     count: float = 0.0
     mean: np.ndarray | None = None
-    size: Array | None = None
+    size: np.ndarray | None = None
     gram: Array | None = None
 
-    def go_through(self, coef: Array, second: str, precision: str, every: int | None = None) -> Sums:
+    def go_through(self, point: np.ndarray, second: str, precision: str, every: int | None = None) -> Sums:
         """Go once through the data at some coefficients.
 
         Arguments:
-            coef: `(features + 1, columns, 1)`.
+            point: `(features + 1, columns, 1)`.
             second: as for :func:`terms`.
             precision: of the products.
             every: of how many rows one enters the Gram matrix, in the first pass.
         """
-        found: list[Any] | None = None
-        alone: list[Any] | None = None
+        coef = jnp.asarray(point)
+        found: tuple[Array, ...] | None = None
+        alone: tuple[Array, ...] | None = None
         first, count, bins, length, total = self.size is None, 0.0, 0, 0, np.zeros(coef.shape[1])
         free = None if len(self.free) + 1 == len(coef) else jnp.asarray(self.free)
         for rows in self.source:
             length = max(length, len(rows.x))
             data = read_data(rows, length, precision)
-            part = terms(self.family, second, data, coef, free)
-            found = list(part) if found is None else [a + b for a, b in zip(found, part, strict=True)]
+            found = _added(found, terms(self.family, second, data, coef, free))
             if first:
-                more = [a.astype("float64") for a in _features_alone(data, every)]
-                alone = more if alone is None else [a + b for a, b in zip(alone, more, strict=True)]
+                alone = _added(alone, _features_alone(data, every))
                 total += rows.weight @ rows.y
             count, bins = count + rows.count, bins + len(rows.x)
         if found is None or not count > 0:
             raise ShapeError("chunks: there is no row that counts.")
         if alone is not None:
-            self.count, self.mean, self.size = count, total / count, jnp.sqrt(alone[0] / bins)
+            self.count, self.mean, self.size = count, total / count, np.sqrt(np.asarray(alone[0]) / bins)
             self.gram = None if every is None else alone[1] / alone[2]
-        value, slope, square, hessian, bend = found
-        slope = slope / count
-        slope = slope.at[:-1].add(self.penalty.slope(coef[:-1]))
-        slope = slope if self.mask is None else slope * self.mask
-        value = value / count + self.penalty.smooth(coef[:-1]) + self.penalty.rest(coef[:-1])
-        return Sums(value, slope, jnp.sqrt(square / count), hessian / count, bend / count)
+        return _means(self.penalty, self.mask, coef, count, found)
+
+    def residual(self, coef: np.ndarray, sums: Sums, tol: float) -> np.ndarray:
+        """Return how far the columns are from a minimum in units of their tolerance; see :func:`newton.residual`."""
+        return np.asarray(_residual(self.size, self.penalty, coef, sums.slope, sums.spread, tol))
+
+
+_residual = jax.jit(newton.residual)
+
+
+@jax.jit
+def _added(before: tuple[Array, ...] | None, more: tuple[Array, ...]) -> tuple[Array, ...]:
+    wide = [m.astype("float64") for m in more]
+    return tuple(wide) if before is None else tuple(b + m for b, m in zip(before, wide, strict=True))
+
+
+@jax.jit
+def _means(penalty: Penalty, mask: Array | None, coef: Array, count: float, sums: tuple[Array, ...]) -> Sums:
+    value, slope, square, hessian, bend = sums
+    slope = (slope / count).at[:-1].add(penalty.slope(coef[:-1]))
+    slope = slope if mask is None else slope * mask
+    value = value / count + penalty.smooth(coef[:-1]) + penalty.rest(coef[:-1])
+    return Sums(value, slope, jnp.sqrt(square / count), hessian / count, bend / count)
 
 
 def read_data(rows: Rows, length: int, precision: str) -> Data:
@@ -319,111 +336,121 @@ def _sample(source: Iterable[Rows], features: int) -> Rows:
 class Descent:
     """Hold where the columns stand: the best points so far, and the way that is being tried from there."""
 
-    best: Array
-    value: Array
-    left: Array
-    slope: Array
-    way: Array
-    reach: Array
-    stuck: Array
+    best: np.ndarray
+    value: np.ndarray
+    left: np.ndarray
+    slope: np.ndarray
+    way: np.ndarray
+    reach: np.ndarray
+    stuck: np.ndarray
     steps: np.ndarray
     passes: int = 0
 
     @staticmethod
     def at(start: np.ndarray) -> Descent:
         """Return the state before the first pass."""
-        coef, none = jnp.asarray(start), jnp.full(start.shape[1], jnp.inf)
-        still = jnp.zeros_like(coef)
-        return Descent(coef, none, none, still, still, jnp.ones_like(none), jnp.zeros(len(none), int),
-                       np.zeros(len(none), int))  # fmt: skip
+        none, still = np.full(start.shape[1], np.inf), np.zeros_like(start)
+        count = np.zeros(len(none), int)
+        return Descent(start, none, none, still, still, np.ones_like(none), count, count)
 
     @property
-    def coef(self) -> Array:
+    def coef(self) -> np.ndarray:
         """The point that is tried next."""
-        return self.best + jnp.where(self.going, self.reach, 0)[None, :, None] * self.way
+        return self.best + np.where(self.going, self.reach, 0)[None, :, None] * self.way
 
     @property
-    def going(self) -> Array:
+    def going(self) -> np.ndarray:
         """For each column whether it needs another pass."""
         return (self.left > 1) & (self.stuck < 6)
 
-    def judge(self, sums: Sums, left: Array, slack: float) -> Array:
+    def judge(self, sums: Sums, left: np.ndarray, slack: float) -> np.ndarray:
         """Take over a trial point where the objective fell, go half as far where it did not; return where it fell."""
-        coef = self.coef
-        fell = sums.value <= self.value + slack * (1 + jnp.abs(self.value))
-        fell |= ~jnp.isfinite(self.value)
-        self.stuck = jnp.where(fell & (left < 0.9 * self.left), 0, self.stuck + 1)
+        coef, value, slope = self.coef, np.asarray(sums.value), np.asarray(sums.slope)
+        fell = (value <= self.value + slack * (1 + np.abs(self.value))) | ~np.isfinite(self.value)
+        self.stuck = np.where(fell & (left < 0.9 * self.left), 0, self.stuck + 1)
         wide = fell[None, :, None]
-        self.best, self.slope = jnp.where(wide, coef, self.best), jnp.where(wide, sums.slope, self.slope)
-        self.value, self.left = jnp.where(fell, sums.value, self.value), jnp.where(fell, left, self.left)
-        self.reach = jnp.where(fell, 1.0, self.reach / 2)
+        self.best, self.slope = np.where(wide, coef, self.best), np.where(wide, slope, self.slope)
+        self.value, self.left = np.where(fell, value, self.value), np.where(fell, left, self.left)
+        self.reach = np.where(fell, 1.0, self.reach / 2)
         self.passes += 1
         return fell
+
+    def turn(self, fresh: Array, fell: np.ndarray) -> None:
+        """Go on in a new direction where the last one has served."""
+        self.way = np.where(fell[None, :, None], np.asarray(fresh), self.way)
+        self.steps = self.steps + self.going
 
     def solution(self, name: str) -> Solution:
         """Return what was found."""
         done = (self.left <= 1) | ((self.stuck >= 6) & (self.left <= 1e5))
-        point, cost, rest = (np.asarray(a, float) for a in (self.best, self.value, self.left))
-        return Solution(point, cost, rest, self.steps, np.asarray(done), f"{name} in {self.passes} passes")
+        return Solution(self.best, self.value, self.left, self.steps, done, f"{name} in {self.passes} passes")
 
 
 def _by_hessians(problem: Problem, start: np.ndarray, settings: Settings, penalty: Penalty) -> Solution:
     """Go down by Newton steps, exact ones or proximal ones; `penalty` is that of the free features."""
-    state, tol = Descent.at(start), jnp.asarray(max(settings.tol, 1e-12))
+    state, tol = Descent.at(start), max(settings.tol, 1e-12)
     place = jnp.asarray(np.append(problem.free, len(start) - 1))
     for _ in range(settings.maxiter or PASSES):
         sums = problem.go_through(state.coef, "hessian", "float64")
-        left = newton.residual(problem.size, problem.penalty, state.coef, sums.slope, sums.spread, tol)  # type: ignore[arg-type]
-        fell = state.judge(sums, left, 1e-14)
-        if not bool(jnp.any(state.going)):
+        fell = state.judge(sums, problem.residual(state.coef, sums, tol), 1e-14)
+        if not np.any(state.going):
             break
-        hessian, slope = sums.hessian, sums.slope[place]
-        if problem.mask is not None:
-            kept = problem.mask[place, :, 0].T
-            hessian = hessian * kept[:, :, None] * kept[:, None, :]
-        if penalty.rough:
-            some = newton.proximal_direction(hessian, penalty, state.best[place], slope)
-        else:
-            some = newton.exact_direction(hessian, penalty, slope)
-        fresh = jnp.zeros_like(state.way).at[place].set(some)
-        fresh = fresh if problem.mask is None else fresh * problem.mask
-        state.way = jnp.where(fell[None, :, None], fresh, state.way)
-        state.steps = state.steps + np.asarray(state.going)
+        state.turn(_newton_way(problem.mask, penalty, place, state.best, state.slope, sums.hessian), fell)
     return state.solution("proximal Newton" if penalty.rough else "exact Newton")
+
+
+@jax.jit
+def _newton_way(
+    mask: Array | None, penalty: Penalty, place: Array, coef: Array, slope: Array, hessian: Array
+) -> Array:
+    """Return the direction of free coefficients in place, and 0 for held ones."""
+    if mask is not None:
+        kept = mask[place, :, 0].T
+        hessian = hessian * kept[:, :, None] * kept[:, None, :]
+    if penalty.rough:
+        some = newton.proximal_direction(hessian, penalty, coef[place], slope[place])
+    else:
+        some = newton.exact_direction(hessian, penalty, slope[place])
+    fresh = jnp.zeros_like(coef).at[place].set(some)
+    return fresh if mask is None else fresh * mask
 
 
 def _by_gradients(problem: Problem, start: np.ndarray, settings: Settings, every: int) -> Solution:
     """Go down by limited-memory BFGS from a Hessian that the columns share."""
-    state, memory = Descent.at(start), Memory.empty(jnp.asarray(start))
-    solve: Callable[[Array], Array] | None = None
+    state, memory, inverse = Descent.at(start), Memory.empty(jnp.asarray(start)), None
     left_over = settings.maxiter or PASSES
     for precision in dict.fromkeys(("float32", settings.precision)):
         double = precision == "float64"
-        tol = jnp.asarray(max(settings.tol, LEAST_TOL if double else SINGLE_TOL))
+        tol = max(settings.tol, LEAST_TOL if double else SINGLE_TOL)
         # The values and gradients of the other precision differ by rounding.
-        state.value, state.left = jnp.full_like(state.value, jnp.inf), jnp.full_like(state.left, jnp.inf)
-        state.way, state.stuck = jnp.zeros_like(state.way), jnp.zeros_like(state.stuck)
+        state.value, state.left = np.full_like(state.value, np.inf), np.full_like(state.left, np.inf)
+        state.way, state.stuck = np.zeros_like(state.way), np.zeros_like(state.stuck)
         while left_over > 0:
             left_over -= 1
             before, slope = state.best, state.slope
-            sums = problem.go_through(state.coef, "" if solve else "gram", precision, None if solve else every)
-            left = newton.residual(problem.size, problem.penalty, state.coef, sums.slope, sums.spread, tol)  # type: ignore[arg-type]
-            fell = state.judge(sums, left, 1e-14 if double else 1e-9)
-            if solve is None:
-                solve = _shared_inverse(problem, sums.bend)
-            memory = push(memory, state.best - before, state.slope - slope)
-            if not bool(jnp.any(state.going)):
+            known = inverse is not None
+            sums = problem.go_through(state.coef, "" if known else "gram", precision, None if known else every)
+            fell = state.judge(sums, problem.residual(state.coef, sums, tol), 1e-14 if double else 1e-9)
+            if inverse is None:
+                inverse = _inverse(problem.gram, sums.bend[:, None], problem.penalty)
+            else:
+                memory = push(memory, state.best - before, state.slope - slope)
+            if not np.any(state.going):
                 break
-            fresh = two_loops(memory, state.slope, solve)
-            fresh = jnp.where((dot(fresh, state.slope) < 0)[None, :, None], fresh, -solve(state.slope))
-            state.way = jnp.where(fell[None, :, None], fresh, state.way)
-            state.steps = state.steps + np.asarray(state.going)
+            state.turn(_quasi_newton_way(memory, inverse, problem.mask, state.slope), fell)
     return state.solution("L-BFGS")
 
 
-def _shared_inverse(problem: Problem, bend: Array) -> Callable[[Array], Array]:
-    gram, mask = problem.gram, problem.mask
-    inverse = newton.shared_inverse(gram, bend[:, None], problem.penalty, 1e-6)  # type: ignore[arg-type]
-    if mask is None:
-        return inverse
-    return lambda v: inverse(v * mask) * mask
+@jax.jit
+def _inverse(gram: Array, bend: Array, penalty: Penalty) -> newton.SharedInverse:
+    return newton.shared_inverse(gram, bend, penalty, 1e-6)
+
+
+@jax.jit
+def _quasi_newton_way(memory: Memory, inverse: newton.SharedInverse, mask: Array | None, slope: Array) -> Array:
+    def solve(v: Array) -> Array:
+        return inverse(v) if mask is None else inverse(v * mask) * mask
+
+    way = two_loops(memory, slope, solve)
+    # A direction that rises comes from rounding only.
+    return jnp.where((dot(way, slope) < 0)[None, :, None], way, -solve(slope))

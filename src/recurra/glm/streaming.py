@@ -104,7 +104,7 @@ def _with_strengths(
     def look(coef: np.ndarray) -> View:
         with jax.enable_x64(True):
             problem = Problem(family, source, Penalty().cast("float64"), np.arange(features), None)
-            matrix = np.array(problem.go_through(jnp.asarray(coef), "hessian", "float64").hessian)
+            matrix = np.array(problem.go_through(coef, "hessian", "float64").hessian)
         scaled = isinstance(family.observation, Gaussian | Gamma)
         return View(matrix, _pearson(plan, source, coef) / size if scaled else None)
 
