@@ -175,7 +175,7 @@ class CoupledMixin:
             import networkx  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise CapabilityError(
-                "coupling_graph: networkx is not installed; pip install networkx, or take coupling_weights()."
+                "coupling_graph: networkx is not installed; pip install recurra[graphs], or take coupling_weights()."
             ) from None
         filters, names = self.coupling_filters(), self.neuron_labels_.tolist()
         weights = filters.sum(axis=0)
