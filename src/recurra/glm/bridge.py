@@ -39,6 +39,7 @@ class CoupledMixin:
     coupling_basis_: np.ndarray
     neuron_labels_: np.ndarray
     bin_size_: float | None
+    stabilised_: float
 
     def fit_spikes(
         self,
@@ -96,7 +97,7 @@ class CoupledMixin:
             self.fit_chunks(chunks)  # type: ignore[attr-defined]
         self.coupling_basis_, self.neuron_labels_, self.bin_size_ = kernel, recording.labels, recording.bin_size
         if bound is not None:
-            stabilise_fit(self, chunks, bound)
+            stabilise_fit(self, chunks, bound)  # type: ignore[arg-type]
         return self
 
     def _in_chunks(

@@ -400,9 +400,7 @@ def _by_hessians(problem: Problem, start: np.ndarray, settings: Settings, penalt
 
 
 @jax.jit
-def _newton_way(
-    mask: Array | None, penalty: Penalty, place: Array, coef: Array, slope: Array, hessian: Array
-) -> Array:
+def _newton_way(mask: Array | None, penalty: Penalty, place: Array, coef: Array, slope: Array, hessian: Array) -> Array:
     """Return the direction of free coefficients in place, and 0 for held ones."""
     if mask is not None:
         kept = mask[place, :, 0].T

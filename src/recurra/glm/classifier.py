@@ -250,6 +250,8 @@ class ClassifierPopulationGLM(Classifier):
     [['no', 'yes'], ['yes', 'no']]
     """
 
+    feature_mask: Any
+
     def __init__(
         self,
         n_classes: int | None = None,
@@ -264,8 +266,6 @@ class ClassifierPopulationGLM(Classifier):
         precision: str = "float64",
     ):
         self._take(locals())
-
-    feature_mask: Any
 
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, init_params: tuple | None = None

@@ -541,10 +541,7 @@ def _scale(
     observation: ObservationModel, y: np.ndarray, rate: np.ndarray, weight: np.ndarray, dof: np.ndarray
 ) -> np.ndarray:
     """Return the dispersion of each neuron; whole weights count a bin as often, others by their share."""
-    if np.all(weight == 1):
-        return np.array(observation.estimate_scale(jnp.asarray(y), jnp.asarray(rate), jnp.asarray(dof)))
-    # A weighted sum of what the families add up: residuals are stretched by the root of the weight.
-    root = np.sqrt(weight)[:, None]
-    return np.array(
-        observation.estimate_scale(jnp.asarray(rate + root * (y - rate)), jnp.asarray(rate), jnp.asarray(dof))
-    )
+    if not np.all(weight == 1):
+        # A weighted sum of what the families add up: residuals are stretched by the root of the weight.
+        y = rate + np.sqrt(weight)[:, None] * (y - rate)
+    return np.array(_measure(observation, "estimate_scale", y, rate, dof))

@@ -93,11 +93,11 @@ def _round_up(count: int) -> int:
     """Return a size a little above a count, one of few, so that arrays of nearly equal sizes share compiled code.
 
     >>> [_round_up(count) for count in (1, 90, 800, 50_000)]
-    [64, 96, 896, 50176]
+    [64, 128, 896, 50176]
     """
-    step = 64 if count < 64 else 2 ** max(5, count.bit_length() - 6)
-    if 512 < count <= 2048:
-        step = 128
+    if count <= 512:  # compiling takes far longer than what is added
+        return max(64, 1 << (count - 1).bit_length())
+    step = 128 if count <= 2048 else 2 ** (count.bit_length() - 6)
     return -(-count // step) * step
 
 
@@ -109,7 +109,7 @@ def _masked(count: int) -> int:
 
 def _wide(count: int) -> int:
     """Return a number of features to fill up to; only few are added."""
-    return -(-count // 4) * 4 if count <= 16 else count
+    return max(4, 1 << (count - 1).bit_length()) if count <= 16 else count
 
 
 def _fill(x: np.ndarray, size: int) -> np.ndarray:

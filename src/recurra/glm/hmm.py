@@ -78,6 +78,14 @@ class GLMHMM(BaseGLM):
     array([0.2, 4. ])
     """
 
+    n_states: int
+    dirichlet_initial_proba: ArrayLike | None
+    dirichlet_transition_proba: ArrayLike | None
+    maxiter: int
+    tol: float
+    n_init: int
+    seed: int
+
     def __init__(
         self,
         n_states: int = 2,

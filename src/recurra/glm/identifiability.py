@@ -52,7 +52,7 @@ def apply_identifiability_constraints(
     size = np.linalg.norm(rows, axis=0)
     rows = rows / np.where(size > 0, size, 1)
     # The triangle of a QR decomposition has all inner products of the columns in a small matrix.
-    small = np.linalg.qr(rows, mode="r") if len(rows) > rows.shape[1] else rows
+    small = np.asarray(np.linalg.qr(rows, mode="r")) if len(rows) > rows.shape[1] else rows
     kept: list[int] = []
     base = np.zeros((small.shape[0], 0))
     # To drop from the left what the rest can say is to keep from the right what the kept ones cannot say.

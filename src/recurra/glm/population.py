@@ -141,6 +141,8 @@ class PopulationGLM(CoupledMixin, Regression):
            [0.  , 0.29]])
     """
 
+    feature_mask: Any
+
     def __init__(
         self,
         observation_model: str | ObservationModel = "Poisson",

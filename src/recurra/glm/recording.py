@@ -55,7 +55,7 @@ def read_recording(counts: Any, bin_size: object = None) -> Recording:
     if labels.dtype.kind not in "iu":
         labels = labels.astype(str)
     if bin_size is None and series is not None and len(series.t) > 1:
-        bin_size = float(np.median(np.diff(np.asarray(series.t))))
+        bin_size = float(np.median(np.diff(np.asarray(series.t, float))))
     return Recording(found, labels, None if bin_size is None else read_bin_size(bin_size), series)
 
 
