@@ -37,6 +37,7 @@ BENCHMARKS = [
     "bench_simulate_recurrent",
     "bench_groups",
     "bench_glm_fit",
+    "bench_glm_chunks",
 ]
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 
-from recurra.errors import OptionError, ShapeError
+from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import (
+    ARD,
     GLM,
     GLMHMM,
     ChunkedData,
@@ -52,15 +54,48 @@ def test_chunks_give_the_fit_of_the_whole(data, regularizer):
     assert np.array_equal(chunked.dof_resid_, whole.dof_resid_)
 
 
-def test_a_sampled_hessian_changes_the_way_and_not_the_place(data, monkeypatch):
+def test_gradients_alone_change_the_way_and_not_the_place(data, monkeypatch):
+    from recurra.glm import chunks
+
+    x, y = data
+    chunked, whole = [(x[:800], y[:800]), (x[800:], y[800:])], ridge().fit(x, y)
+    monkeypatch.setattr(chunks, "HESSIAN_NUMBERS", 1)
+    model = ridge().fit_chunks(chunked)
+    assert model.solver_.startswith("L-BFGS") and model.n_iter_ < 20
+    assert np.abs(model.coef_ - whole.coef_).max() < 1e-8
+    single = ridge().set_params(precision="float32").fit_chunks(chunked)
+    assert 0 < np.abs(single.coef_ - whole.coef_).max() < 1e-5
+    mask = np.array([[1, 0], [1, 1], [0, 1]])
+    masked = ridge().set_params(feature_mask=mask).fit_chunks(chunked)
+    assert np.abs(masked.coef_ - ridge().set_params(feature_mask=mask).fit(x, y).coef_).max() < 1e-8
+
+
+def test_relevance_masks_and_silent_neurons_hold_for_chunks(data):
+    x, y = data
+    silent = np.column_stack([y, np.zeros(len(y))])
+    mask = np.array([[1, 0, 1], [1, 1, 1], [0, 1, 1]])
+    for name, targets in (("Poisson", silent), ("Gaussian", y + np.sin(np.arange(len(y)))[:, None])):
+        options = {"regularizer": ARD(rounds=3, change=1e-12), "feature_mask": mask[:, : targets.shape[1]]}
+        whole, chunked = PopulationGLM(name, **options), PopulationGLM(name, **options)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            whole.fit(x, targets)
+            chunked.fit_chunks([(x[:800], targets[:800]), (x[800:], targets[800:])])
+        assert len([w for w in told if "neuron 2 never changed" in str(w.message)]) == 2 * (name == "Poisson")
+        assert np.abs(chunked.coef_ - whole.coef_).max() < 1e-7
+        for found in ("intercept_", "scale_", "dof_resid_", "null_rate_", "silent_"):
+            assert np.abs(getattr(chunked, found) * 1.0 - getattr(whole, found)).max() < 1e-7
+        assert np.all(chunked.coef_[mask[:, : targets.shape[1]] == 0] == 0)
+
+
+def test_too_many_features_for_hessians_are_named(data, monkeypatch):
     from recurra.glm import chunks
 
     x, y = data
     monkeypatch.setattr(chunks, "HESSIAN_NUMBERS", 1)
-    monkeypatch.setattr(chunks, "SAMPLE_NUMBERS", 600)
-    sampled = ridge().fit_chunks([(x[:800], y[:800]), (x[800:], y[800:])])
-    assert sampled.solver_.startswith("truncated")
-    assert np.abs(sampled.coef_ - ridge().fit(x, y).coef_).max() < 1e-8
+    for regularizer in ("Lasso", "ARD"):
+        with pytest.raises(CapabilityError, match=r"need.? Hessians of all neurons, which are too large"):
+            PopulationGLM(regularizer=regularizer).fit_chunks([(x, y)])
 
 
 def test_partial_fits_of_a_gaussian_model_are_one_fit(data):
@@ -198,8 +233,9 @@ def test_hidden_states_are_found(switching):
 
 def test_a_prior_on_transitions_is_used(switching):
     x, y, _ = switching
-    prior = np.array([[1.0, 5001.0], [5001.0, 1.0]])
-    model = GLMHMM(2, n_init=1, maxiter=30, tol=1e-5, dirichlet_transition_proba=prior).fit(x[:600], y[:600])
+    prior = np.array([[1.0, 25001.0], [25001.0, 1.0]])
+    # All bins, so that what was compiled for the test above serves here.
+    model = GLMHMM(2, n_init=1, maxiter=30, tol=1e-5, dirichlet_transition_proba=prior).fit(x, y)
     assert np.diag(model.transition_prob_).max() < 0.2
 
 

@@ -3,10 +3,14 @@
 from recurra.glm import basis
 from recurra.glm.archive import load
 from recurra.glm.chunks import ChunkedData
-from recurra.glm.classifier import ClassifierGLM
+from recurra.glm.classifier import ClassifierGLM, ClassifierPopulationGLM
 from recurra.glm.convolve import create_convolutional_predictor
 from recurra.glm.filters import difference_of_gammas, regress_filter
 from recurra.glm.hmm import GLMHMM
+from recurra.glm.identifiability import (
+    apply_identifiability_constraints,
+    apply_identifiability_constraints_by_basis_component,
+)
 from recurra.glm.inference import Evaluation, Posterior, bits_per_spike
 from recurra.glm.links import find_inverse_link
 from recurra.glm.observations import (
@@ -34,6 +38,7 @@ __all__ = [
     "Categorical",
     "ChunkedData",
     "ClassifierGLM",
+    "ClassifierPopulationGLM",
     "CrossValidation",
     "ElasticNet",
     "Evaluation",
@@ -53,6 +58,8 @@ __all__ = [
     "TimeRescaling",
     "UnRegularized",
     "analyse_stability",
+    "apply_identifiability_constraints",
+    "apply_identifiability_constraints_by_basis_component",
     "basis",
     "bits_per_spike",
     "create_convolutional_predictor",

@@ -87,13 +87,16 @@ def load(path: str | Path) -> Any:
     Raises:
         StoreError: the file is missing, damaged or of another kind.
     """
-    from recurra.glm.classifier import ClassifierGLM
+    from recurra.glm.classifier import ClassifierGLM, ClassifierPopulationGLM
+    from recurra.glm.hmm import GLMHMM
     from recurra.glm.population import GLM, PopulationGLM
 
+    kinds: dict[str, Callable] = {
+        k.__name__: k for k in (GLM, PopulationGLM, ClassifierGLM, ClassifierPopulationGLM, GLMHMM)
+    }
     meta, arrays = read_arrays(path, KIND)
     if meta.get("format") != FORMAT:
         raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
-    kinds: dict[str, Callable] = {k.__name__: k for k in (GLM, PopulationGLM, ClassifierGLM)}
     if meta.get("class") not in kinds:
         raise StoreError(f"{path}: " + unknown("class", meta.get("class"), kinds))
     try:

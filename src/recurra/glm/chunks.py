@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,17 +15,23 @@ from numpy.typing import ArrayLike
 
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import newton
-from recurra.glm.design import Rows, read_rows
+from recurra.glm.convolve import convolve_valid
+from recurra.glm.design import Rows
+from recurra.glm.firstorder import Memory, push, two_loops
 from recurra.glm.fitting import fit_columns
-from recurra.glm.objective import Data, Family, predictor, transposed
+from recurra.glm.objective import Data, Family, dot, predictor, transposed
 from recurra.glm.penalty import Penalty
 from recurra.glm.solvers import Settings, Solution
 
 # Numbers that the Hessians of all columns may take, and the features that are kept as a sample.
 HESSIAN_NUMBERS, SAMPLE_NUMBERS = 2**26, 2**27
-# Multiplications of a Hessian for each of a gradient beyond which a sampled Hessian is better.
+# Features beyond which Hessians of all columns cost more than they save.
 HESSIAN_WORK = 400
-PASSES = 60
+# Bins for each feature in the Gram matrix that the columns share.
+GRAM_ROWS = 32
+PASSES = 100
+# What many bins say in single precision, and what they are asked for in double precision.
+SINGLE_TOL, LEAST_TOL = 1e-6, 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +70,38 @@ class ChunkedData:
             yield self.features(start, stop), y[start:stop], None if weight is None else weight[start:stop]
 
 
+def spike_chunks(
+    counts: np.ndarray,
+    kernel: np.ndarray,
+    inputs: np.ndarray | None,
+    rows: int,
+    sample_weight: ArrayLike | None,
+    precision: str,
+) -> ChunkedData:
+    """Return chunks of the filtered past of a population, `{"coupling": ..., "inputs": ...}`, made when asked for.
+
+    Arguments:
+        counts: `(time, neurons)`, of any type of numbers.
+        kernel: `(window, functions)`; row 0 is lag 1. The first `window` bins have no features.
+        inputs: `(time, inputs)`, or `None`.
+        rows, sample_weight: as for :class:`ChunkedData`.
+        precision: of the features.
+    """
+    window = len(kernel)
+
+    def features(start: int, stop: int) -> dict[str, np.ndarray]:
+        # The last chunk is filled up, so that all chunks share compiled code.
+        series = np.full((rows + window - 1, counts.shape[1]), np.nan, precision)
+        first = max(start - window, 0)
+        series[first - start + window : stop - 1 - start + window] = counts[first : stop - 1]
+        with jax.enable_x64(precision == "float64"):
+            made = convolve_valid(jnp.asarray(kernel, precision), jnp.asarray(series))
+        found = {"coupling": np.asarray(made).reshape(rows, -1)[: stop - start]}
+        return found if inputs is None else found | {"inputs": np.asarray(inputs[start:stop], precision)}
+
+    return ChunkedData(features, counts, rows, sample_weight)
+
+
 @dataclass(frozen=True)
 class Source:
     """Read chunks: `read` checks one and returns its rows; `first` is the first of them."""
@@ -80,269 +118,337 @@ class Source:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _terms(family: Family, with_hessian: bool, data: Data, coef: Array) -> tuple[Array, ...]:
-    """Return the sums over a chunk: loss, gradient, squares of slopes and of features, and Hessians."""
-    eta = predictor(data.x, coef)
+def terms(family: Family, second: str, data: Data, coef: Array, free: Array | None = None) -> tuple[Array, ...]:
+    """Return the sums over a chunk; products have the precision of `data.x`, sums and the rest that of `coef`.
+
+    Arguments:
+        family, data: the model and the chunk.
+        second: `""`, `"hessian"` for the Hessians of all columns, or `"gram"`.
+        coef: `(features + 1, columns, 1)`.
+        free: numbers of the features that Hessians are wanted for; `None` for all.
+
+    Returns:
+        Loss, gradient, squares of slopes, Hessians (or 0), mean curvature of the columns (or 0).
+    """
+    eta = predictor(data.x, coef.astype(data.x.dtype)).astype(coef.dtype)
     counts = data.weight > 0
     value = jnp.sum(jnp.where(counts, family.loss(data.y, eta), 0) * data.weight, axis=0)
     slope = jnp.where(counts[..., None], family.slope(data.y, eta), 0)
     square = jnp.sum(slope**2 * data.weight[..., None], axis=(0, 2))
-    way = transposed(data.x, slope * data.weight[..., None])
-    matrix = newton.hessians(family, data, eta) if with_hessian else jnp.zeros(())
-    return value, way, square, jnp.sum(data.x**2, axis=0), matrix
+    push = slope * data.weight[..., None]
+    way = transposed(data.x, push.astype(data.x.dtype)).astype(coef.dtype).at[-1].set(jnp.sum(push, axis=0))
+    none = jnp.zeros(())
+    if second == "hessian":
+        some = data if free is None else replace(data, x=data.x[:, free])
+        return value, way, square, newton.hessians(family, some, eta), none
+    if second == "gram":
+        bend = jnp.where(counts, family.curvature(data.y, eta)[0][..., 0], 0)
+        return value, way, square, none, jnp.sum(bend * data.weight, axis=0)
+    return value, way, square, none, none
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def _features_alone(data: Data, every: int | None) -> tuple[Array, Array, Array]:
+    """Return the squares of the features, and the Gram matrix of every n-th row with the weight that it has."""
+    size = jnp.sum(data.x**2, axis=0)
+    if every is None:
+        return size, jnp.zeros(()), jnp.zeros(())
+    x, weight = data.x[::every], data.weight[::every, 0].astype(data.x.dtype)
+    return size, newton.weighted_gram(x, weight[None])[0], jnp.sum(weight)
+
+
+@jax.tree_util.register_dataclass
 @dataclass
 class Sums:
-    """Hold what a pass adds up, as means over the bins that count."""
+    """Hold what a pass finds, as means over the bins that count, penalty and mask included."""
 
     value: Array
     slope: Array
     spread: Array
-    size: Array
     hessian: Array
+    bend: Array
 
 
-def one_pass(family: Family, source: Iterable[Rows], coef: Array, with_hessian: bool, length: int) -> Sums:
-    """Go once through the data at some coefficients.
+@dataclass
+class Problem:
+    """Hold a fit to chunks.
 
     Arguments:
-        family: the family.
-        source: the chunks.
-        coef: `(features + 1, columns, 1)`.
-        with_hessian: whether to form Hessians.
-        length: bins to which chunks are filled up, so that all of them share compiled code.
+        family: one output for each column.
+        source: chunks of rows; gone through many times.
+        penalty: in float64.
+        free: numbers of the features that are not held, `(some,)`.
+        mask: `(features + 1, columns, 1)` of 1, and 0 where a coefficient is held; `None` for none.
+        count, mean, size, gram: known when a pass has been made: bins that count, mean of y in them, root mean square
+            of each feature, and the Gram matrix if it was wanted.
     """
-    found: list[Any] | None = None
-    count, bins = 0.0, 0
-    for rows in source:
-        part = _terms(family, with_hessian, _data(rows, length), coef)
-        found = list(part) if found is None else [a + b for a, b in zip(found, part, strict=True)]
-        count, bins = count + rows.count, bins + len(rows.x)
-    if found is None or not count > 0:
-        raise ShapeError("chunks: there is no row that counts.")
-    value, slope, square, size, hessian = found
-    return Sums(value / count, slope / count, jnp.sqrt(square / count), jnp.sqrt(size / bins), hessian / count)
+
+    family: Family
+    source: Iterable[Rows]
+    penalty: Penalty
+    free: np.ndarray
+    mask: Array | None
+    count: float = 0.0
+    mean: np.ndarray | None = None
+    size: np.ndarray | None = None
+    gram: Array | None = None
+
+    def go_through(self, point: np.ndarray, second: str, precision: str, every: int | None = None) -> Sums:
+        """Go once through the data at some coefficients.
+
+        Arguments:
+            point: `(features + 1, columns, 1)`.
+            second: as for :func:`terms`.
+            precision: of the products.
+            every: of how many rows one enters the Gram matrix, in the first pass.
+        """
+        coef = jnp.asarray(point)
+        found: tuple[Array, ...] | None = None
+        alone: tuple[Array, ...] | None = None
+        first, count, bins, length, total = self.size is None, 0.0, 0, 0, np.zeros(coef.shape[1])
+        free = None if len(self.free) + 1 == len(coef) else jnp.asarray(self.free)
+        for rows in self.source:
+            length = max(length, len(rows.x))
+            data = read_data(rows, length, precision)
+            found = _added(found, terms(self.family, second, data, coef, free))
+            if first:
+                alone = _added(alone, _features_alone(data, every))
+                total += rows.weight @ rows.y
+            count, bins = count + rows.count, bins + len(rows.x)
+        if found is None or not count > 0:
+            raise ShapeError("chunks: there is no row that counts.")
+        if alone is not None:
+            self.count, self.mean, self.size = count, total / count, np.sqrt(np.asarray(alone[0]) / bins)
+            self.gram = None if every is None else alone[1] / alone[2]
+        return _means(self.penalty, self.mask, coef, count, found)
+
+    def residual(self, coef: np.ndarray, sums: Sums, tol: float) -> np.ndarray:
+        """Return how far the columns are from a minimum in units of their tolerance; see :func:`newton.residual`."""
+        return np.asarray(_residual(self.size, self.penalty, coef, sums.slope, sums.spread, tol))
 
 
-def _data(rows: Rows, length: int) -> Data:
+_residual = jax.jit(newton.residual)
+
+
+@jax.jit
+def _added(before: tuple[Array, ...] | None, more: tuple[Array, ...]) -> tuple[Array, ...]:
+    wide = [m.astype("float64") for m in more]
+    return tuple(wide) if before is None else tuple(b + m for b, m in zip(before, wide, strict=True))
+
+
+@jax.jit
+def _means(penalty: Penalty, mask: Array | None, coef: Array, count: float, sums: tuple[Array, ...]) -> Sums:
+    value, slope, square, hessian, bend = sums
+    slope = (slope / count).at[:-1].add(penalty.slope(coef[:-1]))
+    slope = slope if mask is None else slope * mask
+    value = value / count + penalty.smooth(coef[:-1]) + penalty.rest(coef[:-1])
+    return Sums(value, slope, jnp.sqrt(square / count), hessian / count, bend / count)
+
+
+def read_data(rows: Rows, length: int, precision: str) -> Data:
+    """Return a chunk as arrays of JAX, filled up to a length so that all chunks share compiled code."""
     extra = max(0, length - len(rows.x))
-    x, y = np.pad(rows.x, ((0, extra), (0, 0))), np.pad(rows.y, ((0, extra), (0, 0)), constant_values=1)
-    weight = np.pad(rows.weight, (0, extra))[:, None]
-    return Data(jnp.asarray(x, float), jnp.asarray(y, float), jnp.asarray(weight, float))
+    x, y, weight = rows.x, rows.y, rows.weight
+    if extra:
+        x, y = np.pad(x, ((0, extra), (0, 0))), np.pad(y, ((0, extra), (0, 0)), constant_values=1)
+        weight = np.pad(weight, (0, extra))
+    return Data(jnp.asarray(x, precision), jnp.asarray(y, float), jnp.asarray(weight[:, None], float))
 
 
 def fit_chunks(
-    family: Family, source: Iterable[Rows], penalty: Penalty, start: np.ndarray, settings: Settings
-) -> tuple[Solution, np.ndarray]:
-    """Fit to chunks by Newton's method, one pass over the data for a step.
+    family: Family,
+    source: Iterable[Rows],
+    penalty: Penalty,
+    start: np.ndarray,
+    settings: Settings,
+    count: float,
+    mask: np.ndarray | None = None,
+) -> tuple[Solution, float, np.ndarray]:
+    """Fit to chunks, one pass over the data for a step.
 
-    If the Hessians of all columns fit into memory, their sums give exact steps. Otherwise the Hessian is that of a
-    sample of the bins, while the gradient stays exact (Byrd et al. 2011): the sample sets the pace, not the result.
+    If the Hessians of all columns fit into memory, their sums give Newton steps. Otherwise steps are those of
+    limited-memory BFGS (Liu & Nocedal 1989) that begin with a Hessian of each column made of a Gram matrix that all of
+    them share; for features that many neurons see this leaves little to be learnt. A pass then is two matrix products.
+    They are in single precision until they tell no more, then in the precision of the settings.
 
     Arguments:
         family: the family; one output for each column.
         source: chunks of rows; gone through many times.
         penalty: the penalty.
         start: `(features + 1, columns, 1)`.
-        settings: the solver; `tol` and `maxiter` (passes) are used.
+        settings: the solver; `tol`, `maxiter` (passes) and `precision` are used.
+        count: about how many bins there are.
+        mask: `(features + 1, columns)`, false where a parameter is held at what it is in `start`.
 
     Returns:
-        The solution, and the mean rate of each column.
+        The solution, the number of bins that count, and the mean of y in them.
+
+    Raises:
+        CapabilityError: a penalty with a kink, or bounds, and too many features.
     """
     features, columns = start.shape[0] - 1, start.shape[1]
-    small = columns * (features + 1) ** 2 <= HESSIAN_NUMBERS and features <= HESSIAN_WORK
+    free = np.arange(features) if mask is None else np.flatnonzero(mask[:-1].any(axis=1))
+    small = has_hessians(len(free), columns)
     if penalty.rough and not small:
         raise CapabilityError(
             "chunks: Lasso, GroupLasso and bounds need Hessians of all neurons, which are too large here."
         )
-    method = "proximal" if penalty.rough else "exact" if small else "truncated"
-    sample, length, mean = _sample(source, features)
-    weight = sample.weight
-    if weight.sum() > 0 and settings.name is None:
+    if small and settings.name is None and not start[:-1].any():
+        sample = _sample(source, features)
         # Single precision is enough to begin with, and keeps one copy of the sample.
         rough = Settings(None, 1e-4, 50, "float32")
-        start = fit_columns(family, sample.x, sample.y, weight, penalty, start, rough).coef
+        some = np.arange(columns) if mask is None else np.flatnonzero(mask[-1])
+        part = None if mask is None else mask[:-1, some]
+        arguments = (sample.x, sample.y[:, some], sample.weight, penalty.take(np.arange(features), some))
+        start = start.copy()
+        start[:, some] = fit_columns(family, *arguments, start[:, some], rough, part).coef
     with jax.enable_x64(True):
-        return _descend(family, source, penalty.cast("float64"), start, settings, method, sample, length), mean
+        whole = None if mask is None else jnp.asarray(mask[..., None], float)
+        problem = Problem(family, source, penalty.cast("float64"), free, whole)
+        if small:
+            found = _by_hessians(problem, start, settings, penalty.take(free, np.arange(columns)).cast("float64"))
+        else:
+            found = _by_gradients(problem, start, settings, max(1, int(count / (GRAM_ROWS * features))))
+    return found, problem.count, np.asarray(problem.mean)
 
 
-def _sample(source: Iterable[Rows], features: int) -> tuple[Rows, int, Any]:
-    """Return rows spread over all chunks, the length of the longest chunk, and the mean of y."""
-    bins, total, count, length = 0, 0.0, 0.0, 0
+def has_hessians(features: int, columns: int) -> bool:
+    """Say whether the Hessians of all columns are small enough to be used."""
+    return columns * (features + 1) ** 2 <= HESSIAN_NUMBERS and features <= HESSIAN_WORK
+
+
+def _sample(source: Iterable[Rows], features: int) -> Rows:
+    """Return rows spread over all chunks."""
     held: list[Rows] = []
     every, most = 1, max(1000, SAMPLE_NUMBERS // max(features, 1))
     for rows in source:
-        bins, length = bins + len(rows.x), max(length, len(rows.x))
-        total, count = total + rows.weight @ rows.y, count + rows.count
         held.append(Rows(rows.x[::every].astype(np.float32), rows.y[::every], rows.weight[::every]))
         while sum(len(h.x) for h in held) > most:
             every *= 2
             held = [Rows(h.x[::2].copy(), h.y[::2].copy(), h.weight[::2].copy()) for h in held]
-    if not count > 0:
-        raise ShapeError("chunks: there is no row that counts.")
     together = Rows(*(np.concatenate([getattr(h, n) for h in held]) for n in ("x", "y", "weight")))
-    return together, length, total / count
-
-
-def _descend(
-    family: Family,
-    source: Iterable[Rows],
-    penalty: Penalty,
-    start: np.ndarray,
-    settings: Settings,
-    method: str,
-    sample: Rows,
-    length: int,
-) -> Solution:
-    coef = jnp.asarray(start)
-    columns = coef.shape[1]
-    tol = jnp.asarray(max(settings.tol, 1e-12))
-    share = (sample.weight / sample.weight.sum())[:, None]
-    few = Data(*(jnp.asarray(a, "float32") for a in (sample.x, sample.y, share)))
-    best, value, left = coef, jnp.full(columns, jnp.inf), jnp.full(columns, jnp.inf)
-    way, reach, steps = jnp.zeros_like(coef), jnp.ones(columns), np.zeros(columns, int)
-    stuck = jnp.zeros(columns, int)
-    passes = 0
-    for _ in range(settings.maxiter or PASSES):
-        passes += 1
-        sums = one_pass(family, source, coef, method != "truncated", length)
-        now = sums.value + penalty.smooth(coef[:-1]) + penalty.rest(coef[:-1])
-        slope = sums.slope.at[:-1].add(penalty.slope(coef[:-1]))
-        after = newton.residual(sums.size, penalty, coef, slope, sums.spread, tol)
-        fell = now <= value + 1e-14 * jnp.abs(value)
-        stuck = jnp.where(fell & (after < 0.9 * left), 0, stuck + 1)
-        best, value, left = (
-            jnp.where(fell[None, :, None], coef, best), jnp.where(fell, now, value), jnp.where(fell, after, left)
-        )  # fmt: skip
-        going = (left > 1) & (stuck < 6)
-        if not bool(jnp.any(going)):
-            break
-        if method == "truncated":
-            fresh = _truncated(family, few, penalty.cast("float32"), coef, slope, after)
-        elif method == "exact":
-            fresh = newton.exact_direction(sums.hessian, penalty, slope)
-        else:
-            fresh = newton.proximal_direction(sums.hessian, penalty, coef, slope)
-        way = jnp.where(fell[None, :, None], fresh, way)
-        reach = jnp.where(fell, 1.0, reach / 2)
-        steps = steps + np.asarray(going)
-        coef = best + jnp.where(going, reach, 0)[None, :, None] * way
-    done = (left <= 1) | ((stuck >= 6) & (left <= 1e5))
-    point, cost, rest = (np.asarray(a, float) for a in (best, value, left))
-    return Solution(point, cost, rest, steps, np.asarray(done), f"{method} Newton in {passes} passes")
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _truncated(family: Family, few: Data, penalty: Penalty, coef: Array, slope: Array, residual: Array) -> Array:
-    """Return the Newton direction of the sample, in single precision, for the gradient of everything."""
-    # The gradient may be too small for single precision; a direction is proportional to it.
-    size = jnp.maximum(jnp.max(jnp.abs(slope), axis=(0, 2)), jnp.finfo(slope.dtype).tiny)
-    single = coef.astype(few.x.dtype)
-    none, left = jnp.zeros(coef.shape[1], int), jnp.where(residual > 1, 10.0, 0.0).astype(few.x.dtype)
-    state = newton.State(
-        single,
-        predictor(few.x, single),
-        left,
-        (slope / size[None, :, None]).astype(few.x.dtype),
-        left,
-        none,
-        none,
-        1000 * left,
-    )
-    # The sample differs from the whole by more than what a tighter solution would gain.
-    way = newton.truncated_direction(family, few, penalty, state)
-    return way.astype(slope.dtype) * size[None, :, None]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _online_terms(
-    family: Family, data: Data, penalty: Penalty, before: Array, pull: Array, coef: Array, count: Array
-) -> tuple[Array, Array, Array]:
-    """Return value, gradient and Hessians of a new chunk plus what earlier ones left, as means over all bins."""
-    value, slope, _, _, hessian = _terms(family, True, data, coef)
-    flat = coef[..., 0].T
-    kept = jnp.einsum("pfg,pg->pf", before, flat)
-    value = (value + jnp.sum(flat * (0.5 * kept - pull), axis=1)) / count + penalty.smooth(coef[:-1])
-    slope = (slope + (kept - pull).T[..., None]) / count
-    return value, slope.at[:-1].add(penalty.slope(coef[:-1])), hessian
+    if not together.count > 0:
+        raise ShapeError("chunks: there is no row that counts.")
+    return together
 
 
 @dataclass
-class Memory:
-    """Hold what earlier chunks say about the parameters: a quadratic function.
+class Descent:
+    """Hold where the columns stand: the best points so far, and the way that is being tried from there."""
 
-    Arguments:
-        precision: `(columns, features + 1, features + 1)`, sums of Hessians.
-        pull: precision times estimate, `(columns, features + 1)`.
-        count: bins so far.
-        total: sums of y, `(columns,)`.
-    """
+    best: np.ndarray
+    value: np.ndarray
+    left: np.ndarray
+    slope: np.ndarray
+    way: np.ndarray
+    reach: np.ndarray
+    stuck: np.ndarray
+    steps: np.ndarray
+    passes: int = 0
 
-    precision: np.ndarray
-    pull: np.ndarray
-    count: float
-    total: np.ndarray
+    @staticmethod
+    def at(start: np.ndarray) -> Descent:
+        """Return the state before the first pass."""
+        none, still = np.full(start.shape[1], np.inf), np.zeros_like(start)
+        count = np.zeros(len(none), int)
+        return Descent(start, none, none, still, still, np.ones_like(none), count, count)
+
+    @property
+    def coef(self) -> np.ndarray:
+        """The point that is tried next."""
+        return self.best + np.where(self.going, self.reach, 0)[None, :, None] * self.way
+
+    @property
+    def going(self) -> np.ndarray:
+        """For each column whether it needs another pass."""
+        return (self.left > 1) & (self.stuck < 6)
+
+    def judge(self, sums: Sums, left: np.ndarray, slack: float) -> np.ndarray:
+        """Take over a trial point where the objective fell, go half as far where it did not; return where it fell."""
+        coef, value, slope = self.coef, np.asarray(sums.value), np.asarray(sums.slope)
+        fell = (value <= self.value + slack * (1 + np.abs(self.value))) | ~np.isfinite(self.value)
+        self.stuck = np.where(fell & (left < 0.9 * self.left), 0, self.stuck + 1)
+        wide = fell[None, :, None]
+        self.best, self.slope = np.where(wide, coef, self.best), np.where(wide, slope, self.slope)
+        self.value, self.left = np.where(fell, value, self.value), np.where(fell, left, self.left)
+        self.reach = np.where(fell, 1.0, self.reach / 2)
+        self.passes += 1
+        return fell
+
+    def turn(self, fresh: Array, fell: np.ndarray) -> None:
+        """Go on in a new direction where the last one has served."""
+        self.way = np.where(fell[None, :, None], np.asarray(fresh), self.way)
+        self.steps = self.steps + self.going
+
+    def solution(self, name: str) -> Solution:
+        """Return what was found."""
+        done = (self.left <= 1) | ((self.stuck >= 6) & (self.left <= 1e5))
+        return Solution(self.best, self.value, self.left, self.steps, done, f"{name} in {self.passes} passes")
 
 
-def learn_chunk(
-    family: Family, rows: Rows, penalty: Penalty, memory: Memory, start: np.ndarray
-) -> tuple[np.ndarray, Memory]:
-    """Add a chunk to what is known (assumed-density filtering with Laplace's approximation; Opper 1998).
+def _by_hessians(problem: Problem, start: np.ndarray, settings: Settings, penalty: Penalty) -> Solution:
+    """Go down by Newton steps, exact ones or proximal ones; `penalty` is that of the free features."""
+    state, tol = Descent.at(start), max(settings.tol, 1e-12)
+    place = jnp.asarray(np.append(problem.free, len(start) - 1))
+    for _ in range(settings.maxiter or PASSES):
+        sums = problem.go_through(state.coef, "hessian", "float64")
+        fell = state.judge(sums, problem.residual(state.coef, sums, tol), 1e-14)
+        if not np.any(state.going):
+            break
+        state.turn(_newton_way(problem.mask, penalty, place, state.best, state.slope, sums.hessian), fell)
+    return state.solution("proximal Newton" if penalty.rough else "exact Newton")
 
-    For a Gaussian model with identity link the outcome is that of one fit to all chunks.
 
-    Arguments:
-        family: the family.
-        rows: the chunk.
-        penalty: quadratic; counted once for all chunks.
-        memory: what earlier chunks left.
-        start: `(features + 1, columns, 1)`.
-
-    Returns:
-        The estimate and the memory with this chunk.
-    """
+@jax.jit
+def _newton_way(mask: Array | None, penalty: Penalty, place: Array, coef: Array, slope: Array, hessian: Array) -> Array:
+    """Return the direction of free coefficients in place, and 0 for held ones."""
+    if mask is not None:
+        kept = mask[place, :, 0].T
+        hessian = hessian * kept[:, :, None] * kept[:, None, :]
     if penalty.rough:
-        raise CapabilityError(
-            "partial_fit: Lasso, GroupLasso and bounds do not add up over chunks; use Ridge or Smoothness, or"
-            " fit_chunks."
-        )
-    with jax.enable_x64(True):
-        part = penalty.cast("float64")
-        # Chunks of nearly equal length share compiled code.
-        data = _data(rows, 1 << max(6, (len(rows.x) - 1).bit_length()))
-        count = jnp.asarray(memory.count + rows.count)
-        before, pull, coef = (jnp.asarray(a) for a in (memory.precision, memory.pull, start))
-        value, slope, hessian = _online_terms(family, data, part, before, pull, coef, count)
-        for _ in range(100):
-            way = newton.exact_direction((hessian + before) / count, part, slope)
-            reach = jnp.ones_like(value)
-            for _ in range(newton.HALVINGS):
-                trial = coef + reach[None, :, None] * way
-                after = _online_terms(family, data, part, before, pull, trial, count)
-                worse = ~(after[0] <= value + 1e-14 * (1 + jnp.abs(value)))
-                if not bool(jnp.any(worse)):
-                    break
-                reach = jnp.where(worse, reach / 2, reach)
-            coef, (value, slope, hessian) = trial, after
-            if float(jnp.max(jnp.abs(slope))) < 1e-10 or float(jnp.max(jnp.abs(reach[None, :, None] * way))) < 1e-12:
+        some = newton.proximal_direction(hessian, penalty, coef[place], slope[place])
+    else:
+        some = newton.exact_direction(hessian, penalty, slope[place])
+    fresh = jnp.zeros_like(coef).at[place].set(some)
+    return fresh if mask is None else fresh * mask
+
+
+def _by_gradients(problem: Problem, start: np.ndarray, settings: Settings, every: int) -> Solution:
+    """Go down by limited-memory BFGS from a Hessian that the columns share."""
+    state, memory, inverse = Descent.at(start), Memory.empty(jnp.asarray(start)), None
+    left_over = settings.maxiter or PASSES
+    for precision in dict.fromkeys(("float32", settings.precision)):
+        double = precision == "float64"
+        tol = max(settings.tol, LEAST_TOL if double else SINGLE_TOL)
+        # The values and gradients of the other precision differ by rounding.
+        state.value, state.left = np.full_like(state.value, np.inf), np.full_like(state.left, np.inf)
+        state.way, state.stuck = np.zeros_like(state.way), np.zeros_like(state.stuck)
+        while left_over > 0:
+            left_over -= 1
+            before, slope = state.best, state.slope
+            known = inverse is not None
+            sums = problem.go_through(state.coef, "" if known else "gram", precision, None if known else every)
+            fell = state.judge(sums, problem.residual(state.coef, sums, tol), 1e-14 if double else 1e-9)
+            if inverse is None:
+                inverse = _inverse(problem.gram, sums.bend[:, None], problem.penalty)
+            else:
+                memory = push(memory, state.best - before, state.slope - slope)
+            if not np.any(state.going):
                 break
-        found = np.asarray(coef)
-        fresh = np.asarray(hessian)
-    # The chunk's loss is replaced by its quadratic function around the estimate.
-    with jax.enable_x64(True):
-        gradient = np.asarray(_terms(family, False, data, jnp.asarray(found))[1])[..., 0].T
-    flat = found[..., 0].T
-    pull_now = memory.pull + np.einsum("pfg,pg->pf", fresh, flat) - gradient
-    whole = Memory(memory.precision + fresh, pull_now, memory.count + rows.count, memory.total + rows.weight @ rows.y)
-    return found, whole
+            state.turn(_quasi_newton_way(memory, inverse, problem.mask, state.slope), fell)
+    return state.solution("L-BFGS")
 
 
-def read_chunk(x: np.ndarray, y: np.ndarray, weight: ArrayLike | None) -> Rows:
-    """Return the rows of a chunk, of which none need count."""
-    try:
-        return read_rows(x, y, weight)
-    except ShapeError as error:
-        if "no row is left" in str(error):
-            return Rows(np.zeros_like(x), np.ones_like(y), np.zeros(len(x)))
-        raise
+@jax.jit
+def _inverse(gram: Array, bend: Array, penalty: Penalty) -> newton.SharedInverse:
+    return newton.shared_inverse(gram, bend, penalty, 1e-6)
+
+
+@jax.jit
+def _quasi_newton_way(memory: Memory, inverse: newton.SharedInverse, mask: Array | None, slope: Array) -> Array:
+    def solve(v: Array) -> Array:
+        return inverse(v) if mask is None else inverse(v * mask) * mask
+
+    way = two_loops(memory, slope, solve)
+    # A direction that rises comes from rounding only.
+    return jnp.where((dot(way, slope) < 0)[None, :, None], way, -solve(slope))

@@ -9,12 +9,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array
 
+from recurra.engine.iterate import map_items
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.glm.pynapple_series import by_epoch, is_pynapple
 
 CAUSALITIES = ("causal", "anti-causal", "acausal")
+# Channels from which on blocks of rows are worked on one by one.
+MANY_CHANNELS = 16
 
 
 def create_convolutional_predictor(
@@ -141,16 +145,30 @@ def convolve_valid(basis: Array, y: Array) -> Array:
     """
     window, functions = basis.shape
     rows, channels = y.shape[0] - window + 1, y.shape[1]
-    block = min(rows, max(32, min(window, 256)))
+    looped = channels >= MANY_CHANNELS
+    block = min(rows, 64 if looped else max(32, min(window, 256)))
     count = -(-rows // block)
     bad = ~jnp.isfinite(y)
     span = block + window - 1
     padded = jnp.pad(jnp.where(bad, 0, y), ((0, count * block + window - 1 - y.shape[0]), (0, 0)))
-    index = np.arange(count)[:, None] * block + np.arange(span)[None, :]
     lag = np.arange(block)[:, None] + window - 1 - np.arange(span)[None, :]
     inside = (lag >= 0) & (lag < window)
     banded = jnp.where(inside[:, :, None], basis[np.clip(lag, 0, window - 1)], 0)
-    out = jnp.einsum("swf,nwc->nscf", banded, padded[index]).reshape(count * block, channels, functions)[:rows]
     # A product with a banded matrix would spread what is not finite beyond the windows that hold it.
     seen = jnp.pad(jnp.cumsum(bad.astype(jnp.int32), axis=0), ((1, 0), (0, 0)))
-    return jnp.where((seen[window:] > seen[:-window])[:, :, None], jnp.nan, out)
+    lost = seen[window:] > seen[:-window]
+    if looped:
+        flat = banded.transpose(0, 2, 1).reshape(block * functions, span)
+        lost = jnp.pad(lost, ((0, count * block - rows), (0, 0)))
+
+        # One block after the other: what is turned then is small, and stays in the processor's cache.
+        def one(k: Array) -> Array:
+            made = flat @ lax.dynamic_slice_in_dim(padded, k * block, span)
+            made = made.reshape(block, functions, channels).swapaxes(1, 2)
+            return jnp.where(lax.dynamic_slice_in_dim(lost, k * block, block)[:, :, None], jnp.nan, made)
+
+        out = map_items(one, jnp.arange(count))
+        return out.reshape(count * block, channels, functions)[:rows]
+    index = np.arange(count)[:, None] * block + np.arange(span)[None, :]
+    out = jnp.einsum("swf,nwc->nscf", banded, padded[index])
+    return jnp.where(lost[:, :, None], jnp.nan, out.reshape(count * block, channels, functions)[:rows])

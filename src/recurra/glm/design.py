@@ -110,7 +110,9 @@ def read_features(x: Any) -> tuple[np.ndarray, Layout]:
     if len({len(leaf) for leaf in leaves}) > 1:
         found = ", ".join(f"{n}: {len(leaf)}" for n, leaf in zip(names, leaves, strict=True))
         raise ShapeError(f"X: the leaves have different numbers of rows ({found}).")
-    return np.hstack(leaves), Layout(names, tuple(leaf.shape[1] for leaf in leaves), tree)
+    # A single leaf may be large, and is not copied.
+    matrix = leaves[0] if len(leaves) == 1 else np.hstack(leaves)
+    return matrix, Layout(names, tuple(leaf.shape[1] for leaf in leaves), tree)
 
 
 def as_matrix(x: Any, what: str) -> np.ndarray:
@@ -184,6 +186,9 @@ def read_rows(x: np.ndarray, y: np.ndarray, sample_weight: ArrayLike | None = No
         raise ShapeError("sample_weight: every weight must be a number of zero or above.")
     if not weight.sum() > 0:
         raise ShapeError("sample_weight: every weight is zero, so no row counts.")
+    # What is neither finite nor there shows in the sums of the rows, which cost no copy.
+    if np.isfinite(x.sum(axis=1)).all() and np.isfinite(y.sum(axis=1)).all():
+        return Rows(x, y, weight)
     for name, array in (("X", x), ("y", y)):
         if np.any(np.isinf(array)):
             place = tuple(int(i) for i in np.argwhere(np.isinf(array))[0])

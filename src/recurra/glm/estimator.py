@@ -19,13 +19,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
 from recurra.glm.design import Layout, Rows, _is_tree, read_features, read_mask, read_rows
-from recurra.glm.fitting import fit_ard, fit_columns, null_model
+from recurra.glm.fitting import fit_columns, null_model
 from recurra.glm.inference import Evaluation, Posterior, evaluation_of, posterior_of_estimator
 from recurra.glm.links import InverseLink, find_inverse_link
 from recurra.glm.objective import Family
 from recurra.glm.observations import Categorical, NegativeBinomial, ObservationModel, find_observation_model
 from recurra.glm.penalty import Penalty
+from recurra.glm.pynapple_series import as_given, values_of
 from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer, with_bounds
+from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.solvers import Settings, Solution, choose, read_settings
 from recurra.glm.streaming import fit_estimator_chunks, learn_estimator_chunk
@@ -58,6 +60,12 @@ class BaseGLM(BaseEstimator):
     coef_: Any
     intercept_: np.ndarray
     memory_: Any
+
+    def _take(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of a constructor as they are, as scikit-learn wants it."""
+        for name, value in arguments.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     def _plan(self) -> Plan:
         """Check the parameters."""
@@ -126,7 +134,7 @@ class BaseGLM(BaseEstimator):
         self, X: Any, y: Any, sample_weight: ArrayLike | None, init_params: tuple | None, mask: Any = None
     ) -> None:
         plan = self._plan()
-        earlier = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        earlier = self._earlier()
         rows = self._rows(X, y, sample_weight, reset=True)
         columns = rows.y.shape[1]
         chosen = read_mask(mask, self.layout_, columns)
@@ -136,9 +144,9 @@ class BaseGLM(BaseEstimator):
         start = np.zeros((self.layout_.features + 1, columns, 1))
         if null is not None:
             start[-1, :, 0] = null.intercept
-        given = init_params if init_params is not None else self._usable(earlier, columns)
+        given = self._begin(init_params, earlier, (columns,))
         if given is not None:
-            start = self._read_params(given, columns)
+            start = given[..., None]
         silent = np.zeros(columns, bool) if null is None else null.silent
         solution = self._solve(plan, rows, penalty, start, chosen, silent)
         self._keep(plan, rows, solution, chosen, silent)
@@ -152,22 +160,22 @@ class BaseGLM(BaseEstimator):
         if len(active) == 0:
             none = np.zeros(len(silent))
             return Solution(start, none, none, none.astype(int), none == 0, "none")
-        arguments = (
-            plan.family,
-            rows.x,
-            rows.y[:, active],
-            rows.weight,
-            penalty.take(every, active),
-            start[:, active],
-            plan.settings,
-            None if mask is None else mask[:, active],
-        )
+        data = (plan.family, rows.x, rows.y[:, active], rows.weight)
+        chosen = None if mask is None else mask[:, active]
         if isinstance(plan.regularizer, ARD):
-            found, strength = fit_ard(*arguments, plan.regularizer)
+            found, strength = find_strengths(
+                plan.regularizer,
+                penalty.take(every, active),
+                rows.count,
+                lambda penalty, start: fit_columns(*data, penalty, start, plan.settings, chosen),
+                lambda coef: view_of(*data, coef),
+                start[:, active],
+                chosen,
+            )
             self.strength_ = np.full((len(every), len(silent)), np.inf)
             self.strength_[:, active] = strength
         else:
-            found = fit_columns(*arguments)
+            found = fit_columns(*data, penalty.take(every, active), start[:, active], plan.settings, chosen)
         if not silent.any():
             return found
         coef = start.copy()
@@ -188,9 +196,7 @@ class BaseGLM(BaseEstimator):
             found.solver,
         )
 
-    def _keep(
-        self, plan: Plan, rows: Rows, solution: Solution, mask: np.ndarray | None, silent: np.ndarray
-    ) -> None:
+    def _keep(self, plan: Plan, rows: Rows, solution: Solution, mask: np.ndarray | None, silent: np.ndarray) -> None:
         """Set the attributes of a fitted estimator and warn of what is not as it should be."""
         family = plan.family
         self.solver_, self.converged_, self.objective_ = solution.solver, solution.converged, solution.value
@@ -207,14 +213,7 @@ class BaseGLM(BaseEstimator):
             dof = np.maximum(self.dof_resid_, 1)
             self.scale_ = _scale(family.observation, rows.y[kept], rate, rows.weight[kept], dof)
         self.silent_ = silent
-        if silent.any():
-            warnings.warn(
-                f"{_neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate"
-                " lies at the border of what the link can reach. Coefficients are set to 0 and the rate to (spikes +"
-                " 1/2) / (bins + 1); leave such neurons out if this is not wanted.",
-                UserWarning,
-                stacklevel=4,
-            )
+        warn_silent(silent, stacklevel=4)
         warn_late(solution, stacklevel=4)
 
     def _used(self, plan: Plan, rows: Rows, coef: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
@@ -232,11 +231,13 @@ class BaseGLM(BaseEstimator):
         ranks = [np.linalg.matrix_rank(gram[np.ix_(m, m)], hermitian=True) if m.any() else 0 for m in usable.T]
         return np.array(ranks)
 
-    def finish(self, solution: Solution) -> None:
-        """Take over what a solver found, and warn of neurons that have not converged."""
+    def finish(self, solution: Solution, silent: np.ndarray) -> None:
+        """Take over what a solver found, and warn of what is not as it should be."""
         self.solver_, self.converged_, self.objective_ = solution.solver, solution.converged, solution.value
         self.n_iter_ = int(solution.steps.max(initial=0))
         self._set_params(solution.coef[:-1, :, 0], solution.coef[-1, :, 0])
+        self.silent_ = silent
+        warn_silent(silent, stacklevel=4)
         warn_late(solution, stacklevel=4)
 
     # Parameters
@@ -247,30 +248,34 @@ class BaseGLM(BaseEstimator):
     def _flat(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the coefficients `(features, neurons)` and intercepts `(neurons,)` of a fitted estimator."""
         intercept = np.asarray(self.intercept_)
-        return self.layout_.join(self.coef_, "coef_", (len(intercept),)), intercept
+        return self.layout_.join(self.coef_, "coef_", intercept.shape), intercept
 
-    def _read_params(self, params: object, columns: int) -> np.ndarray:
-        """Return coefficients and intercepts that a user gave as one array `(features + 1, neurons, 1)`."""
+    def _read_params(self, params: object, shape: tuple[int, ...]) -> np.ndarray:
+        """Return coefficients and intercepts that a user gave as one array `(features + 1, *shape)`."""
         if not isinstance(params, tuple | list) or len(params) != 2:
             raise OptionError("init_params: expected a pair (coefficients, intercepts).")
-        coef = self.layout_.join(params[0], "init_params[0]", (columns,))
+        coef = self.layout_.join(params[0], "init_params[0]", shape)
         intercept = np.asarray(params[1], float)
-        if intercept.shape not in ((columns,), ()):
-            raise ShapeError(f"init_params[1]: got shape {intercept.shape}, expected ({columns},).")
-        whole = np.concatenate([coef, np.broadcast_to(intercept, (1, columns))])
+        if intercept.shape not in (shape, ()):
+            raise ShapeError(f"init_params[1]: got shape {intercept.shape}, expected {shape}.")
+        whole = np.concatenate([coef, np.broadcast_to(intercept, (1, *shape))])
         if not np.all(np.isfinite(whole)):
             raise ShapeError("init_params: every number must be finite.")
-        return whole[..., None]
+        return whole
 
-    def _usable(self, earlier: tuple | None, columns: int) -> tuple | None:
-        """Return the parameters of an earlier fit if they fit the data of this one."""
-        if earlier is None or np.shape(earlier[1]) != (columns,):
+    def _begin(self, init_params: tuple | None, earlier: tuple | None, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Return where a fit begins, `(features + 1, *shape)`, if it was given or left by an earlier fit."""
+        if init_params is not None:
+            return self._read_params(init_params, shape)
+        if earlier is None or np.shape(earlier[1]) != shape:
             return None
         try:
-            self._read_params(earlier, columns)
+            return self._read_params(earlier, shape)
         except ValueError:
             return None
-        return earlier
+
+    def _earlier(self) -> tuple | None:
+        return (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
 
     # After the fit
 
@@ -439,7 +444,7 @@ class Regression(RegressorMixin, BaseGLM):
         scale = self.scale_ if isinstance(self._observed(), NegativeBinomial) else np.ones_like(self.scale_)
         deviance = _deviance(self._observed(), np.where(missing, 1, targets), np.where(missing, 1, rate), scale)
         found = np.sign(targets - rate) * np.sqrt(np.maximum(deviance, 0))
-        return np.where(missing, np.nan, found).reshape(np.shape(y))
+        return as_given(y, np.where(missing, np.nan, found).reshape(np.shape(y)))
 
     def time_rescaling(self, X: Any, y: Any, seed: int = 0) -> list[TimeRescaling]:
         """Test for each neuron whether its spikes come at the rates of the model; see :func:`time_rescaling`.
@@ -467,7 +472,7 @@ class Regression(RegressorMixin, BaseGLM):
         Returns:
             `(time,)` or `(time, neurons)`, with a first axis of trials if asked for.
         """
-        rate = self.predict(X)
+        rate = np.asarray(values_of(self.predict(X)))
         observation = self._plan().family.observation
         with jax.enable_x64(self.precision == "float64"):
             keys = jax.random.split(jax.random.key(seed), trials or 1)
@@ -475,11 +480,23 @@ class Regression(RegressorMixin, BaseGLM):
             scale = jnp.asarray(self.scale_ if rate.ndim == 2 else self.scale_[0])
             scale = jnp.broadcast_to(scale[None, :] if rate.ndim == 2 else scale, rate.shape)
             drawn = np.asarray(jax.vmap(lambda key: observation.sample(key, mean, scale))(keys))
-        return drawn[0] if trials is None else drawn
+        return as_given(X, drawn[0]) if trials is None else drawn
 
 
 def _shown(layout: Layout) -> str:
     return ", ".join(f"{name or 'X'} ({size})" for name, size in zip(layout.names, layout.sizes, strict=True))
+
+
+def warn_silent(silent: np.ndarray, stacklevel: int) -> None:
+    """Warn of neurons that never changed."""
+    if silent.any():
+        warnings.warn(
+            f"{_neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate lies at"
+            " the border of what the link can reach. Coefficients are set to 0 and the rate to (spikes + 1/2) / (bins +"
+            " 1); leave such neurons out if this is not wanted.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def warn_late(solution: Solution, stacklevel: int) -> None:
@@ -524,10 +541,7 @@ def _scale(
     observation: ObservationModel, y: np.ndarray, rate: np.ndarray, weight: np.ndarray, dof: np.ndarray
 ) -> np.ndarray:
     """Return the dispersion of each neuron; whole weights count a bin as often, others by their share."""
-    if np.all(weight == 1):
-        return np.array(observation.estimate_scale(jnp.asarray(y), jnp.asarray(rate), jnp.asarray(dof)))
-    # A weighted sum of what the families add up: residuals are stretched by the root of the weight.
-    root = np.sqrt(weight)[:, None]
-    return np.array(
-        observation.estimate_scale(jnp.asarray(rate + root * (y - rate)), jnp.asarray(rate), jnp.asarray(dof))
-    )
+    if not np.all(weight == 1):
+        # A weighted sum of what the families add up: residuals are stretched by the root of the weight.
+        y = rate + np.sqrt(weight)[:, None] * (y - rate)
+    return np.array(_measure(observation, "estimate_scale", y, rate, dof))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax
@@ -25,11 +26,11 @@ class Memory:
     steps: Array
     changes: Array
 
-
-def no_memory(state: State) -> Memory:
-    """Return the memory before the first step."""
-    none = jnp.zeros((PAIRS, *state.coef.shape), state.coef.dtype)
-    return Memory(none, none)
+    @staticmethod
+    def empty(coef: Array) -> Memory:
+        """Return the memory before the first step, for coefficients `(features + 1, columns, outputs)`."""
+        none = jnp.zeros((PAIRS, *coef.shape), coef.dtype)
+        return Memory(none, none)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -37,26 +38,38 @@ def lbfgs_step(
     family: Family, data: Data, penalty: Penalty, tol: Array, state: State, memory: Memory
 ) -> tuple[State, Memory]:
     """Take one step of limited-memory BFGS (Liu & Nocedal 1989), every column with its own memory and line search."""
-    way, shares = -state.slope, []
+    bend, size = dot(memory.steps[0], memory.changes[0]), dot(memory.changes[0], memory.changes[0])
+    plain = 1 / jnp.maximum(1, jnp.sqrt(dot(state.slope, state.slope)))
+    scale = jnp.where(size > 0, bend / jnp.where(size > 0, size, 1), plain)[None, :, None]
+    way = two_loops(memory, state.slope, lambda v: v * scale)
+    after = advance(family, data, penalty, state, way, tol)
+    return after, push(memory, after.coef - state.coef, after.slope - state.slope)
+
+
+def two_loops(memory: Memory, slope: Array, solve: Callable[[Array], Array]) -> Array:
+    """Return the direction of limited-memory BFGS (Nocedal 1980); `solve` is the inverse Hessian without memory."""
+    way, shares = -slope, []
     bends = [dot(memory.steps[i], memory.changes[i]) for i in range(PAIRS)]
     inverse = [jnp.where(b > 0, 1 / jnp.where(b > 0, b, 1), 0) for b in bends]
     for i in range(PAIRS):
         shares.append(inverse[i] * dot(memory.steps[i], way))
         way = way - shares[i][None, :, None] * memory.changes[i]
-    size = dot(memory.changes[0], memory.changes[0])
-    plain = 1 / jnp.maximum(1, jnp.sqrt(dot(state.slope, state.slope)))
-    way = way * jnp.where(size > 0, bends[0] / jnp.where(size > 0, size, 1), plain)[None, :, None]
+    way = solve(way)
     for i in reversed(range(PAIRS)):
         way = way + (shares[i] - inverse[i] * dot(memory.changes[i], way))[None, :, None] * memory.steps[i]
-    after = advance(family, data, penalty, state, way, tol)
-    step, change = after.coef - state.coef, after.slope - state.slope
+    return way
+
+
+@jax.jit
+def push(memory: Memory, step: Array, change: Array) -> Memory:
+    """Return the memory with one more step and change of the gradient, for the columns that have moved."""
     # A pair without curvature would make the next direction rise.
-    kept = (dot(step, change) > 1e-14 * dot(change, change))[None, :, None]
+    kept = (dot(step, change) > 1e-14 * dot(change, change))[None, None, :, None]
 
-    def push(old: Array, new: Array) -> Array:
-        return jnp.where(kept[None], jnp.concatenate([new[None], old[:-1]]), old)
+    def pushed(old: Array, new: Array) -> Array:
+        return jnp.where(kept, jnp.concatenate([new[None], old[:-1]]), old)
 
-    return after, Memory(push(memory.steps, step), push(memory.changes, change))
+    return Memory(pushed(memory.steps, step), pushed(memory.changes, change))
 
 
 @jax.tree_util.register_dataclass

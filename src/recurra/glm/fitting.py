@@ -10,10 +10,8 @@ import numpy as np
 
 from recurra.errors import OptionError
 from recurra.glm.links import INVERSE_LINKS, InverseLink
-from recurra.glm.newton import hessians
-from recurra.glm.objective import Data, Family, predictor
+from recurra.glm.objective import Data, Family
 from recurra.glm.penalty import Penalty
-from recurra.glm.regularizers import ARD
 from recurra.glm.solvers import Settings, Solution, solve
 
 # Numbers of a `(time, columns)` array that are worked on at once.
@@ -95,11 +93,11 @@ def _round_up(count: int) -> int:
     """Return a size a little above a count, one of few, so that arrays of nearly equal sizes share compiled code.
 
     >>> [_round_up(count) for count in (1, 90, 800, 50_000)]
-    [64, 96, 896, 50176]
+    [64, 128, 896, 50176]
     """
-    step = 64 if count < 64 else 2 ** max(5, count.bit_length() - 6)
-    if 512 < count <= 2048:
-        step = 128
+    if count <= 512:  # compiling takes far longer than what is added
+        return max(64, 1 << (count - 1).bit_length())
+    step = 128 if count <= 2048 else 2 ** (count.bit_length() - 6)
     return -(-count // step) * step
 
 
@@ -111,7 +109,7 @@ def _masked(count: int) -> int:
 
 def _wide(count: int) -> int:
     """Return a number of features to fill up to; only few are added."""
-    return -(-count // 4) * 4 if count <= 16 else count
+    return max(4, 1 << (count - 1).bit_length()) if count <= 16 else count
 
 
 def _fill(x: np.ndarray, size: int) -> np.ndarray:
@@ -188,68 +186,3 @@ def null_model(family: Family, mean: np.ndarray, count: float) -> Start:
                 " link or observation model, or give init_params."
             )
     return Start(found, silent)
-
-
-def fit_ard(
-    family: Family,
-    x: np.ndarray,
-    y: np.ndarray,
-    weight: np.ndarray,
-    penalty: Penalty,
-    start: np.ndarray,
-    settings: Settings,
-    mask: np.ndarray | None,
-    rule: ARD,
-) -> tuple[Solution, np.ndarray]:
-    """Fit with a ridge strength for each coefficient that is found on the way; see :class:`ARD`.
-
-    With precision a = count * strength and posterior covariance S, the new strength is
-    (1 - a S_ff) / (count * w_f^2). Gaussian targets are taken at a noise variance that is estimated along.
-
-    Returns:
-        The fit, and the strengths `(features, columns)`.
-    """
-    strength = np.array(penalty.diagonal, float)
-    count = float(weight.sum())
-    solution = fit_columns(family, x, y, weight, penalty, start, settings, mask)
-    gone = np.zeros(strength.shape, bool)
-    for _ in range(rule.rounds):
-        inverse, noise = _posterior(family, x, y, weight, solution, strength)
-        scale = noise[None, :] / count
-        share = np.clip(1 - strength * inverse, 1e-12, 1)
-        squared = solution.coef[:-1, :, 0] ** 2
-        with np.errstate(divide="ignore"):
-            strength = np.clip(share * scale / squared, 1e-12, 1e12)
-        gone |= share < rule.least
-        strength[gone] = 1e12
-        before = solution.coef
-        solution = fit_columns(family, x, y, weight, replace(penalty, diagonal=strength), before, settings, mask)
-        moved = np.abs(solution.coef - before).max(initial=0)
-        if moved <= rule.change * max(np.abs(before).max(initial=0), 1e-12):
-            break
-    coef = solution.coef.copy()
-    coef[:-1][gone] = 0
-    return replace(solution, coef=coef), strength
-
-
-def _posterior(
-    family: Family, x: np.ndarray, y: np.ndarray, weight: np.ndarray, solution: Solution, strength: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the diagonal of the inverse Hessian of the mean objective by feature, and the dispersion by column."""
-    with jax.enable_x64(True):
-        share = (weight / weight.sum())[:, None]
-        data = Data(jnp.asarray(x), jnp.asarray(y), jnp.asarray(share))
-        eta = predictor(data.x, jnp.asarray(solution.coef))
-        matrix = np.array(hessians(family, data, eta))
-        rate = family.rate(eta)
-        variance = family.observation.variance(rate, 1.0)
-        pearson = np.asarray(jnp.sum(share * (data.y - rate) ** 2 / variance, axis=0))
-    index = np.arange(x.shape[1])
-    matrix[:, index, index] += strength.T
-    inverse = np.linalg.inv(matrix)[:, index, index].T
-    from recurra.glm.observations import Gamma, Gaussian
-
-    free = isinstance(family.observation, Gaussian | Gamma)
-    used = (1 - strength * inverse).sum(axis=0) + 1
-    noise = pearson / np.maximum(1 - used / weight.sum(), 1e-3) if free else np.ones_like(pearson)
-    return inverse, noise

@@ -78,6 +78,14 @@ class GLMHMM(BaseGLM):
     array([0.2, 4. ])
     """
 
+    n_states: int
+    dirichlet_initial_proba: ArrayLike | None
+    dirichlet_transition_proba: ArrayLike | None
+    maxiter: int
+    tol: float
+    n_init: int
+    seed: int
+
     def __init__(
         self,
         n_states: int = 2,
@@ -96,21 +104,7 @@ class GLMHMM(BaseGLM):
         seed: int = 0,
         precision: str = "float64",
     ):
-        self.n_states = n_states
-        self.observation_model = observation_model
-        self.inverse_link_function = inverse_link_function
-        self.regularizer = regularizer
-        self.regularizer_strength = regularizer_strength
-        self.bounds = bounds
-        self.solver_name = solver_name
-        self.solver_kwargs = solver_kwargs
-        self.dirichlet_initial_proba = dirichlet_initial_proba
-        self.dirichlet_transition_proba = dirichlet_transition_proba
-        self.maxiter = maxiter
-        self.tol = tol
-        self.n_init = n_init
-        self.seed = seed
-        self.precision = precision
+        self._take(locals())
 
     # Fitting
 
@@ -340,9 +334,7 @@ class GLMHMM(BaseGLM):
             found = np.asarray(self._plan().family.link(jnp.asarray(eta, float)))
         return found[:, 0] if self.single_ else found
 
-    def sample(
-        self, X: Any, seed: int = 0, session_starts: ArrayLike | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, X: Any, seed: int = 0, session_starts: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Draw states and observations.
 
         Arguments:

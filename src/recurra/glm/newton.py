@@ -252,8 +252,8 @@ def conjugate_gradients(times, solve, right: Array, forcing: Array, going: Array
     return iterate_while(lambda c: (c[0] < most) & jnp.any(c[5]), body, carry)[1]
 
 
-def preconditioner(x: Array, curve: Array, penalty: Penalty, dtype: jnp.dtype):
-    """Return an approximate inverse of all Hessians at once, a function of `(features + 1, columns, outputs)`.
+def preconditioner(x: Array, curve: Array, penalty: Penalty, dtype: jnp.dtype) -> SharedInverse:
+    """Return an approximate inverse of all Hessians at once.
 
     The Hessian of column p is taken to be c_p G + s_p S, with G the Gram matrix under the mean curvature of all
     columns and S the mean penalty; one generalised eigenvalue problem of the two inverts it for every p.
@@ -262,14 +262,43 @@ def preconditioner(x: Array, curve: Array, penalty: Penalty, dtype: jnp.dtype):
     shape = jnp.where(typical > 0, curve / jnp.where(typical > 0, typical, 1)[None], 0)
     count = jnp.maximum(jnp.sum(typical > 0), 1).astype(curve.dtype)
     gram = weighted_gram(x, jnp.sum(shape, axis=(1, 2))[None] / count)[0].astype(dtype)
-    columns, size = curve.shape[1], gram.shape[0]
+    return shared_inverse(gram, typical, penalty, 1e-6 if x.dtype == jnp.float32 else 1e-12)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SharedInverse:
+    """Hold approximate inverses of the Hessians of all columns, which share their eigenvectors.
+
+    Arguments:
+        change: to the common basis, `(features + 1, features + 1)`.
+        level: eigenvalues, `(features + 1, columns, outputs)`.
+    """
+
+    change: Array
+    level: Array
+
+    def __call__(self, v: Array) -> Array:
+        """Return the product with `(features + 1, columns, outputs)`."""
+        return jnp.tensordot(self.change, jnp.tensordot(self.change.T, v, 1) / self.level, 1)
+
+
+def shared_inverse(gram: Array, typical: Array, penalty: Penalty, lift: float) -> SharedInverse:
+    """Return the inverse of c_p G + s_p S for every column p, with S the mean shape of the penalties.
+
+    Arguments:
+        gram: G, `(features + 1, features + 1)`.
+        typical: c, `(columns, outputs)`.
+        penalty: the penalty; s_p is its size in column p.
+        lift: what is added to the diagonal of G, as a share of its mean.
+    """
+    columns, size, dtype = len(typical), gram.shape[0], gram.dtype
     weights = penalty_size(penalty, columns, size - 1, dtype)
     mean = mean_penalty(penalty, weights, size, dtype)
     base = jnp.trace(gram) / size
     other = jnp.trace(mean) / size
     balance = jnp.where(other > 0, base / jnp.where(other > 0, other, 1), 0)
-    lift = (1e-6 if x.dtype == jnp.float32 else 1e-12) * base
-    factor = jnp.linalg.cholesky(gram + balance * mean + lift * jnp.eye(size, dtype=dtype))
+    factor = jnp.linalg.cholesky(gram + balance * mean + lift * base * jnp.eye(size, dtype=dtype))
     half = jax.scipy.linalg.solve_triangular(factor, mean, lower=True)
     inner = jax.scipy.linalg.solve_triangular(factor, half.T, lower=True)
     values, vectors = jnp.linalg.eigh((inner + inner.T) / 2)
@@ -280,7 +309,7 @@ def preconditioner(x: Array, curve: Array, penalty: Penalty, dtype: jnp.dtype):
     )
     level = jnp.where(level > 0, level, jnp.maximum(typical[None].astype(dtype), jnp.finfo(dtype).tiny))
     level = jnp.maximum(level, 1e-9 * jnp.max(level, axis=0, keepdims=True))
-    return lambda v: jnp.tensordot(base_change, jnp.tensordot(base_change.T, v, 1) / level, 1)
+    return SharedInverse(base_change, level)
 
 
 def penalty_size(penalty: Penalty, columns: int, features: int, dtype: jnp.dtype) -> Array:

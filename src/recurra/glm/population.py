@@ -21,6 +21,7 @@ from recurra.glm.observations import (
     Poisson,
     find_observation_model,
 )
+from recurra.glm.pynapple_series import as_given
 from recurra.glm.regularizers import Regularizer
 
 
@@ -73,15 +74,7 @@ class GLM(Regression):
         warm_start: bool = False,
         precision: str = "float64",
     ):
-        self.observation_model = observation_model
-        self.inverse_link_function = inverse_link_function
-        self.regularizer = regularizer
-        self.regularizer_strength = regularizer_strength
-        self.bounds = bounds
-        self.solver_name = solver_name
-        self.solver_kwargs = solver_kwargs
-        self.warm_start = warm_start
-        self.precision = precision
+        self._take(locals())
 
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, init_params: tuple | None = None
@@ -110,9 +103,9 @@ class GLM(Regression):
             X: features as in the fit; a NaN gives a NaN.
 
         Returns:
-            `(time,)`, in counts (or whatever y was) per bin.
+            `(time,)`, in counts (or whatever y was) per bin; a Tsd if X was a series of pynapple.
         """
-        return self._rate(X)[:, 0]
+        return as_given(X, self._rate(X)[:, 0])
 
     def _targets(self, y: Any, rows: int) -> np.ndarray:
         return as_column(real(y))[:, None]
@@ -148,6 +141,8 @@ class PopulationGLM(CoupledMixin, Regression):
            [0.  , 0.29]])
     """
 
+    feature_mask: Any
+
     def __init__(
         self,
         observation_model: str | ObservationModel = "Poisson",
@@ -161,16 +156,7 @@ class PopulationGLM(CoupledMixin, Regression):
         warm_start: bool = False,
         precision: str = "float64",
     ):
-        self.observation_model = observation_model
-        self.inverse_link_function = inverse_link_function
-        self.regularizer = regularizer
-        self.regularizer_strength = regularizer_strength
-        self.bounds = bounds
-        self.solver_name = solver_name
-        self.solver_kwargs = solver_kwargs
-        self.feature_mask = feature_mask
-        self.warm_start = warm_start
-        self.precision = precision
+        self._take(locals())
 
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, init_params: tuple | None = None
@@ -199,9 +185,9 @@ class PopulationGLM(CoupledMixin, Regression):
             X: features as in the fit; a NaN gives a NaN.
 
         Returns:
-            `(time, neurons)`, in counts (or whatever y was) per bin.
+            `(time, neurons)`, in counts (or whatever y was) per bin; a TsdFrame if X was a series of pynapple.
         """
-        return self._rate(X)
+        return as_given(X, self._rate(X))
 
     def _targets(self, y: Any, rows: int) -> np.ndarray:
         found = real(y)

@@ -33,6 +33,11 @@ def like(series: Any, values: Array) -> Any:
     return kind(t=series.t, d=np.asarray(values), time_support=series.time_support)
 
 
+def as_given(given: Any, values: Any) -> Any:
+    """Return values `(time, ...)` in the form of what they were made from: a series of pynapple, or as they are."""
+    return like(given, values) if is_pynapple(given) else values
+
+
 def by_epoch(function: Callable[[Any], Array], series: Any, axis: int = 0) -> Any:
     """Apply a function that keeps the length to each epoch of a series on its own."""
     if axis not in (0, -np.ndim(series.values)):

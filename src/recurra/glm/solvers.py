@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from recurra.errors import CapabilityError, OptionError, unknown
 from recurra.glm import newton
-from recurra.glm.firstorder import accelerated_step, lbfgs_step, no_memory, no_momentum
+from recurra.glm.firstorder import Memory, accelerated_step, lbfgs_step, no_momentum
 from recurra.glm.newton import State
 from recurra.glm.objective import Data, Family
 from recurra.glm.penalty import Penalty
@@ -147,31 +147,32 @@ def solve(family: Family, data: Data, penalty: Penalty, start: Array, settings: 
     if method is not None:
         advance, memory = functools.partial(_newton, family, method, data, penalty, tol), None
     elif name == "LBFGS":
-        advance, memory = functools.partial(lbfgs_step, family, data, penalty, tol), no_memory(state)
+        advance, memory = functools.partial(lbfgs_step, family, data, penalty, tol), Memory.empty(state.coef)
     else:
         advance, memory = functools.partial(accelerated_step, family, data, penalty, tol), no_momentum(state)
     state = _run(advance, state, memory, most)
-    if method == "truncated" and family.outputs == 1 and not bool(jnp.all(settled(state, settings.precision))):
+    if method == "truncated" and family.outputs == 1 and not settled(state, settings.precision).all():
         # Products in single precision are not enough for this problem: go on with exact steps.
         exact = functools.partial(_newton, family, "exact", data, penalty, tol)
-        state = _run(exact, newton.restart(state), None, most - int(jnp.max(state.steps)))
+        state = _run(exact, newton.restart(state), None, most - int(np.asarray(state.steps).max()))
     return Solution(
         np.asarray(state.coef, float),
         np.asarray(state.value, float),
         np.asarray(state.residual, float),
         np.asarray(state.steps),
-        np.asarray(settled(state, settings.precision)),
+        settled(state, settings.precision),
         name,
     )
 
 
-def settled(state: State, precision: str) -> Array:
+def settled(state: State, precision: str) -> np.ndarray:
     """Return which columns are at a minimum, as far as the precision shows.
 
     A gradient within the tolerance is one; so is one that rounding does not let become smaller, if it is small.
     """
     slack = 1e5 if precision == "float64" else 1e3
-    return (state.residual <= 1) | ((state.stuck >= 3) & (state.residual <= slack))
+    left, stuck = np.asarray(state.residual), np.asarray(state.stuck)
+    return (left <= 1) | ((stuck >= 3) & (left <= slack))
 
 
 def _newton(
@@ -189,7 +190,8 @@ def _run(advance: Callable[[State, Any], tuple[State, Any]], state: State, memor
     best = state
     try:
         for _ in range(most):
-            if not bool(jnp.any(state.going)):
+            # In NumPy: every operation of JAX outside of a compiled function is compiled by itself.
+            if not np.any((np.asarray(state.residual) > 1) & (np.asarray(state.stuck) < 3)):
                 break
             state, memory = advance(state, memory)
             best = newton.better(state, best)

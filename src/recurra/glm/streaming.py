@@ -11,28 +11,32 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.errors import CapabilityError, OptionError
-from recurra.glm.chunks import ChunkedData, Memory, Source, fit_chunks, learn_chunk, read_chunk
-from recurra.glm.design import Rows
+from recurra.glm.chunks import ChunkedData, Problem, Source, fit_chunks, has_hessians
+from recurra.glm.design import Rows, read_mask
 from recurra.glm.fitting import null_model
 from recurra.glm.observations import Gamma, Gaussian, NegativeBinomial
+from recurra.glm.online import Memory, learn_chunk, read_chunk
+from recurra.glm.penalty import Penalty
 from recurra.glm.regularizers import ARD
+from recurra.glm.relevance import View, find_strengths
+from recurra.glm.solvers import Solution
 
 if TYPE_CHECKING:
     from recurra.glm.estimator import Plan, Regression
 
 
-def _usable_plan(model: Regression, what: str) -> Plan:
+def fit_estimator_chunks(
+    model: Regression, chunks: Iterable[Any], start: np.ndarray | None = None, mask: np.ndarray | None = None
+) -> Regression:
+    """Fit an estimator to chunks; see :meth:`Regression.fit_chunks`.
+
+    Arguments:
+        model, chunks: the estimator and its data.
+        start: `(features + 1, columns, 1)`; that of a model without features if `None`.
+        mask: `(features, columns)`, false where a coefficient is held at what it is in `start`; that of the estimator,
+            which holds coefficients at 0, if `None`.
+    """
     plan = model._plan()
-    if getattr(model, "feature_mask", None) is not None:
-        raise CapabilityError(f"{what}: feature_mask is not there for chunks; fit neurons of equal masks together.")
-    if isinstance(plan.regularizer, ARD):
-        raise CapabilityError(f"{what}: ARD is not there for chunks; use Ridge.")
-    return plan
-
-
-def fit_estimator_chunks(model: Regression, chunks: Iterable[Any]) -> Regression:
-    """Fit an estimator to chunks; see :meth:`Regression.fit_chunks`."""
-    plan = _usable_plan(model, "fit_chunks")
     if iter(chunks) is chunks:
         raise OptionError(
             "chunks: a generator can be gone through once only, and a fit needs several passes; give a list or"
@@ -49,24 +53,64 @@ def fit_estimator_chunks(model: Regression, chunks: Iterable[Any]) -> Regression
         return rows
 
     source = Source(chunks, read)
-    first = next(iter(source))
-    columns = first.y.shape[1]
+    columns = next(iter(source)).y.shape[1]
+    features = model.layout_.features
+    if mask is None:
+        mask = read_mask(getattr(model, "feature_mask", None), model.layout_, columns)
     penalty = model._penalty(plan, model.layout_, columns)
     mean, count = _mean(chunks, source)
     null = null_model(plan.family, mean, count)
-    start = np.zeros((model.layout_.features + 1, columns, 1))
-    start[-1, :, 0] = null.intercept
-    solution, mean = fit_chunks(plan.family, source, penalty, start, plan.settings)
-    square, count = _pearson(plan, source, solution.coef, mean)
-    used = model.layout_.features if not penalty.rough else (solution.coef[:-1, :, 0] != 0).sum(axis=0)
-    model.dof_resid_ = np.broadcast_to(count - 1 - used, (columns,)).astype(float)
-    free = isinstance(plan.family.observation, Gaussian | Gamma)
+    if start is None:
+        start = np.zeros((features + 1, columns, 1))
+        start[-1, :, 0] = null.intercept
+    # A silent neuron keeps its rate and coefficients of 0.
+    free = np.ones((features + 1, columns), bool)
+    free[:-1] = True if mask is None else mask
+    free[:, null.silent] = False
+    given = None if free.all() else free
+    if isinstance(plan.regularizer, ARD):
+        solution, count, mean = _with_strengths(model, plan, source, penalty, start, count, given)
+    else:
+        solution, count, mean = fit_chunks(plan.family, source, penalty, start, plan.settings, count, given)
+    plain = not (penalty.rough or isinstance(plan.regularizer, ARD))
+    used = free[:-1].sum(axis=0) if plain else (solution.coef[:-1, :, 0] != 0).sum(axis=0)
+    model.dof_resid_ = count - 1.0 - used
+    free_scale = isinstance(plan.family.observation, Gaussian | Gamma)
     fixed = plan.family.observation.scale if isinstance(plan.family.observation, NegativeBinomial) else 1.0
-    model.scale_ = square / np.maximum(model.dof_resid_, 1) if free else np.full(columns, fixed)
-    model.silent_ = null.silent
+    model.scale_ = np.full(columns, fixed)
+    if free_scale:
+        model.scale_ = _pearson(plan, source, solution.coef) / np.maximum(model.dof_resid_, 1)
     model.null_rate_ = mean
-    model.finish(solution)
+    model.finish(solution, null.silent)
     return model
+
+
+def _with_strengths(
+    model: Regression, plan: Plan, source: Source, penalty: Penalty, start: np.ndarray, count: float, free: Any
+) -> tuple[Solution, float, np.ndarray]:
+    """Fit with the strengths that the data ask for, and keep them."""
+    features, columns = start.shape[0] - 1, start.shape[1]
+    if not has_hessians(features, columns):
+        raise CapabilityError(
+            f"fit_chunks: ARD needs Hessians of all neurons, which are too large for {features} features; use Ridge."
+        )
+    family, size, mean = plan.family, count, np.zeros(columns)
+
+    def fit(penalty: Penalty, start: np.ndarray) -> Solution:
+        nonlocal size, mean
+        found, size, mean = fit_chunks(family, source, penalty, start, plan.settings, count, free)
+        return found
+
+    def look(coef: np.ndarray) -> View:
+        with jax.enable_x64(True):
+            problem = Problem(family, source, Penalty().cast("float64"), np.arange(features), None)
+            matrix = np.array(problem.go_through(coef, "hessian", "float64").hessian)
+        scaled = isinstance(family.observation, Gaussian | Gamma)
+        return View(matrix, _pearson(plan, source, coef) / size if scaled else None)
+
+    mask = None if free is None else free[:-1]
+    found, model.strength_ = find_strengths(plan.regularizer, penalty, count, fit, look, start, mask)  # type: ignore[arg-type]
+    return found, size, mean
 
 
 def _mean(chunks: Iterable[Any], source: Source) -> tuple[np.ndarray, float]:
@@ -84,22 +128,26 @@ def _mean(chunks: Iterable[Any], source: Source) -> tuple[np.ndarray, float]:
     return np.atleast_1d(total / max(count, 1e-300)), count
 
 
-def _pearson(plan: Plan, source: Source, coef: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the sum of squared residuals over unit variances, where the scale is free, and the bins that count."""
-    square, count = np.zeros_like(mean), 0.0
+def _pearson(plan: Plan, source: Source, coef: np.ndarray) -> np.ndarray:
+    """Return the sum of squared residuals over their variances at scale 1, `(columns,)`."""
+    square = np.zeros(coef.shape[1])
     for rows in source:
-        count += rows.count
-        if isinstance(plan.family.observation, Gaussian | Gamma):
-            with jax.enable_x64(True):
-                rate = plan.family.link(jnp.asarray(rows.x @ coef[:-1, :, 0] + coef[-1, :, 0], float))
-                unit = np.asarray(plan.family.observation.variance(rate, 1.0))
-            square = square + rows.weight @ ((rows.y - np.asarray(rate)) ** 2 / unit)
-    return square, count
+        with jax.enable_x64(True):
+            rate = plan.family.link(jnp.asarray(rows.x @ coef[:-1, :, 0] + coef[-1, :, 0], float))
+            unit = np.asarray(plan.family.observation.variance(rate, 1.0))
+        square += rows.weight @ ((rows.y - np.asarray(rate)) ** 2 / unit)
+    return square
 
 
 def learn_estimator_chunk(model: Regression, X: Any, y: Any, sample_weight: ArrayLike | None) -> Regression:
     """Learn one more chunk; see :meth:`Regression.partial_fit`."""
-    plan = _usable_plan(model, "partial_fit")
+    plan = model._plan()
+    if getattr(model, "feature_mask", None) is not None:
+        raise CapabilityError(
+            "partial_fit: feature_mask is not there for it; use fit_chunks, or fit neurons of equal masks together."
+        )
+    if isinstance(plan.regularizer, ARD):
+        raise CapabilityError("partial_fit: ARD needs to go through the data again; use fit_chunks, or Ridge.")
     begun = hasattr(model, "memory_")
     rows = model._rows(X, y, sample_weight, reset=not begun)
     columns, size = rows.y.shape[1], model.layout_.features + 1
@@ -117,9 +165,7 @@ def learn_estimator_chunk(model: Regression, X: Any, y: Any, sample_weight: Arra
         start[:-1, :, 0], start[-1, :, 0] = coef, intercept
     else:
         start[-1, :, 0] = null_model(plan.family, mean, count).intercept
-    found, model.memory_ = learn_chunk(
-        plan.family, rows, model._penalty(plan, model.layout_, columns), memory, start
-    )
+    found, model.memory_ = learn_chunk(plan.family, rows, model._penalty(plan, model.layout_, columns), memory, start)
     model.null_rate_ = mean
     model.dof_resid_ = np.full(columns, count - size)
     with jax.enable_x64(True):
