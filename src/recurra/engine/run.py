@@ -97,10 +97,9 @@ def simulate(
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
         precision: `"float64"` or `"float32"`.
-    bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
-    if rows.done:
-        bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), place.default():
+        device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
+            spread, or without a batch the rows of the weights.
+        progress: show a bar if the run takes longer than a second; or a function that is told the steps done.
         store: a folder for the recordings, in Zarr's format: they are written while the run goes on, in bounded
             memory, and read when they are asked for. A run that was killed goes on from its last checkpoint when the
             same call is made again, and ends with the same bits.
