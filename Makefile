@@ -1,15 +1,17 @@
 # make demo   build the demo report and say where it is
 # make test   run every test
 # make lint   ruff and pyright
+# make docs   run the examples for the gallery and build the site into site/; `make docs GALLERY=` runs no example
 # make bench  time against the peers and write benchmarks/RESULTS.md
 # Each makes .venv on first use, and installs again only when pyproject.toml has changed.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GALLERY ?= yes
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python demo/run.py
@@ -20,6 +22,11 @@ test: $(VENV)/.test
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.docs
+	$(BIN)/python docs/build_gallery.py $(if $(GALLERY),,--text)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site is at site/index.html"
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/run.py
@@ -36,4 +43,4 @@ $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo_output build dist
+	rm -rf $(VENV) demo_output site docs/gallery build dist

@@ -23,8 +23,8 @@ import recurra
 OUTPUT = Path(__file__).parent.parent / "demo_output"
 
 
-def run_page(page: Page, number: int) -> Part:
-    """Run one script, save its figures and measure it; a failure becomes part of the report."""
+def run_page(page: Page, number: int, output: Path = OUTPUT) -> Part:
+    """Run one script, save its figures in a folder and measure it; a failure becomes part of the report."""
     plt.close("all")
     begun = time.perf_counter()
     images, numbers, error = [], {}, ""
@@ -41,7 +41,7 @@ def run_page(page: Page, number: int) -> Part:
         name = f"{number:02d}_{page.script.stem}_{position}.png"
         if page.dress is not None:
             page.dress(plt.figure(figure))
-        plt.figure(figure).savefig(OUTPUT / name, dpi=150, facecolor="white", bbox_inches="tight")
+        plt.figure(figure).savefig(output / name, dpi=150, facecolor="white", bbox_inches="tight")
         images.append(name)
     return Part(page.title, page.text, page.script.read_text("utf-8"), images, page.captions, numbers,
                 seconds, page.limits, error)  # fmt: skip

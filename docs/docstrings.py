@@ -1,0 +1,42 @@
+"""Let the site show docstrings as they are meant: doctests as code, and roles of Sphinx as names."""
+
+from __future__ import annotations
+
+import re
+
+import griffe
+
+ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`~?([^`]+)`")
+
+
+def with_fences(text: str) -> str:
+    """Return a docstring whose doctests stand in fences.
+
+    >>> print(with_fences("Add.\\n\\n>>> 1 + 1\\n2"))
+    Add.
+    <BLANKLINE>
+    ```pycon
+    >>> 1 + 1
+    2
+    ```
+    """
+    lines: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        if not inside and line.lstrip().startswith(">>> "):
+            inside = True
+            lines.append("```pycon")
+        elif inside and not line.strip():
+            inside = False
+            lines.append("```")
+        lines.append("" if line.strip() == "<BLANKLINE>" else line)
+    return "\n".join([*lines, "```"] if inside else lines)
+
+
+class Docstrings(griffe.Extension):
+    """Rewrite each docstring before it is parsed."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: object) -> None:
+        """Rewrite the docstring of one object."""
+        if obj.docstring is not None:
+            obj.docstring.value = with_fences(ROLE.sub(r"`\1`", obj.docstring.value))
