@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PEER_ENVIRONMENT = ("groups", ["pymonnto==3.0.6", "brian2==2.9.0", "cython", "setuptools"])
+PEER_ENVIRONMENT = ("groups", ["pymonnto==3.0.6", "brian2==2.9.0", "cython", "setuptools", "numpy<2", "pandas<3"])
 TITLE = "Behaviors in Python: document 4's network, plasticity, Hodgkin-Huxley, CUBA"
 TEXT = (
     "The classes of `group_models.py` are the same on both sides; only the import differs. Everything is recorded that "
