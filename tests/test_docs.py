@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import inspect
 import re
 import runpy
 from pathlib import Path
@@ -15,8 +12,6 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import pytest
-
-import recurra
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -44,3 +39,25 @@ def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
         runpy.run_path(str(script))
     finally:
         plt.close("all")
+
+
+def test_pages_hold_no_block_of_another_kind():
+    """A block is run, or is fenced as something that says that it is not."""
+    for page in PAGES:
+        languages = {language for _, language, _ in FENCE.findall(page.read_text("utf-8"))}
+        assert languages <= {"python", "py", "text", "yaml"}, page
+        shown = re.findall(r"^```py\b([^\n]*)$", page.read_text("utf-8"), flags=re.MULTILINE)
+        assert all("ot run here" in words for words in shown), page
+
+
+def test_every_page_is_in_the_navigation():
+    listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8")))
+    assert listed == {f"{name_of(page)}.md" for page in PAGES} | {"gallery/index.md"}
+
+
+def test_links_between_pages_lead_somewhere():
+    from_demo = {f"gallery/{path.stem}.md" for path in (ROOT / "examples").glob("*.py")} | {"gallery/index.md"}
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", page.read_text("utf-8")):
+            found = (page.parent / target).resolve()
+            assert found.exists() or found.relative_to(DOCS).as_posix() in from_demo, (page, target)

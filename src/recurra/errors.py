@@ -104,6 +104,14 @@ class NotCompiled(UserWarning):
 def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
     """Return up to `count` of the `known` names that look most like `name`.
 
+    Arguments:
+        name: what was written.
+        known: what there is.
+        count: most names.
+
+    Returns:
+        The nearest first; none if nothing is like it.
+
     >>> near("tua", ["tau", "gamma", "Delta"])
     ['tau']
     """
@@ -117,6 +125,15 @@ def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
 
 def unknown(what: str, name: object, known: Iterable[object], where: str = "") -> str:
     """Word the message for an unknown name: what was got, near names, and what there is.
+
+    Arguments:
+        what: the kind of thing, for people.
+        name: what was written.
+        known: what there is.
+        where: the place, put in front.
+
+    Returns:
+        The message.
 
     >>> unknown("solver", "eulr", ["euler", "heun"])
     "unknown solver 'eulr'. Did you mean 'euler'? Known: euler, heun."

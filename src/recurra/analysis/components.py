@@ -65,6 +65,9 @@ def participation_ratio(rates: ArrayLike) -> float:
     Arguments:
         rates: `(time, units)` or `(trials, time, units)`.
 
+    Returns:
+        A number between 1 and the number of units.
+
     Raises:
         ShapeError: no such array, or nothing varies.
 

@@ -67,6 +67,11 @@ def limit_cycle(
 
     Raises:
         CapabilityError: the trajectory comes to rest, or does not return within the longest period.
+
+    >>> from recurra import CircuitTemplate
+    >>> cycle = limit_cycle(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"), transient=50.0, longest=20.0)
+    >>> round(cycle.period, 4), cycle.stable
+    (6.6633, True)
     """
     flow = Flow(model, inputs, params)
     begin = _integrate(flow, flow.point(start), positive(transient, "transient"))[-1]

@@ -46,6 +46,13 @@ def lyapunov_exponents(
     Raises:
         CapabilityError: the network has ring-buffer delays, rules or complex states.
         DivergenceError: the trajectory stopped being finite.
+
+    A limit cycle has one exponent of 0:
+
+    >>> from recurra import CircuitTemplate
+    >>> found = lyapunov_exponents(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"), 100.0, dt=0.02, transient=50.0)
+    >>> bool(abs(found[0]) < 0.02 and found[1] < -1.0)
+    True
     """
     flow = Flow(model, inputs, params)
     size = len(flow.start)

@@ -190,6 +190,11 @@ def jacobian(
 
     Returns:
         A table, `(states, states)`: row i is d(dy_i/dt), column j is by y_j.
+
+    >>> from recurra import CircuitTemplate
+    >>> jacobian(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"), [0.0, 0.0]).to_numpy()
+    array([[ 0.,  1.],
+           [-1.,  1.]])
     """
     import pandas
 

@@ -74,8 +74,17 @@ def coherence(first: ArrayLike, second: ArrayLike, dt: float, segment: float | N
         first, second: `(time,)` or `(time, units)`, unit i against unit i.
         dt, segment: as for :func:`power_spectrum`. With a single segment the coherence would be 1 everywhere.
 
+    Returns:
+        The coherence at each frequency, `(frequencies, units)`.
+
     Raises:
         ShapeError: the shapes differ, or there is no second segment.
+
+    >>> noise = np.random.default_rng(0).standard_normal((2, 4096))
+    >>> bool(coherence(noise[0], 3 * noise[0], 0.01, 1.0).values.min() > 0.999)
+    True
+    >>> bool(coherence(noise[0], noise[1], 0.01, 1.0).values.mean() < 0.1)
+    True
     """
     from scipy.signal import coherence as squared
 

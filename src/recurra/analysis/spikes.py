@@ -15,6 +15,12 @@ def firing_rates(spikes: ArrayLike, dt: float) -> np.ndarray:
     Arguments:
         spikes: counts or truth values `(time, units)` or `(trials, time, units)`.
         dt: time between rows.
+
+    Returns:
+        Rates `(units,)`.
+
+    >>> firing_rates([[1, 0], [0, 0], [1, 1], [0, 0]], 0.5)
+    array([1. , 0.5])
     """
     array = _trains(spikes)
     return array.mean(axis=(0, 1)) / positive(dt, "dt")
@@ -44,6 +50,12 @@ def interspike_intervals(spikes: ArrayLike, dt: float) -> list[np.ndarray]:
 
     Arguments:
         spikes, dt: as for :func:`firing_rates`; a row with several spikes counts as one.
+
+    Returns:
+        An array for each unit, in units of time.
+
+    >>> interspike_intervals([[1], [0], [1], [0], [0], [1]], 0.5)
+    [array([1. , 1.5])]
     """
     array, step = _trains(spikes) > 0, positive(dt, "dt")
     return [
@@ -56,6 +68,12 @@ def coefficient_of_variation(spikes: ArrayLike, dt: float) -> np.ndarray:
     """Return the standard deviation of the intervals over their mean, `(units,)`; NaN for less than two intervals.
 
     It is 1 for a Poisson process and 0 for a clock.
+
+    Arguments:
+        spikes, dt: as for :func:`firing_rates`.
+
+    Returns:
+        Coefficients `(units,)`.
 
     >>> coefficient_of_variation([[1, 1], [0, 0], [1, 1], [0, 1], [1, 0]], 1.0)
     array([0.        , 0.33333333])
@@ -72,8 +90,14 @@ def fano_factor(spikes: ArrayLike, dt: float, window: float) -> np.ndarray:
         spikes, dt: as for :func:`firing_rates`. Windows of all trials are pooled.
         window: length of a window in units of time.
 
+    Returns:
+        Factors `(units,)`; 1 for a Poisson process.
+
     Raises:
         ShapeError: there are less than two windows.
+
+    >>> fano_factor([[1], [1], [0], [0], [1], [0], [0], [1]], 1.0, 2.0).round(3)
+    array([0.667])
     """
     counts, _ = _counts(_trains(spikes), dt, window)
     pooled = counts.reshape(-1, counts.shape[2])
@@ -88,6 +112,13 @@ def spike_correlations(spikes: ArrayLike, dt: float, window: float) -> np.ndarra
 
     Arguments:
         spikes, dt, window: as for :func:`fano_factor`.
+
+    Returns:
+        Correlations `(units, units)`.
+
+    >>> spike_correlations([[1, 0], [0, 1], [1, 0], [0, 1]], 1.0, 1.0)
+    array([[ 1., -1.],
+           [-1.,  1.]])
     """
     counts, _ = _counts(_trains(spikes), dt, window)
     pooled = counts.reshape(-1, counts.shape[2])

@@ -56,6 +56,9 @@ def circuit_from_yaml(path: str) -> CircuitTemplate:
 
     Returns:
         A new circuit.
+
+    >>> circuit_from_yaml("model_templates.neural_mass_models.qif.qif").name
+    'qif'
     """
     return CircuitTemplate.from_yaml(path)
 

@@ -233,7 +233,12 @@ def _collect(run: Run, model: _Model, path: np.ndarray, times: np.ndarray) -> Re
 
 
 class VectorField:
-    """Offer a program as `dy/dt = function(t, y, params)` on flat vectors; see :func:`vector_field`."""
+    """Offer a program as `dy/dt = function(t, y, params)` on flat vectors; see :func:`vector_field`.
+
+    Arguments:
+        program: a network without ring-buffer delays and rules; noise is left out.
+        inputs: path -> constant value.
+    """
 
     def __init__(self, program: Program, inputs: Mapping[str, object] | None = None):
         if program.system.rules:
@@ -307,5 +312,10 @@ def vector_field(program: Program, inputs: Mapping[str, object] | None = None) -
     Returns:
         An object with `function(t, y, params)`, the initial state `y0`, the parameters by path, and `index`, which
         says where each state is in `y`: a number, or `(low, high)`.
+
+    >>> from recurra import CircuitTemplate
+    >>> field = vector_field(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program)
+    >>> field.function(0.0, np.array([1.0, 0.5])).tolist()
+    [0.5, -1.0]
     """
     return VectorField(program, inputs)

@@ -27,6 +27,9 @@ class Variable:
         value: the initial value, the constant, or the value of an input that nothing feeds; a float, a complex,
             or an array for a variable that is itself a vector.
         unit: a label for people; not checked.
+
+    >>> Variable("parameter", 2.0).kind
+    'parameter'
     """
 
     kind: Kind
@@ -149,6 +152,9 @@ class Edge:
             the source of the edge.
         output: `"operator/variable"` of the edge's operators that is carried to the target.
         label: the name of the edge in paths; made from source and target when empty.
+
+    >>> Edge("a/op/x", "b/op/u", 0.5, delay=1.0).delay
+    1.0
     """
 
     source: str
@@ -168,7 +174,15 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class Emission:
-    """Describe what a rule puts out at every step: an array of a shape and a type."""
+    """Describe what a rule puts out at every step: an array of a shape and a type.
+
+    Arguments:
+        shape: of the array.
+        dtype: of its numbers.
+
+    >>> Emission((10,), np.dtype(bool)).shape
+    (10,)
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype

@@ -29,6 +29,9 @@ def trace_count() -> int:
 
     Changing a parameter, a weight, an input or a seed leaves it as it is.
 
+    Returns:
+        The number since the process began.
+
     >>> trace_count() >= 0
     True
     """

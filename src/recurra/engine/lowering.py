@@ -40,6 +40,13 @@ def lower(graph: Graph) -> Program:
         PathError: an edge or a value names a variable that does not exist.
         TemplateError: operators or algebraic variables depend on each other in a circle.
         ShapeError: an array has the wrong number of entries.
+
+    >>> from recurra.engine import Graph, Node, Operator, Variable
+    >>> from recurra.equations import parse_equation
+    >>> kinds = {"x": Variable("state", 1.0), "tau": Variable("parameter", 2.0), "u": Variable("input")}
+    >>> decay = Operator((parse_equation("x' = -x/tau + u"),), kinds)
+    >>> lower(Graph({"n": Node({"op": decay}, 3)})).get("n/op/tau")
+    array([2., 2., 2.])
     """
     if not graph.nodes:
         raise TemplateError(f"network {graph.name!r} has no node: add at least one.")
@@ -62,8 +69,15 @@ def as_program(model: Any) -> Program:
     Arguments:
         model: a Program, a Graph, or anything that has `program`, `to_program()` or `to_graph()`.
 
+    Returns:
+        The program.
+
     Raises:
         OptionError: it has none of them.
+
+    >>> from recurra import CircuitTemplate
+    >>> as_program(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")).paths[:2]
+    ['p/vdp_op/x', 'p/vdp_op/z']
     """
     if isinstance(model, Program):
         return model

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
 
 class Clock(NamedTuple):
-    """Say what time it is: step number `k`, time `t = t0 + k*dt`, step `dt`, and the key of all randomness."""
+    """Say what time it is: step number `k`, time `t = t0 + k*dt`, step `dt`, and the key of all randomness.
+
+    Arguments:
+        k: number of the step.
+        t: time at its beginning.
+        dt: step.
+        key: of all randomness.
+
+    >>> Clock(k=10, t=1.0, dt=0.1).t
+    1.0
+    """
 
     k: Any
     t: Any
@@ -32,7 +42,14 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True)
 class Port:
-    """Describe an input or output: its number of units, its default, its unit and its kind."""
+    """Describe an input or output: its number of units, its default, its unit and its kind.
+
+    Arguments:
+        size: number of units.
+        default: an input's value where nothing arrives, `(units,)` or `None`.
+        unit: of its numbers, for people.
+        kind: `"input"`, or what is recorded: `"state"`, `"algebraic"` and others.
+    """
 
     size: int
     default: object = None

@@ -101,6 +101,14 @@ def load(path: str | Path) -> Program:
 
     Raises:
         StoreError: the file is missing, damaged, or of another kind.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from recurra import CircuitTemplate
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program.save(Path(folder) / "vdp.npz")
+    ...     load(Path(folder) / "vdp.npz").get("p/vdp_op/mu")
+    array([1.])
     """
     from dataclasses import replace
 

@@ -96,7 +96,15 @@ class Number(Expr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Name(Expr):
-    """Read the present value of a variable, of time `t`, of `pi` or of a noise `xi`."""
+    """Read the present value of a variable, of time `t`, of `pi` or of a noise `xi`.
+
+    Arguments:
+        id: the name.
+        span: where it stands in the text.
+
+    >>> Name("tau").id
+    'tau'
+    """
 
     id: str
     span: Span | None = field(default=None, repr=False)
@@ -107,7 +115,16 @@ class Name(Expr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Unary(Expr):
-    """Apply a sign, `-` or `+`."""
+    """Apply a sign, `-` or `+`.
+
+    Arguments:
+        op: `"-"` or `"+"`.
+        operand: what has the sign.
+        span: where it stands in the text.
+
+    >>> Unary("-", Name("x")).children
+    (Name(id='x'),)
+    """
 
     op: str
     operand: Expr
@@ -146,17 +163,44 @@ class Pair(Expr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Binary(Pair):
-    """Join two expressions by `+`, `-`, `*`, `/`, `%` or `**`."""
+    """Join two expressions by `+`, `-`, `*`, `/`, `%` or `**`.
+
+    Arguments:
+        op: the operator.
+        left, right: its operands.
+        span: where it stands in the text.
+
+    >>> Binary("+", Name("x"), Number(2)).children
+    (Name(id='x'), Number(value=2.0))
+    """
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Compare(Pair):
-    """Compare two expressions by `<`, `<=`, `>`, `>=`, `==` or `!=`."""
+    """Compare two expressions by `<`, `<=`, `>`, `>=`, `==` or `!=`.
+
+    Arguments:
+        op: the operator.
+        left, right: what is compared.
+        span: where it stands in the text.
+
+    >>> Compare(">", Name("v"), Number(1)).op
+    '>'
+    """
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Boolean(Expr):
-    """Join truth values by `and`, `or` (two or more operands) or `not` (one operand)."""
+    """Join truth values by `and`, `or` (two or more operands) or `not` (one operand).
+
+    Arguments:
+        op: `"and"`, `"or"` or `"not"`.
+        operands: two or more, or one for `"not"`.
+        span: where it stands in the text.
+
+    >>> Boolean("not", (Compare(">", Name("v"), Number(1)),)).op
+    'not'
+    """
 
     op: str
     operands: tuple[Expr, ...]
@@ -175,7 +219,16 @@ class Boolean(Expr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call(Expr):
-    """Call a function of the table by its first name: `atan(x)` is held as `arctan(x)`."""
+    """Call a function of the table by its first name: `atan(x)` is held as `arctan(x)`.
+
+    Arguments:
+        function: the first name of the function.
+        arguments: what it is called with.
+        span: where it stands in the text.
+
+    >>> functions(Call("exp", (Name("x"),)))
+    frozenset({'exp'})
+    """
 
     function: str
     arguments: tuple[Expr, ...]
@@ -194,7 +247,16 @@ class Call(Expr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Index(Expr):
-    """Take entries of a vector or a matrix, counted from 0: `x[2]`, `A[i, j]`."""
+    """Take entries of a vector or a matrix, counted from 0: `x[2]`, `A[i, j]`.
+
+    Arguments:
+        value: the vector or matrix.
+        indices: one for each axis.
+        span: where it stands in the text.
+
+    >>> Index(Name("x"), (Number(2),)).children
+    (Name(id='x'), Number(value=2.0))
+    """
 
     value: Expr
     indices: tuple[Expr, ...]
@@ -210,7 +272,16 @@ class Index(Expr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Past(Expr):
-    """Read the value that a variable had `delay` ago: `past(x, tau)` or `x(t - tau)`."""
+    """Read the value that a variable had `delay` ago: `past(x, tau)` or `x(t - tau)`.
+
+    Arguments:
+        name: the variable.
+        delay: how long ago; it does not depend on time.
+        span: where it stands in the text.
+
+    >>> pasts(Past("x", Name("tau")))
+    (Past(name='x', delay=Name(id='tau')),)
+    """
 
     name: str
     delay: Expr
@@ -289,8 +360,17 @@ def _nodes(expression: Expr) -> list[Expr]:
 def is_noise(name: str) -> bool:
     """Tell whether a name stands for noise: `xi`, or `xi_` and anything.
 
+    Arguments:
+        name: a name in an expression.
+
+    Returns:
+        Whether it is one.
+
     >>> is_noise("xi"), is_noise("xi_exc"), is_noise("xis")
     (True, True, False)
+
+    >>> is_noise("xi_v"), is_noise("xiv")
+    (True, False)
     """
     return name == "xi" or name.startswith("xi_")
 
@@ -326,6 +406,9 @@ def noises(expression: Expr, declared: Iterable[str] = ()) -> frozenset[str]:
 
     Returns:
         The names.
+
+    >>> noises(Binary("*", Call("exp", (Name("x"),)), Name("xi")))
+    frozenset({'xi'})
     """
     declared = frozenset(declared)
     found = {node.id for node in _nodes(expression) if isinstance(node, Name)}
@@ -340,6 +423,9 @@ def functions(expression: Expr) -> frozenset[str]:
 
     Returns:
         The names.
+
+    >>> functions(Binary("*", Call("exp", (Name("x"),)), Name("xi")))
+    frozenset({'exp'})
     """
     return frozenset(node.function for node in _nodes(expression) if isinstance(node, Call))
 
@@ -352,6 +438,9 @@ def pasts(expression: Expr) -> tuple[Past, ...]:
 
     Returns:
         The `Past` nodes.
+
+    >>> pasts(Binary("+", Name("x"), Past("x", Number(1))))
+    (Past(name='x', delay=Number(value=1.0)),)
     """
     return tuple(dict.fromkeys(node for node in _nodes(expression) if isinstance(node, Past)))
 
@@ -390,6 +479,9 @@ def rename(expression: Expr, mapping: Mapping[str, str]) -> Expr:
 
     Returns:
         A new tree; parts without any of the names are shared with the old one.
+
+    >>> rename(Name("x"), {"x": "v"})
+    Name(id='v')
     """
 
     def combine(node: Expr, children: tuple[Expr, ...]) -> Expr:

@@ -86,6 +86,15 @@ def load(path: str | Path) -> Any:
 
     Raises:
         StoreError: the file is missing, damaged or of another kind.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from recurra.glm import GLM
+    >>> model = GLM().fit(np.arange(20.0)[:, None] / 20, np.arange(20) % 3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(Path(folder) / "glm.npz")
+    ...     bool(load(Path(folder) / "glm.npz").coef_ == model.coef_)
+    True
     """
     from recurra.glm.classifier import ClassifierGLM, ClassifierPopulationGLM
     from recurra.glm.hmm import GLMHMM

@@ -25,6 +25,9 @@ class ObservationModel(Protocol):
     """Describe what a model of observations must have; write your own with these methods.
 
     `check_counts` is called with concrete numbers, every other method may be traced.
+
+    Arguments:
+        default_inverse_link: an attribute: the name of the inverse link function that is used if none is given.
     """
 
     default_inverse_link: ClassVar[str]

@@ -44,7 +44,19 @@ class Receptive_Fields(Behavior):
 
 
 class Remove_Autapses(Receptive_Fields):
-    """Remove the synapses of each neuron with itself."""
+    """Remove the synapses of each neuron with itself.
+
+    Arguments:
+        tag, behavior_enabled: as for :class:`recurra.groups.Behavior`.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2)
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={0: Remove_Autapses()})
+    >>> net.initialize()
+    >>> synapses.enabled.tolist()
+    [[False, True], [True, False]]
+    """
 
     def get_enabled_mat(self, synapses: Any) -> Any:
         """Return all synapses but those."""

@@ -214,6 +214,15 @@ class EventRecorder(Watcher):
 
     `network["spike", 0]` gives `(events, 2)` whole numbers, step and unit; `network["spike.t", 0]` and
     `network["spike.i", 0]` the two columns. Of a matrix there is `"spike.j"` too.
+
+    >>> from recurra.behaviors import SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork()
+    >>> source = NeuronGroup(net, 3, behavior={1: SpikeGenerator(times=[2, 4], indices=[0, 2]), 2: EventRecorder("spike")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(6)
+    >>> net["spike", 0].tolist()
+    [[3, 0], [5, 2]]
     """
 
     def _keeper(self, name: str, where: str) -> Events:

@@ -117,6 +117,10 @@ def run_step(schedule: Schedule, network: GroupNetwork) -> None:
     """Execute one step: begin it, then each enabled behavior in order.
 
     What a behavior adds or removes is executed, or not, from the next step on.
+
+    Arguments:
+        schedule: who is executed, in order.
+        network: whose step it is.
     """
     begin_step(network)
     for entry in schedule:

@@ -446,7 +446,19 @@ def loss_op(o: Sequence[Any] | Any, z: Any, training_params: Mapping[str, Any]) 
 
 
 def trial_loss(error: Any, kind: str, own: Any = jnp) -> Any:
-    """Return the loss of one trial from its errors `(rows, outputs)`."""
+    """Return the loss of one trial from its errors `(rows, outputs)`.
+
+    Arguments:
+        error: outputs less targets, `(rows, outputs)`.
+        kind: `"l1"` or `"l2"`.
+        own: `jax.numpy` or `numpy`.
+
+    Returns:
+        Sum of absolute errors, or root of the sum of squares.
+
+    >>> float(trial_loss(np.array([[3.0], [4.0]]), "l2", np))
+    5.0
+    """
     if kind == "l1":
         return own.sum(own.abs(error))
     total = own.sum(error**2)

@@ -345,6 +345,11 @@ def convert(
 
     Raises:
         OptionError: this is no rate network, or the factor is not positive.
+
+    >>> from recurra.rate.model import FR_RNN_dale
+    >>> net = FR_RNN_dale(20, 0.2, 0.5, np.ones((20, 1)), 0, "gaus", 1.5, True, np.ones((1, 20)), seed=1)
+    >>> convert(net, 40.0).scale
+    40.0
     """
     if not isinstance(net, FR_RNN_dale):
         raise OptionError(f"convert: expected a FR_RNN_dale, got {type(net).__name__}.")
@@ -363,6 +368,9 @@ def firing_rates(spikes: np.ndarray, dt: float, skip: int = 10) -> np.ndarray:
         dt: step, in ms.
         skip: steps that do not count.
 
+    Returns:
+        Rates in Hz, `(N,)`.
+
     >>> firing_rates(np.eye(20)[:, 15:17], 50.0)
     array([1., 1.])
     """
@@ -375,6 +383,9 @@ def spike_times(spikes: np.ndarray, dt: float) -> list[np.ndarray]:
     Arguments:
         spikes: `(steps, N)`.
         dt: step, in ms.
+
+    Returns:
+        An array for each unit, in ms.
 
     >>> spike_times(np.eye(3)[:, :2], 0.05)
     [array([0.05]), array([0.1])]

@@ -67,6 +67,9 @@ def quadratic(**changes: float) -> SpikingParameters:
     Arguments:
         changes: numbers that are to differ.
 
+    Returns:
+        The numbers.
+
     >>> quadratic(tref=5.0).tref
     5.0
     """

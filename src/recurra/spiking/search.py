@@ -118,6 +118,12 @@ def scaling_search(
     Raises:
         OptionError: factors that are not positive.
         ShapeError: the task does not fit the network.
+
+    >>> from recurra.rate.model import FR_RNN_dale
+    >>> net = FR_RNN_dale(20, 0.2, 0.5, np.ones((20, 1)), 0, "gaus", 1.5, True, np.ones((1, 20)), seed=1)
+    >>> from recurra.rate.tasks import GoNoGo
+    >>> scaling_search(net, GoNoGo(), factors=[20, 40], trials=2).accuracy.shape
+    (2,)
     """
     scales = np.asarray(factors, float).reshape(-1)
     if scales.size == 0 or not np.all((scales > 0) & np.isfinite(scales)):
@@ -153,6 +159,13 @@ def rate_curve(
         drives: constant drives, in mV above the bias.
         duration: of the measurement, in ms.
         seed: of the noise.
+
+    Returns:
+        Drives and the rates they cause, in Hz.
+
+    >>> curve = rate_curve(drives=[-5.0, 5.0], duration=500.0)
+    >>> bool(curve.rates[0] < 5 < curve.rates[1])
+    True
     """
     p, steady = parameters or SpikingParameters(), np.asarray(drives, float).reshape(-1)
     size = steady.size
@@ -177,6 +190,9 @@ def guess_scale(parameters: SpikingParameters | None = None, *, seed: int = 0) -
     Arguments:
         parameters: of the units.
         seed: of the noise in the measurement.
+
+    Returns:
+        The factor.
 
     >>> 30 < guess_scale() < 60
     True

@@ -287,6 +287,12 @@ class Compose(Constraint):
 
     All but the first must map a value to a value of the same shape. A later constraint works on what the earlier ones
     give, so put those that overwrite entries (`Mask`, `Fixed`) last.
+
+    Arguments:
+        constraints: applied from the first to the last.
+
+    >>> Compose(Bounds(-1.0, 1.0), Mask([[1, 0]])).project([[2.0, 2.0]]).round(3)
+    array([[1., 0.]])
     """
 
     parts: tuple[Constraint, ...]

@@ -170,6 +170,17 @@ def fit_ridge(
 
     Raises:
         RecurraError: something given does not fit.
+
+    >>> from recurra import Network
+    >>> from recurra.engine import simulate
+    >>> rng = np.random.default_rng(0)
+    >>> net = Network(dt=0.1)
+    >>> node = net.add_diffeq_node("res", "v' = -v + u", variables={"v": "output", "u": "input"}, N=5)
+    >>> drive = {"res/op/u": rng.standard_normal((200, 5))}
+    >>> target = simulate(net.program, 20.0, dt=0.1, inputs=drive)["res/op/v"] @ np.ones((5, 1))
+    >>> readout = fit_ridge(net.program, drive, target, output="res/op/v", dt=0.1, alpha=1e-9)
+    >>> readout.weights.round(3)
+    array([[1., 1., 1., 1., 1.]])
     """
     goal = np.asarray(targets)
     if goal.ndim not in (1, 2, 3):

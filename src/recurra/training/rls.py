@@ -183,6 +183,17 @@ def fit_rls(
 
     Raises:
         RecurraError: something given does not fit.
+
+    >>> from recurra import Network
+    >>> from recurra.engine import simulate
+    >>> rng = np.random.default_rng(0)
+    >>> net = Network(dt=0.1)
+    >>> node = net.add_diffeq_node("res", "v' = -v + u", variables={"v": "output", "u": "input"}, N=5)
+    >>> drive = {"res/op/u": rng.standard_normal((200, 5))}
+    >>> target = simulate(net.program, 20.0, dt=0.1, inputs=drive)["res/op/v"] @ np.ones((5, 1))
+    >>> readout = fit_rls(net.program, drive, target, output="res/op/v", dt=0.1, alpha=1e-6)
+    >>> bool(np.abs(readout.outputs[-50:] - target[-50:]).max() < 1e-4)
+    True
     """
     paths, size = count_units(program, output)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:

@@ -144,6 +144,9 @@ class FourierEval(Leaf):
 class Zero(Leaf):
     """Give no features: an empty block, to leave an input out in a search over bases.
 
+    Arguments:
+        label: a name for the block of features.
+
     >>> Zero().compute_features([1.0, 2.0]).shape
     (2, 0)
     """

@@ -53,6 +53,9 @@ def get(name: str, **parameters: Any) -> PeriodTask | Mixture:
         name: one of `TASKS`; `-` and capitals are taken as `_` and small letters.
         parameters: of the task, in place of its defaults.
 
+    Returns:
+        The task.
+
     Raises:
         OptionError: an unknown name or parameter, or a value out of range.
         TimeError: a duration off the grid.

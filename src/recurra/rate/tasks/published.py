@@ -117,6 +117,9 @@ class AbstractTask(ABC):
 class GoNogoTask(AbstractTask):
     """Give Go-NoGo trials; labels are 1 (go) and 0, trial types `"go"` and `"nogo"`.
 
+    Arguments:
+        settings: in steps; see the module.
+
     >>> u, z, label = GoNogoTask({"T": 200, "stim_on": 50, "stim_dur": 25}).simulate_trial("go")
     >>> u.shape, z.shape, label, z[74:76]
     ((1, 200), (199,), 1, array([0., 1.]))
@@ -138,6 +141,9 @@ class GoNogoTask(AbstractTask):
 
 class XORTask(AbstractTask):
     """Give XOR trials; labels are `"same"` and `"diff"`, trial types `"++"`, `"+-"`, `"-+"` and `"--"`.
+
+    Arguments:
+        settings: in steps; see the module.
 
     >>> task = XORTask({"T": 300, "stim_on": 50, "stim_dur": 50, "delay": 10})
     >>> u, z, label = task.simulate_trial("+-")
@@ -180,6 +186,9 @@ class XORTask(AbstractTask):
 
 class ManteTask(AbstractTask):
     """Give trials of the context task in its constant coding; labels are 1 and -1, trial types the contexts.
+
+    Arguments:
+        settings: in steps; see the module.
 
     >>> u, z, label = ManteTask({"T": 500, "stim_on": 50, "stim_dur": 200}).simulate_trial("motion")
     >>> u.shape, float(u[0, 100]), bool(label == np.sign(u[2, 100])), bool(z[-1] == label)

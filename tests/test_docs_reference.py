@@ -1,0 +1,111 @@
+"""The reference of the site holds every public name, and every docstring says what goes in and what comes out."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import recurra
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+# Classes and functions that have no doctest yet, by package: the list can only become shorter.
+NO_DOCTEST = {
+    "behaviors": (
+        "AdaptiveThreshold AlphaSynapse BCM BinaryUnits CurrentInput ExponentialSynapse Hebbian "
+        "ImageStimulus InstantHomeostasis IntrinsicHomeostasis KWinnersTakeAll NoiseInput Oja "
+        "PoissonInput RateUnits Refractoriness RewardModulatedSTDP SpikeInput SynapticScaling "
+        "Synaptic_Normalization TimeIntegrationHomeostasis TraceSTDP TripletSTDP"
+    ),
+    "engine": "Node Port Rule Spike VectorField as_online",
+    "equations": "Expr Function",
+    "errors": "EquationError NotCompiled",
+    "glm": "ARD ElasticNet GroupLasso Lasso ObservationModel Smoothness UnRegularized",
+    "glm.basis": "Basis",
+    "groups": (
+        "Box_Receptive_Fields Circle_Receptive_Fields Partition Receptive_Fields Schedule "
+        "get_partitioned_synapse_matrix run_step set_partitioned_synapse_matrix"
+    ),
+    "network": "NetworkEdge NodeView",
+    "rate.tasks": "AbstractTask NeuroGymTask Task TaskFactory from_neurogym",
+    "spiking": "Stimulation",
+    "training": "Constraint Fixed fit_eprop",
+}
+PACKAGES = (
+    "analysis", "behaviors", "circuits", "cli", "engine", "equations", "glm", "glm.basis", "groups", "network",
+    "plotting", "rate.tasks", "spiking", "sweeping", "training",
+)  # fmt: skip
+# Packages without a list of names of their own: what is public in their modules.
+MODULES = {
+    "errors": None,
+    "rate.model": ["FR_RNN_dale", "eval_rnn", "loss_op", "trial_loss"],
+    "rate.training": ["Criterion", "Trained", "train"],
+    "rate.evaluation": ["Assessment", "evaluate"],
+}
+
+
+def public() -> list[tuple[str, object]]:
+    """Return path and object of every public name that is a class or a function."""
+    found = {}
+    for package in (*PACKAGES, *MODULES):
+        module = importlib.import_module(f"recurra.{package}")
+        names = MODULES.get(package) or getattr(module, "__all__", None)
+        if names is None:
+            names = [n for n, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__]
+        for name in names:
+            if not inspect.ismodule(getattr(module, name)):
+                found[f"recurra.{package}.{name}"] = getattr(module, name)
+    return sorted(found.items())
+
+
+def test_reference_holds_every_public_name_once():
+    shown = []
+    for page in DOCS.joinpath("reference").glob("*.md"):
+        shown += re.findall(r"^::: (\S+)$", page.read_text("utf-8"), flags=re.MULTILINE)
+    pictures = [path for path in shown if ".pictures." in path]
+    assert sorted(set(shown) - set(pictures)) == sorted(path for path, _ in public())
+    assert len(set(shown)) == len(shown)
+    index = (DOCS / "reference" / "index.md").read_text("utf-8")
+    assert sorted(re.findall(r"\[`(\w+)`\]", index)) == sorted(recurra.__all__)
+
+
+def complaints(path: str, each: object) -> list[str]:
+    """Say what the docstring of a class or a function lacks."""
+    text = inspect.getdoc(each) or ""
+    if not text:
+        return [f"{path}: no docstring"]
+    try:
+        signature = inspect.signature(each)  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        return []
+    found = []
+    takes = any(p.kind is not p.VAR_POSITIONAL for p in signature.parameters.values())
+    if takes and not any(word in text for word in ("Arguments:", "Attributes:", "Arguments (")):
+        found.append(f"{path}: no Arguments")
+    if inspect.isfunction(each) and signature.return_annotation not in ("None", None) and "Returns:" not in text:
+        found.append(f"{path}: no Returns")
+    if not text.split("\n\n")[0].rstrip().endswith((".", ":")):
+        found.append(f"{path}: the first sentence does not end")
+    return found
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, *MODULES])
+def test_docstrings_say_what_goes_in_and_what_comes_out(package):
+    mine = [(p, each) for p, each in public() if p.rpartition(".")[0] == f"recurra.{package}"]
+    classes_and_functions = [(p, e) for p, e in mine if inspect.isclass(e) or inspect.isfunction(e)]
+    lacking = [words for path, each in classes_and_functions for words in complaints(path, each)]
+    assert lacking == []
+
+
+def test_functions_and_classes_that_users_call_have_a_doctest():
+    """What functions return ("Hold ...") and most errors ("Say ...") are shown where they are used."""
+    without = []
+    for path, each in public():
+        text = inspect.getdoc(each) or ""
+        if (inspect.isfunction(each) or inspect.isclass(each)) and not (">>>" in text or text.startswith(("Hold", "Say "))):
+            without.append(path.removeprefix("recurra."))
+    assert without == sorted(f"{package}.{name}" for package, names in NO_DOCTEST.items() for name in names.split())
