@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "agg")
-DOCS = Path(__file__).parent
-GALLERY = DOCS / "gallery"
-sys.path.insert(0, str(DOCS.parent / "demo"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "demo"))
 
 from pages import PAGES, Page
 from report import Part
 
+GALLERY = Path(__file__).parent / "gallery"
 WIDTH = 480  # of a thumbnail, in pixels
 
 
@@ -87,7 +86,7 @@ def main(arguments: list[str]) -> int:
     note = "Every page is a script of the folder `examples`, run to make this site."
     if "--text" in arguments:
         note = "Every page is a script of the folder `examples`. Figures are left out of this build."
-    text = ["# Gallery", "", note, "", '<div class="cards" markdown>', "", "\n\n".join(cards), "", "</div>", ""]
+    text = ["---", "hide: [toc]", "---", "", "# Gallery", "", note, "", '<div class="cards" markdown>', "", "\n\n".join(cards), "", "</div>", ""]
     (GALLERY / "index.md").write_text("\n".join(text), "utf-8")
     return 1 if failed else 0
 

@@ -7,18 +7,29 @@ import re
 import griffe
 
 ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`~?([^`]+)`")
+REMARK = re.compile(r"^Arguments \((.+)\):$", flags=re.MULTILINE)
+
+
+def readable(text: str) -> str:
+    """Return a docstring as the site can show it.
+
+    >>> print(readable("Set :attr:`x`.\\n\\nArguments (texts are drawn):\\n    x: a number."))
+    Set `x`.
+    <BLANKLINE>
+    Among the arguments, texts are drawn.
+    <BLANKLINE>
+    Arguments:
+        x: a number.
+    """
+    text = REMARK.sub(r"Among the arguments, \1.\n\nArguments:", text)
+    return with_fences(ROLE.sub(r"`\1`", text))
 
 
 def with_fences(text: str) -> str:
     """Return a docstring whose doctests stand in fences.
 
-    >>> print(with_fences("Add.\\n\\n>>> 1 + 1\\n2"))
-    Add.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    >>> with_fences("Add.\\n\\n>>> 1 + 1\\n2").splitlines()
+    ['Add.', '', '```pycon', '>>> 1 + 1', '2', '```']
     """
     lines: list[str] = []
     inside = False
@@ -39,4 +50,4 @@ class Docstrings(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **_: object) -> None:
         """Rewrite the docstring of one object."""
         if obj.docstring is not None:
-            obj.docstring.value = with_fences(ROLE.sub(r"`\1`", obj.docstring.value))
+            obj.docstring.value = readable(obj.docstring.value)

@@ -69,7 +69,8 @@ def limit_cycle(
         CapabilityError: the trajectory comes to rest, or does not return within the longest period.
 
     >>> from recurra import CircuitTemplate
-    >>> cycle = limit_cycle(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"), transient=50.0, longest=20.0)
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> cycle = limit_cycle(vdp, transient=50.0, longest=20.0)
     >>> round(cycle.period, 4), cycle.stable
     (6.6633, True)
     """

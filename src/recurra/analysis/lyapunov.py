@@ -50,7 +50,8 @@ def lyapunov_exponents(
     A limit cycle has one exponent of 0:
 
     >>> from recurra import CircuitTemplate
-    >>> found = lyapunov_exponents(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"), 100.0, dt=0.02, transient=50.0)
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> found = lyapunov_exponents(vdp, 100.0, dt=0.02, transient=50.0)
     >>> bool(abs(found[0]) < 0.02 and found[1] < -1.0)
     True
     """

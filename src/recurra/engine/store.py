@@ -105,8 +105,9 @@ def load(path: str | Path) -> Program:
     >>> import tempfile
     >>> from pathlib import Path
     >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program.save(Path(folder) / "vdp.npz")
+    ...     vdp.program.save(Path(folder) / "vdp.npz")
     ...     load(Path(folder) / "vdp.npz").get("p/vdp_op/mu")
     array([1.])
     """

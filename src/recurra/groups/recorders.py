@@ -218,7 +218,8 @@ class EventRecorder(Watcher):
     >>> from recurra.behaviors import SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup
     >>> net = GroupNetwork()
-    >>> source = NeuronGroup(net, 3, behavior={1: SpikeGenerator(times=[2, 4], indices=[0, 2]), 2: EventRecorder("spike")})
+    >>> spikes = SpikeGenerator(times=[2, 4], indices=[0, 2])
+    >>> source = NeuronGroup(net, 3, behavior={1: spikes, 2: EventRecorder("spike")})
     >>> net.initialize()
     >>> net.simulate_iterations(6)
     >>> net["spike", 0].tolist()
