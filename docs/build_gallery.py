@@ -86,7 +86,8 @@ def main(arguments: list[str]) -> int:
     note = "Every page is a script of the folder `examples`, run to make this site."
     if "--text" in arguments:
         note = "Every page is a script of the folder `examples`. Figures are left out of this build."
-    text = ["---", "hide: [toc]", "---", "", "# Gallery", "", note, "", '<div class="cards" markdown>', "", "\n\n".join(cards), "", "</div>", ""]
+    head = ["---", "hide: [toc]", "---", "", "# Gallery", "", note, ""]
+    text = [*head, '<div class="cards" markdown>', "", "\n\n".join(cards), "", "</div>", ""]
     (GALLERY / "index.md").write_text("\n".join(text), "utf-8")
     return 1 if failed else 0
 

@@ -1,9 +1,11 @@
-"""The code on the pages of the site works as it is written, and the reference holds every public name."""
+"""The code on the pages of the site works as it is written, and pages and gallery hang together."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -61,3 +63,23 @@ def test_links_between_pages_lead_somewhere():
         for target in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", page.read_text("utf-8")):
             found = (page.parent / target).resolve()
             assert found.exists() or found.relative_to(DOCS).as_posix() in from_demo, (page, target)
+
+
+def test_gallery_has_a_page_for_each_example(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "demo"))
+    monkeypatch.syspath_prepend(str(DOCS))
+    try:
+        gallery = importlib.import_module("build_gallery")
+        monkeypatch.setattr(gallery, "GALLERY", tmp_path / "gallery")
+        assert gallery.main(["--text"]) == 0
+        part = gallery.Part("Title", "Text.", "x = 1\n", ["a.png"], ["what it shows"], {"a|b": 3}, 2.0, "Not all.")
+        page = gallery.markdown(part, "x.py")
+    finally:
+        for name in ("build_gallery", "pages", "report"):
+            sys.modules.pop(name, None)
+    stems = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    assert {path.stem for path in (tmp_path / "gallery").glob("*.md")} == stems | {"index"}
+    index = (tmp_path / "gallery" / "index.md").read_text("utf-8")
+    assert set(re.findall(r"\((\w+)\.md\)", index)) == stems
+    for words in ("# Title", "![what it shows](a.png)", "| a\\|b | 3 |", "Not all.", "```python\nx = 1\n```", "2.0 s"):
+        assert words in page
