@@ -100,9 +100,9 @@ PAGES = [
     ),
     Page(
         title="Where models rest and turn",
-        text="The mean field of quadratic integrate-and-fire cells has two folds, between which it rests at two rates. The "
-        "van der Pol oscillator has one cycle, which attracts. Both are found from the same templates that are "
-        "simulated, as are the Lyapunov exponents of Lorenz's equations.",
+        text="The mean field of quadratic integrate-and-fire cells has two folds, between which it rests at two "
+        "rates. The van der Pol oscillator has one cycle, which attracts. Both are found from the same templates "
+        "that are simulated, as are the Lyapunov exponents of Lorenz's equations.",
         script=EXAMPLES / "bifurcations.py",
         captions=("Left: resting rates, dashed where unstable. Right: nullclines, the flow and the cycle.",),
     ),
