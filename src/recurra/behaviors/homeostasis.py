@@ -23,6 +23,16 @@ class IntrinsicHomeostasis(Behavior):
         learning_rate: by how much a spike moves the threshold (unit of the threshold).
         variable: what is moved; `"threshold"` by default.
         dt: step (ms).
+
+    >>> from recurra.behaviors import BinaryUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> rule = IntrinsicHomeostasis(rate=100.0, learning_rate=0.5)
+    >>> cells = NeuronGroup(net, 1, behavior={1: BinaryUnits(I_ext=2.0), 2: rule})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> cells.threshold.round(3).tolist()
+    [0.95]
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -53,6 +63,15 @@ class AdaptiveThreshold(Behavior):
     Give it a number behind the model of the neuron, whose `threshold` is the base.
 
     Variables: `theta`, `threshold`.
+
+    >>> from recurra.behaviors import BinaryUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> cells = NeuronGroup(net, 1, behavior={1: BinaryUnits(I_ext=2.0), 2: AdaptiveThreshold(increase=0.5, tau=1e9)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(3)
+    >>> cells.threshold.round(3).tolist()
+    [2.0]
     """
 
     def initialize(self, neurons: Any) -> None:

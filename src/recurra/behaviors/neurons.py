@@ -222,6 +222,15 @@ class Refractoriness(Behavior):
         period: how long (ms); a text such as `"uniform(1, 3)"` gives each neuron its own.
         variable: what is held; `"v"` by default.
         dt: step (ms).
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> model = LeakyIntegrateAndFire(I_ext=1000.0)
+    >>> cells = NeuronGroup(net, 1, behavior={1: model, 2: Refractoriness(period=3.0), 3: Recorder("spike")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(8)
+    >>> net["spike", 0].ravel().tolist()
+    [True, False, False, False, True, False, False, False]
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -256,6 +265,14 @@ class RateUnits(Behavior):
         dt: step (ms).
 
     Variables: `rate`, `I`.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> cells = NeuronGroup(net, 4, behavior={1: RateUnits(activation="tanh", I_ext="uniform(-3, 3)")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> bool(np.abs(cells.rate).max() < 1)
+    True
     """
 
     ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "sign")
@@ -293,6 +310,14 @@ class BinaryUnits(Behavior):
         density: probability that a unit is on at the beginning.
 
     Variables: `spike`, `threshold`, `I`, `excess` (the summed input less the threshold).
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> cells = NeuronGroup(net, 1, behavior={1: BinaryUnits(threshold=0.5, I_ext=1.0)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> cells.spike.tolist()
+    [True]
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -319,6 +344,14 @@ class KWinnersTakeAll(Behavior):
         k: how many may win.
         variable: what is left or set to 0: `"spike"` by default, of which only those that fired can win.
         by: whose values are compared: `"excess"` by default, by which the threshold was passed.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> cells = NeuronGroup(net, 10, behavior={1: BinaryUnits(I_ext="uniform(1, 2)"), 2: KWinnersTakeAll(k=3)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> int(cells.spike.sum())
+    3
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -349,6 +382,14 @@ class NoiseInput(Behavior):
             sqrt(dt), and the variance that a leaky neuron collects does not depend on the step.
         target: what it is added to; `"I"` by default.
         dt: step (ms); used with `white`.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> cells = NeuronGroup(net, 1000, behavior={1: NoiseInput(std=2.0), 2: RateUnits(activation="linear")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> bool(1.8 < cells.rate.std() < 2.2)
+    True
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -375,6 +416,15 @@ class CurrentInput(Behavior):
         start: when it begins (ms).
         stop: when it ends (ms); never by default.
         dt: step (ms).
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> current = CurrentInput(current=2.0, start=3.0)
+    >>> cells = NeuronGroup(net, 1, behavior={1: current, 2: RateUnits(), 3: Recorder("rate")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(5)
+    >>> net["rate", 0].ravel().tolist()
+    [0.0, 0.0, 0.0, 2.0, 2.0]
     """
 
     def initialize(self, neurons: Any) -> None:

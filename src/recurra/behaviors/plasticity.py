@@ -300,6 +300,18 @@ class Hebbian(_RateRule):
         learning_rate: size of a change in one step.
         variable: the activity, `"rate"` by default.
         w_min, w_max: bounds of the weight; none by default.
+
+    >>> from recurra.behaviors import CreateWeights, RateUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> source = NeuronGroup(net, 1, behavior={1: RateUnits(I_ext=2.0)})
+    >>> target = NeuronGroup(net, 1, behavior={3: RateUnits(I_ext=3.0)})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, source, target, behavior={2: start, 5: Hebbian(learning_rate=0.1)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> float(synapses.W[0, 0].round(6))
+    1.1
     """
 
     def initialize(self, synapses: Any) -> None:
@@ -319,6 +331,18 @@ class Oja(_RateRule):
         learning_rate: size of a change in one step.
         variable: the activity, `"rate"` by default.
         w_min, w_max: bounds of the weight; none by default.
+
+    >>> from recurra.behaviors import CreateWeights, RateUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> source = NeuronGroup(net, 1, behavior={1: RateUnits(I_ext=2.0)})
+    >>> target = NeuronGroup(net, 1, behavior={3: RateUnits(I_ext=3.0)})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, source, target, behavior={2: start, 5: Oja(learning_rate=0.1)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> float(synapses.W[0, 0].round(6))
+    0.65
     """
 
     def initialize(self, synapses: Any) -> None:

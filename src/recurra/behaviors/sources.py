@@ -52,6 +52,16 @@ class PoissonInput(Behavior):
         weight: what one spike adds.
         target: what it is added to: `"v"` (a jump of the potential, by default) or `"I"`.
         dt: step (ms).
+
+    >>> from recurra.behaviors import RateUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> spikes = PoissonInput(rate=10.0, sources=100, weight=0.5, target="I")
+    >>> cells = NeuronGroup(net, 1000, behavior={1: spikes, 2: RateUnits()})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> bool(0.4 < cells.rate.mean() < 0.6)
+    True
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -148,6 +158,16 @@ class ImageStimulus(Behavior):
         dt: step (ms).
 
     Variables: `image` (which one is shown), `shown` (whether one is).
+
+    >>> from recurra.behaviors import RateUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> images = ImageStimulus(images=[[1.0, 0.0], [0.0, 3.0]], duration=2.0)
+    >>> cells = NeuronGroup(net, 2, behavior={1: images, 2: RateUnits(), 3: Recorder("rate")})
+    >>> net.initialize()
+    >>> net.simulate_iterations(4)
+    >>> net["rate", 0].tolist()
+    [[1.0, 0.0], [1.0, 0.0], [0.0, 3.0], [0.0, 3.0]]
     """
 
     def initialize(self, neurons: Any) -> None:

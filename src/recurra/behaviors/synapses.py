@@ -85,6 +85,18 @@ class SpikeInput(Behavior):
         target: what it is added to: `"I"`, or `"v"` for a jump of the potential.
         variable: what the sources send: `"spike"`, or for instance `"rate"`.
         strength: what the sum is multiplied with; -1 makes inhibition of positive weights.
+
+    >>> from recurra.behaviors import RateUnits, SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> source = NeuronGroup(net, 1, tag="source", behavior={1: SpikeGenerator(times=[0], indices=[0])})
+    >>> target = NeuronGroup(net, 1, behavior={3: SpikeInput(), 4: RateUnits()})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, source, target, behavior={2: start})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)
+    >>> target.rate.tolist()
+    [0.5]
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -177,6 +189,18 @@ class ExponentialSynapse(_SynapticCurrent):
         dt: step (ms).
 
     Variables: `synapses.g`, `(dst,)`.
+
+    >>> from recurra.behaviors import RateUnits, SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> source = NeuronGroup(net, 1, tag="source", behavior={1: SpikeGenerator(times=[0], indices=[0])})
+    >>> target = NeuronGroup(net, 1, behavior={4: RateUnits()})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, source, target, behavior={2: start, 3: ExponentialSynapse(tau=5.0)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(6)
+    >>> bool(np.isclose(synapses.g[0], 0.5 * np.exp(-1)))
+    True
     """
 
     def initialize(self, synapses: Any) -> None:
@@ -204,6 +228,18 @@ class AlphaSynapse(_SynapticCurrent):
         dt: step (ms).
 
     Variables: `synapses.g` and `synapses.g_rise`, `(dst,)`.
+
+    >>> from recurra.behaviors import RateUnits, SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> source = NeuronGroup(net, 1, tag="source", behavior={1: SpikeGenerator(times=[0], indices=[0])})
+    >>> target = NeuronGroup(net, 1, behavior={4: RateUnits()})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, source, target, behavior={2: start, 3: AlphaSynapse(tau=5.0)})
+    >>> net.initialize()
+    >>> net.simulate_iterations(6)
+    >>> bool(np.isclose(synapses.g[0], 0.5))
+    True
     """
 
     def initialize(self, synapses: Any) -> None:

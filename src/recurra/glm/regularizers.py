@@ -48,7 +48,15 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Lasso:
-    """Penalise `strength * |w|` (Tibshirani 1996)."""
+    """Penalise `strength * |w|` (Tibshirani 1996).
+
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 3))
+    >>> y = rng.poisson(np.exp(x[:, 0] - 1.0))
+    >>> (GLM(regularizer=Lasso(), regularizer_strength=0.2).fit(x, y).coef_ == 0).tolist()
+    [False, True, True]
+    """
 
     def penalty(self, layout: Layout, strength: object, columns: int) -> Penalty:
         """Return the penalty; see :func:`by_feature` for the shapes of strength."""
@@ -61,6 +69,14 @@ class ElasticNet:
 
     Arguments:
         ratio: share of the absolute value, above 0 and up to 1. The strength may also be a pair (strength, ratio).
+
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 3))
+    >>> y = rng.poisson(np.exp(x[:, 0] - 1.0))
+    >>> model = GLM(regularizer=ElasticNet(0.9), regularizer_strength=0.2).fit(x, y)
+    >>> (model.coef_ == 0).tolist()
+    [False, True, True]
     """
 
     ratio: float = 0.5
