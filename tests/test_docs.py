@@ -35,7 +35,7 @@ def name_of(page: Path) -> str:
 def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     """They share one namespace and run in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    script = tmp_path / f"{page.stem}.py"
+    script = tmp_path / f"page_{page.stem}.py"
     script.write_text("\n".join(blocks(page)), "utf-8")
     try:
         runpy.run_path(str(script))
