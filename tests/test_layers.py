@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROWS = [
     {"cli"},
     {"plotting"},
-    {"analysis", "sweeping"},
+    {"analysis", "sweeping", "interchange"},
     {"circuits", "network", "glm", "rate", "spiking"},
     {"behaviors"},  # ready behaviors, written as users write theirs
     {"groups"},  # behaviors and their order; `network` joins them with nodes

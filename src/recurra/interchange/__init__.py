@@ -1,0 +1,6 @@
+"""Ways in and out: the formats of other people, for models, recordings and right-hand sides."""
+
+from recurra.interchange.nir_reading import from_nir
+from recurra.interchange.nir_writing import to_nir
+
+__all__ = ["from_nir", "to_nir"]
