@@ -3,5 +3,17 @@
 from recurra.interchange.code_export import export_function
 from recurra.interchange.nir_reading import from_nir
 from recurra.interchange.nir_writing import to_nir
+from recurra.interchange.nwb_files import Series, Session, from_nwb, to_nwb
+from recurra.interchange.pynapple_objects import from_pynapple, to_pynapple
 
-__all__ = ["export_function", "from_nir", "to_nir"]
+__all__ = [
+    "Series",
+    "Session",
+    "export_function",
+    "from_nir",
+    "from_nwb",
+    "from_pynapple",
+    "to_nir",
+    "to_nwb",
+    "to_pynapple",
+]

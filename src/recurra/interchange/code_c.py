@@ -169,7 +169,7 @@ def write_c(source: Source) -> str:
         CapabilityError: the program has complex numbers, or uses what C has not.
     """
     if source.is_complex:
-        raise CapabilityError("the states are complex, which cannot be written in C; use language='numpy'.")
+        raise CapabilityError("the model has complex numbers, which cannot be written in C; use language='numpy'.")
     writer = _Writer(source)
     body = writer.body()
     states, params = _entries(source.state_index, len(source.y0)), _entries(source.param_index, len(source.p0))
