@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from recurra.engine import Node, Sparse
-from recurra.errors import CapabilityError, OptionError, ShapeError, TemplateError, TimeError
+from recurra.errors import CapabilityError, OptionError, RecurraError, ShapeError, TemplateError, TimeError
+from recurra.interchange.hdf5_files import reason
 from recurra.interchange.nir_files import read_graph
 from recurra.interchange.nir_kinds import KINDS, SUPPORTED, import_nir, make_node, numbers
 from recurra.network import Network
@@ -40,6 +41,7 @@ def from_nir(graph: Any, dt: float) -> Network:
         CapabilityError: a node is of a kind that is not supported, or nir is not installed.
         TimeError: a delay is no whole number of steps.
         ShapeError: shapes do not fit, or a number is not finite.
+        TemplateError: the graph is a circle, or nothing that a graph should be.
         StoreError: the file cannot be read.
 
     >>> import nir, numpy as np
@@ -54,12 +56,20 @@ def from_nir(graph: Any, dt: float) -> Network:
         graph = read_graph(graph)
     if not isinstance(graph, nir.NIRGraph):
         raise OptionError(f"expected a nir.NIRGraph or the path of a file, got {type(graph).__name__}.")
+    try:
+        return _network(graph, dt)
+    except RecurraError:
+        raise
+    except Exception as error:  # a graph, and the notes in it, may hold anything in place of numbers and names
+        raise TemplateError(f"the NIR graph cannot be read ({type(error).__name__}: {reason(error)}).") from None
+
+
+def _network(graph: Any, dt: float) -> Network:
     notes = note_of(graph)
-    options = {name: notes[name] for name in ("name", "precision") if name in notes}
-    options |= {"seed": int(notes["seed"])} if "seed" in notes else {}
-    network = Network(dt, **options)
-    flat = _flattened(graph)
-    plan = _Plan(flat, network.dt)
+    options = {name: str(notes[name]) for name in ("name", "precision") if name in notes}
+    seed = int(notes.get("seed", 0))
+    network = Network(dt, seed=seed, **options)
+    plan = _Plan(_flattened(graph), network.dt)
     plan.walk()
     plan.build(network)
     return network
