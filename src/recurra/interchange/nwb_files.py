@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from recurra.engine import Result
+from recurra.engine.store import write_atomically
 from recurra.errors import CapabilityError, OptionError, StoreError
 from recurra.interchange.hdf5_files import check_hdf5, reason
 from recurra.interchange.recordings import check_result, check_seconds, row_step, spike_times
@@ -107,14 +108,14 @@ def to_nwb(
         if name not in names:
             file.add_acquisition(_series(pynwb, result, name, time, scale, (units or {}).get(name, "n/a")))
     _add_units(file, result, names, time, result.final.dt * scale)
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: cannot write there (there is no such folder).")
-    try:
-        with pynwb.NWBHDF5IO(path, "w") as io:
-            io.write(file)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot write there ({reason(error)}).") from None
+    write_atomically(path, lambda stream: _write(pynwb, file, stream))
+
+
+def _write(pynwb: Any, file: Any, stream: BinaryIO) -> None:
+    import h5py
+
+    with h5py.File(stream, "w") as h5, pynwb.NWBHDF5IO(file=h5, mode="w") as io:
+        io.write(file)
 
 
 def _plain(meta: Mapping[str, object]) -> dict[str, Any]:
