@@ -149,8 +149,8 @@ def test_uneven_rows_have_timestamps_and_names_may_hold_slashes(tmp_path):
 def test_files_of_others_are_read(tmp_path):
     pynwb = pytest.importorskip("pynwb")
     nwb = pynwb.NWBFile("other", "id", datetime(2020, 1, 1, tzinfo=UTC), notes="no json")
-    nwb.add_acquisition(pynwb.TimeSeries(name="volt", data=np.arange(5, dtype="i2"), unit="V", rate=2.0, starting_time=1.0,
-                                         conversion=0.5, offset=1.0))  # fmt: skip
+    nwb.add_acquisition(pynwb.TimeSeries(name="volt", data=np.arange(5, dtype="i2"), unit="V", rate=2.0,
+                                         starting_time=1.0, conversion=0.5, offset=1.0))  # fmt: skip
     nwb.add_acquisition(pynwb.TimeSeries(name="film", data=np.ones((5, 2, 2)), unit="a", rate=2.0))
     module = nwb.create_processing_module("ecephys", "x")
     module.add(pynwb.TimeSeries(name="lfp", data=np.ones((3, 2)), unit="V", timestamps=[0.0, 1.0, 4.0]))

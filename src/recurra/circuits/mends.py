@@ -15,14 +15,15 @@ Tell = Callable[[str], None]
 _KINDS = ("Operator", "Node", "Edge", "Circuit", "Population")
 # Keys that say something about a template but nothing of the model.
 _NOTES = ("name", "path", "version", "author", "authors", "comment", "comments", "doc", "docs", "date", "info")
-_SINGULAR = {"equation": "equations", "operator": "operators", "variable": "variables", "node": "nodes", "edge": "edges"}
+_SINGULAR = {name: f"{name}s" for name in ("equation", "operator", "variable", "node", "edge")}
 _FUNCTIONS = {
-    "Abs": "abs", "Max": "maximum", "Min": "minimum", "Heaviside": "heaviside", "Mod": "mod", "ln": "log", "Sign": "sign",
-    "asin": "arcsin", "acos": "arccos",
+    "Abs": "abs", "Max": "maximum", "Min": "minimum", "Heaviside": "heaviside", "Mod": "mod", "ln": "log",
+    "Sign": "sign", "asin": "arcsin", "acos": "arccos",
 }  # fmt: skip
 _CONSTANTS = {"PI": "pi", "E": repr(math.e), "I": "1j"}
 _NAME = re.compile(r"[^\W\d]\w*")
 _D_DT = re.compile(r"^\s*d\s*/\s*dt\s+(?=[^\W\d])")
+_VARIABLE = re.compile(r"\s*(variable|state_var)\s*(\(.*\))?\s*")
 _TYPED = re.compile(r"\s*(\w+)\s*\(([^,()]*),\s*(float|complex|int)\d*\s*\)\s*")
 
 
@@ -148,7 +149,7 @@ def _without_equation(declared: dict[str, Any], texts: Any, tell: Tell) -> dict[
         return declared  # the operator itself will say what is wrong
     found = dict(declared)
     for name, raw in declared.items():
-        if not isinstance(raw, str) or not re.fullmatch(r"\s*(variable|state_var)\s*(\(.*\))?\s*", raw) or name in targets:
+        if name in targets or not isinstance(raw, str) or not _VARIABLE.fullmatch(raw):
             continue
         inside = raw.partition("(")[2].strip().removesuffix(")").strip() or "0.0"
         if name == "t":

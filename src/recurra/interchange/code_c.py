@@ -262,7 +262,8 @@ class _Writer:
         for chain in self.system.chains:
             slot = self.slots[chain.state]
             last = (slot.shape[0] - 1) * self._width(slot)
-            self._line(f"const double *{self.slots[chain.output].name} = {slot.name} + {last}; (void){self.slots[chain.output].name};")
+            name = self.slots[chain.output].name
+            self._line(f"const double *{name} = {slot.name} + {last}; (void){name};")
         for item in self.system.schedule:
             if isinstance(item, Assign):
                 slot = self.slots[item.target]

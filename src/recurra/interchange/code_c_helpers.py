@@ -83,7 +83,8 @@ HELPERS = {
 }
 #: Functions of C by their names in equations.
 PLAIN = {
-    **{name: name for name in "sin cos tan sinh cosh tanh exp log log10 log2 log1p expm1 floor ceil sqrt erf".split()},
+    **{name: name for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "log10", "log2", "log1p")},
+    **{name: name for name in ("expm1", "floor", "ceil", "sqrt", "erf")},
     **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     "arctan2": "atan2",
     "abs": "fabs",

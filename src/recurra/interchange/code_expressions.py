@@ -87,7 +87,7 @@ class Printer(ABC):
             if isinstance(node, Name):
                 return self._name(node.id, names)
             if isinstance(node, Past):
-                raise CapabilityError(f"{where}: past({node.name}, ...) needs a history, which f(t, y, params) has not.")
+                raise CapabilityError(f"{where}: past({node.name}, ...) needs a history; f(t, y, params) has none.")
             if parts and all(part.constant is not None for part in parts):
                 value = np.asarray(evaluate_numpy(node, {}))
                 if value.ndim == 0:

@@ -139,7 +139,7 @@ def write_numpy(source: Source) -> str:
 
 
 def _index(places: dict) -> str:
-    rows = [f"    {ascii(path)}: {place!r}," for path, place in places.items()]
+    rows = [f"    {path!a}: {place!r}," for path, place in places.items()]
     return "{\n" + "\n".join(rows) + "\n}" if rows else "{}"
 
 

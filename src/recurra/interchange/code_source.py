@@ -82,8 +82,8 @@ class Source:
         for chain in self.system.chains:
             if chain.output not in self.slots:
                 self._add(chain.output, self.slots[chain.state].shape[1:], self.slots[chain.state].complex)
-        self.tables = {f"table_{i}": (key, np.asarray(program.tables[key])) for i, key in enumerate(self._read_tables())}
-        self.table_names = {key: name for name, (key, _) in self.tables.items()}
+        self.table_names = {key: f"table_{i}" for i, key in enumerate(self._read_tables())}
+        self.tables = {name: (key, np.asarray(program.tables[key])) for key, name in self.table_names.items()}
 
     def _add(self, key: str, shape: tuple[int, ...], is_complex: bool, start: int | None = None) -> Slot:
         slot = Slot(f"{_identifier(key)}_k{len(self.slots)}", tuple(shape), is_complex, start)

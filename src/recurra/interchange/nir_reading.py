@@ -66,7 +66,7 @@ def from_nir(graph: Any, dt: float) -> Network:
 
 def _network(graph: Any, dt: float) -> Network:
     notes = note_of(graph)
-    options = {name: str(notes[name]) for name in ("name", "precision") if name in notes}
+    options: dict[str, Any] = {name: str(notes[name]) for name in ("name", "precision") if name in notes}
     seed = int(notes.get("seed", 0))
     network = Network(dt, seed=seed, **options)
     plan = _Plan(_flattened(graph), network.dt)
@@ -310,7 +310,8 @@ class _Plan:
             operator = next(iter(node.operators))
             kind = _kind_of_node(node)
             note = note_of(self.flat.nodes[name]) if name in self.flat.nodes else {}
-            lists = {key: str(note[key]).split("\n") for key in ("train_params", "record_vars") if key in note}
+            names = [key for key in ("train_params", "record_vars") if key in note]
+            lists: dict[str, Any] = {key: str(note[key]).split("\n") for key in names}
             network.add_diffeq_node(
                 labels[name],
                 node,

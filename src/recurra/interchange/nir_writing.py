@@ -21,9 +21,9 @@ def to_nir(model: Network, path: str | Path | None = None) -> Any:
 
     What :func:`from_nir` gives, and any other network whose nodes have the equations of a node of NIR, in the same
     names: for instance `v' = ((v_leak - v) + r*i)/tau` for LI, with `z = spike/rate`, a threshold and a reset for LIF.
-    Function nodes that pass on what they get (`"identity"`) are inputs and outputs. Weights become Linear nodes (or the
-    weights of an Affine node), delays become Delay nodes. What NIR has no field for (labels, initial values, masks, what
-    is trained) is noted in the metadata, so that `from_nir(to_nir(net), net.dt)` equals the network bit for bit.
+    Function nodes that pass on what they get (`"identity"`) are inputs and outputs. Weights become Linear nodes (or
+    the weights of an Affine node), delays become Delay nodes. What NIR has no field for (labels, initial values, masks,
+    what is trained) is noted in the metadata: `from_nir(to_nir(net), net.dt)` equals the network bit for bit.
 
     Arguments:
         model: a network, with the numbers it has now; its `state` is not part of it.
@@ -178,8 +178,8 @@ class _Writer:
         rule = part.spikes[0]
         if np.any(rate != 1.0 / self.network.dt):
             raise CapabilityError(
-                f"to_nir: node {label!r}: spikes of NIR are 1 for a step, which is rate = 1/dt = {1 / self.network.dt:g}"
-                f" here; it is {rate.flat[0]:g}."
+                f"to_nir: node {label!r}: spikes of NIR are 1 for a step, which is"
+                f" rate = 1/dt = {1 / self.network.dt:g} here; it is {rate.flat[0]:g}."
             )
         for key, usual in (("surrogate", "fast_sigmoid"), ("slope", 1.0)):
             if np.any(np.asarray(getattr(rule, key)) != usual):
@@ -226,7 +226,7 @@ class _Writer:
         note |= {"feedback": 1} if edge.feedback else {}
         if isinstance(edge.weights, Sparse) and not _is_identity(edge.weights):
             note |= {"rows": edge.weights.rows, "columns": edge.weights.columns}
-        elif np.ndim(edge.weights) == 0 and not isinstance(edge.weights, Sparse):
+        elif not isinstance(edge.weights, Sparse) and np.ndim(edge.weights) == 0:
             note["form"] = "number"
         return note
 

@@ -55,7 +55,7 @@ class Session:
 
 def _import() -> Any:
     try:
-        import pynwb
+        import pynwb  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise CapabilityError("files of NWB need the package pynwb: pip install 'recurra[nwb]'.") from None
     return pynwb

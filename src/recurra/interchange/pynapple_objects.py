@@ -16,7 +16,7 @@ _ROUNDED = 1e-9  # pynapple keeps times to nine decimals
 
 def _import() -> Any:
     try:
-        import pynapple
+        import pynapple  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise CapabilityError("objects of pynapple need the package: pip install 'recurra[pynapple]'.") from None
     return pynapple
