@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 import pytest
-from exported_code import CC, agree, load_c, load_numpy, needs_cc
 
+from exported_code import CC, agree, load_c, load_numpy, needs_cc
 from recurra import Network
 from recurra.circuits import CircuitTemplate
 from recurra.engine import Edge, Graph, Node, Operator, Sparse, Spike, Variable, lower, vector_field

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exported_code import agree, load_c, load_numpy, needs_cc
 from ruamel.yaml import YAML
 
 import recurra
+from exported_code import agree, load_c, load_numpy, needs_cc
 from recurra.circuits import CircuitTemplate, NodeTemplate, from_yaml
 from recurra.engine import Graph, as_program, vector_field
 from recurra.errors import CapabilityError
