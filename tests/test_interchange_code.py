@@ -59,6 +59,8 @@ EXPRESSIONS = [
     "softmax(x) - softmin(x)*k + log_softmax(x + 1)",
     "roll(x, 1) - roll(x, -2)*k",
     "x[0] + x[2]*k - x[-1] + index(x, 1)",
+    "x[-3] + index(x, k*0 - 3) + index(x, k + 1.2)",
+    "x + index(x, k*10)",
     "interp(x, a, b) + a[1]",
     "sum(index_range(x, 1, 3)) + mean(x[1] + x)",
     "sum(concatenate(x, k*x, a)) - x",

@@ -72,6 +72,14 @@ def test_counts_agree_with_a_loop():
     assert counts[:, 0].tolist() == expected
 
 
+def test_events_at_the_edge_of_a_bin_belong_to_the_later_one():
+    nap = pytest.importorskip("pynapple")
+    events = nap.Ts(t=np.array([0.3, 0.6, 0.7]), time_support=nap.IntervalSet(0.0, 1.0))  # 0.3/0.1 is less than 3
+    counts, _ = from_pynapple(events, 0.1)
+    assert np.flatnonzero(counts[:, 0]).tolist() == [3, 6, 7]
+    assert len(counts) == 10
+
+
 def two_epochs(nap):
     return nap.Ts(t=np.array([0.1, 2.5]), time_support=nap.IntervalSet([0.0, 2.0], [1.0, 3.0]))
 
