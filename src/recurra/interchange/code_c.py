@@ -12,6 +12,8 @@ from recurra.interchange.code_source import Slot, Source, shown
 
 # So many numbers are computed on the stack; more in static memory.
 _ON_STACK = 65_536
+# Names of so many numbers are listed one by one.
+_LISTED = 100_000
 _REDUCTIONS = ("sum", "mean", "var", "std")
 _WHOLE = ("softmax", "softmin", "log_softmax")
 
@@ -176,17 +178,17 @@ def write_c(source: Source) -> str:
     header = [
         f"/* Right-hand side of {shown(source.name) or 'a model'}: f(t, y, params, dy) sets dy to dy/dt.",
         "",
-        f"   {len(states)} states y:",
-        *(f"   {i:6d}  {shown(name)}" for i, name in enumerate(states)),
+        f"   {len(source.y0)} states y:",
+        *_places(source.state_index),
         "",
-        f"   {len(params)} numbers params:",
-        *(f"   {i:6d}  {shown(name)}" for i, name in enumerate(params)),
+        f"   {len(source.p0)} numbers params:",
+        *_places(source.param_index),
         "*/",
     ]
     text = [
         "\n".join(header),
         "#include <math.h>",
-        f"const int f_number_of_states = {len(states)};\nconst int f_number_of_parameters = {len(params)};",
+        f"const int f_number_of_states = {len(source.y0)};\nconst int f_number_of_parameters = {len(source.p0)};",
         f"const double f_y0[] = {_numbers(source.y0)};\nconst double f_params0[] = {_numbers(source.p0)};",
         _strings("f_state_names", states),
         _strings("f_parameter_names", params),
@@ -200,8 +202,18 @@ def write_c(source: Source) -> str:
     return "\n\n".join(text) + "\n"
 
 
+def _places(index: dict) -> list[str]:
+    """Return a line for every path: its first place, its last one, and how many there are."""
+    ends = [(place[0], place[1] - 1) if isinstance(place, tuple) else (place[0], place[-1]) for place in index.values()]
+    counts = [len(range(*place)) if isinstance(place, tuple) else len(place) for place in index.values()]
+    rows = zip(ends, counts, index, strict=True)
+    return [f"   {low:6d} to {high:6d} ({count})  {shown(path)}" for (low, high), count, path in rows]
+
+
 def _entries(index: dict, size: int) -> list[str]:
-    """Return a name for every number of a vector."""
+    """Return a name for every number of a vector; none for so many that nobody reads them."""
+    if size > _LISTED:
+        return []
     found = [""] * size
     for path, place in index.items():
         places = range(*place) if isinstance(place, tuple) else place

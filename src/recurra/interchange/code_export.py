@@ -25,7 +25,7 @@ def export_function(model: Any, language: str = "numpy", path: str | Path | None
         language: `"numpy"` for a module of Python with `f(t, y, params=P0)`, the initial state `Y0`, the parameters
             `P0`, and dicts `STATES` and `PARAMETERS` from paths to places in them; `"c"` for C99 with
             `void f(double t, const double *y, const double *params, double *dy)` and the same tables
-            (`f_y0`, `f_params0`, `f_state_names`, `f_parameter_names`).
+            (`f_y0`, `f_params0`, and unless there are more than 100,000 `f_state_names`, `f_parameter_names`).
         path: a file to write it to.
 
     Returns:
@@ -48,7 +48,7 @@ def export_function(model: Any, language: str = "numpy", path: str | Path | None
         model = CircuitTemplate.from_yaml(model)
     name = getattr(model, "name", "")
     program = as_program(model)
-    text = _LANGUAGES[language](Source(program, name if isinstance(name, str) else "" or program.graph.name))
+    text = _LANGUAGES[language](Source(program, (name if isinstance(name, str) else "") or program.graph.name))
     if path is not None:
         write_atomically(path, lambda file: file.write(text.encode("ascii")))
     return text

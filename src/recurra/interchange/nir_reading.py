@@ -35,7 +35,8 @@ def from_nir(graph: Any, dt: float) -> Network:
 
     Returns:
         A network: feed its nodes of kind Input, and read its `"out"`. Spikes are 1 for a step, so they act on what
-        follows by their weight times dt, as in NIR; with `rate` set to 1 they are impulses of area 1.
+        follows by their weight times dt; with `rate` set to 1 they are impulses of area 1. In single precision a unit
+        may spike at v = v_threshold already.
 
     Raises:
         CapabilityError: a node is of a kind that is not supported, or nir is not installed.
