@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python demo/run.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --doctest-modules src tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules src tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ BENCHMARKS = [
     "bench_sparse",
     "bench_simulate_recurrent",
     "bench_groups",
+    "bench_cuba",
     "bench_glm_fit",
     "bench_glm_chunks",
 ]

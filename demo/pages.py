@@ -99,6 +99,14 @@ PAGES = [
         captions=("Where the pair oscillates, and the run at the circle.",),
     ),
     Page(
+        title="Where models rest and turn",
+        text="The mean field of quadratic integrate-and-fire cells has two folds, between which it rests at two "
+        "rates. The van der Pol oscillator has one cycle, which attracts. Both are found from the same templates "
+        "that are simulated, as are the Lyapunov exponents of Lorenz's equations.",
+        script=EXAMPLES / "bifurcations.py",
+        captions=("Left: resting rates, dashed where unstable. Right: nullclines, the flow and the cycle.",),
+    ),
+    Page(
         title="A grasshopper's ear",
         text="A mean-field model is driven by a real sound and compared with the spikes of the "
         "auditory receptor that heard it. Parameters are chosen on the first five seconds; the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from corpus import agree, one_group
+from corpus import agree, holdings, one_group, run_in_numpy, same
 from recurra import Behavior, afferent
 
 SIZE = 260  # 260 * 260 entries are a large matrix
@@ -137,3 +137,28 @@ def test_what_is_no_change_of_single_rows_is_done_whole(rule) -> None:
     with np.errstate(invalid="ignore"):
         net = agree(lambda: build(rule()), 14)
     assert "single rows" not in line(net, rule.__name__) or rule is Wrong
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w, full, empty: w.__setitem__(full, w[full] * 2.0),
+        lambda w, full, empty: w.__setitem__(full, 0.0),
+        lambda w, full, empty: w.__setitem__(empty, 3.0),
+        # As many entries as before, the same numbers, elsewhere.
+        lambda w, full, empty: (w.__setitem__(empty, w[full]), w.__setitem__(full, 0.0)),
+        lambda w, full, empty: w.__setitem__(slice(None), np.asfortranarray(w[::-1])),
+    ],
+    ids=["another number", "one less", "one more", "moved", "turned over"],
+)
+def test_a_sparse_matrix_that_is_changed_between_runs_counts(change) -> None:
+    nets = [build(Dot(), density=0.05) for _ in range(2)]
+    run_in_numpy(nets[0], 6)
+    nets[1].simulate_iterations(6, compile=True)
+    for net in nets:
+        w = net.SynapseGroups[0].W
+        full, empty = (tuple(np.argwhere((w != 0) == filled)[7]) for filled in (True, False))
+        change(w, full, empty)
+    run_in_numpy(nets[0], 8)
+    nets[1].simulate_iterations(8, compile=True)
+    same(holdings(nets[1]), holdings(nets[0]), "")

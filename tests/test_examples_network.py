@@ -75,3 +75,9 @@ def test_mixed_network_is_one_network():
 
 def test_two_nodes_drive_each_other():
     assert run("two_nodes")["spikes"] > 10
+
+
+def test_bifurcations_are_where_they_were_published():
+    numbers = run("bifurcations")["numbers"]
+    assert numbers["folds of the mean field (eta)"] == "-3.13613 and -5.74353"
+    assert numbers["period of the oscillator"] == "6.663287"

@@ -136,7 +136,8 @@ def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bo
         array: Any = value if value.dtype.kind in "fc" else value.astype(float)
     else:
         array = as_numbers(value, f"inputs: {path!r}")
-        if not np.all(np.isfinite(array)):
+        # The sum is finite if all are, unless it overflows, and takes a fifth of the time of looking at each.
+        if not np.isfinite(array.sum()) and not np.all(np.isfinite(array)):
             raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
                              f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
     if array.ndim == 0:
