@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROWS = [
     {"cli"},
     {"plotting"},
-    {"analysis", "sweeping"},
+    {"analysis", "sweeping", "interchange"},
     {"circuits", "network", "glm", "rate", "spiking"},
     {"behaviors"},  # ready behaviors, written as users write theirs
     {"groups"},  # behaviors and their order; `network` joins them with nodes
@@ -29,6 +29,7 @@ ROWS = [
 ]
 SIDEWAYS = {("network", "circuits"), ("spiking", "rate")}
 LAZY_ONLY = {"pandas", "xarray", "matplotlib", "diffrax", "optax", "ruamel", "scipy", "sympy", "tqdm", "zarr"}
+LAZY_ONLY |= {"h5py", "nir", "pynapple", "pynwb"}
 FORBIDDEN_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "yaml", "subprocess", "code"}
 COUNTER = ("engine/loop.py", ["_traces"])  # counts compilations; nothing computes with it
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}

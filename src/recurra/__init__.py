@@ -47,6 +47,7 @@ _PACKAGES = (
     "errors",
     "glm",
     "groups",
+    "interchange",
     "network",
     "plotting",
     "rate",

@@ -5,6 +5,7 @@ from recurra.circuits.edges import CircuitEdge, Connectivity
 from recurra.circuits.grid import grid_search
 from recurra.circuits.nodes import EdgeTemplate, NodeTemplate, PopulationTemplate
 from recurra.circuits.operators import OperatorTemplate
+from recurra.circuits.projects import ProjectReport, read_project
 from recurra.circuits.running import integrate
 from recurra.circuits.values import Declaration
 from recurra.circuits.yaml_files import circuit_from_yaml, from_yaml
@@ -18,8 +19,10 @@ __all__ = [
     "NodeTemplate",
     "OperatorTemplate",
     "PopulationTemplate",
+    "ProjectReport",
     "circuit_from_yaml",
     "from_yaml",
     "grid_search",
     "integrate",
+    "read_project",
 ]

@@ -14,12 +14,12 @@ from recurra.circuits.templates import Template, expect_kind, short
 from recurra.circuits.yaml_text import YamlFile
 
 LIBRARY = Path(__file__).resolve().parent.parent / "library"
-_KINDS: dict[str, type[Template]] = {
+KINDS: dict[str, type[Template]] = {
     kind.__name__: kind for kind in (OperatorTemplate, NodeTemplate, EdgeTemplate, CircuitTemplate, PopulationTemplate)
 }
-_ENDINGS = (".yaml", ".yml")
+ENDINGS = (".yaml", ".yml")
 _MAX_CHAIN = 50
-_MAX_LISTED = 2000
+MAX_LISTED = 2000
 
 
 def from_yaml(path: str) -> Template:
@@ -45,7 +45,7 @@ def from_yaml(path: str) -> Template:
         path = path.as_posix()
     if not isinstance(path, str) or not path.strip():
         raise errors.PathError(f"expected the path of a template, such as 'file.yaml/Name', got {short(path)}.")
-    return _Loader().load(path, None)
+    return Loader().load(path, None)
 
 
 def circuit_from_yaml(path: str) -> CircuitTemplate:
@@ -63,7 +63,7 @@ def circuit_from_yaml(path: str) -> CircuitTemplate:
     return CircuitTemplate.from_yaml(path)
 
 
-class _Key(NamedTuple):
+class Key(NamedTuple):
     file: Path
     name: str
 
@@ -78,15 +78,15 @@ class _Draft(NamedTuple):
     arguments: dict[str, Any]
 
 
-class _Loader:
+class Loader:
     """Load one template and all it refers to; lives as long as one call."""
 
     def __init__(self) -> None:
         self.files: dict[Path, YamlFile] = {}
-        self.keys: dict[tuple[str, Path | None], _Key] = {}
-        self.drafts: dict[_Key, _Draft] = {}
-        self.done: dict[_Key, Template] = {}
-        self.chain: list[_Key] = []
+        self.keys: dict[tuple[str, Path | None], Key] = {}
+        self.drafts: dict[Key, _Draft] = {}
+        self.done: dict[Key, Template] = {}
+        self.chain: list[Key] = []
 
     def load(self, reference: object, origin: Path | None) -> Template:
         """Return the template that a path speaks of, seen from a file (or from the user)."""
@@ -97,7 +97,7 @@ class _Loader:
             self.done[key] = draft.kind(name=name, path=f"{key.file}/{key.name}", **draft.arguments)
         return self.done[key]
 
-    def draft(self, key: _Key) -> _Draft:
+    def draft(self, key: Key) -> _Draft:
         """Follow the bases of a template and collect its arguments."""
         if key in self.chain:
             loop = [*self.chain[self.chain.index(key) :], key]
@@ -111,16 +111,20 @@ class _Loader:
         kind, arguments = self.drafts[key]
         return _Draft(kind, dict(arguments))
 
-    def read(self, key: _Key) -> _Draft:
+    def fields(self, key: Key) -> Any:
+        """Return what a file says of one template."""
+        return self.files[key.file].value(key.name)
+
+    def read(self, key: Key) -> _Draft:
         """Read one entry of a file."""
-        fields = self.files[key.file].value(key.name)
+        fields = self.fields(key)
         where = str(key)
         if not isinstance(fields, dict) or "base" not in fields:
             raise errors.TemplateError(f"{where}: a template is a mapping with a `base`, got {short(fields)}.")
         base = fields.pop("base")
         if not isinstance(base, str):
             raise errors.TemplateError(f"{where}: base must be a kind of template or a path, got {short(base)}.")
-        parent = _Draft(_KINDS[base], {}) if base in _KINDS else self.base(base, key)
+        parent = _Draft(KINDS[base], {}) if base in KINDS else self.base(base, key)
         label = fields.pop("label", key.name)
         parent.kind._check_keys(fields, where)
         own = {name: self.resolve(name, value, key) for name, value in fields.items() if value is not None}
@@ -130,13 +134,13 @@ class _Loader:
                 raise errors.TemplateError(f"{where}: a {parent.kind.__name__} needs {needed!r}.")
         return _Draft(parent.kind, {**arguments, "label": label})
 
-    def base(self, base: str, key: _Key) -> _Draft:
+    def base(self, base: str, key: Key) -> _Draft:
         try:
             return self.draft(self.find(base, key.file))
         except errors.PathError as error:
-            raise errors.PathError(f"{key}, base {base!r}: {error} Kinds of templates: {', '.join(_KINDS)}.") from None
+            raise errors.PathError(f"{key}, base {base!r}: {error} Kinds of templates: {', '.join(KINDS)}.") from None
 
-    def resolve(self, field: str, value: Any, key: _Key) -> Any:
+    def resolve(self, field: str, value: Any, key: Key) -> Any:
         """Replace the paths in a field by templates."""
         where = f"{key}, {field}"
         if field == "operators":
@@ -156,18 +160,18 @@ class _Loader:
             return [self.swap(entry, "edge", EdgeTemplate, key, where) for entry in value]
         return value
 
-    def operators(self, value: Any, key: _Key, where: str) -> Any:
+    def operators(self, value: Any, key: Key, where: str) -> Any:
         if isinstance(value, dict):
             return {self.part(path, OperatorTemplate, key, where): own for path, own in value.items()}
         entries = value if isinstance(value, list) else [value]
         return [self.part(path, OperatorTemplate, key, where) for path in entries]
 
-    def population(self, value: Any, key: _Key, where: str) -> Any:
+    def population(self, value: Any, key: Key, where: str) -> Any:
         if isinstance(value, dict):
             return self.swap(value, "node", NodeTemplate, key, where)
         return self.part(value, PopulationTemplate, key, where)
 
-    def edges(self, value: Any, key: _Key, where: str, resolve: bool) -> Any:
+    def edges(self, value: Any, key: Key, where: str, resolve: bool) -> Any:
         if not resolve or not isinstance(value, list):
             return value
         found = []
@@ -180,13 +184,13 @@ class _Loader:
                 found.append(entry)
         return found
 
-    def swap(self, entry: Any, part: str, kind: type[Template], key: _Key, where: str) -> Any:
+    def swap(self, entry: Any, part: str, kind: type[Template], key: Key, where: str) -> Any:
         """Replace the path in one part of a mapping."""
         if isinstance(entry, dict) and entry.get(part) is not None:
             return {**entry, part: self.part(entry[part], kind, key, where)}
         return entry
 
-    def part(self, path: Any, kind: type[Template], key: _Key, where: str) -> Template:
+    def part(self, path: Any, kind: type[Template], key: Key, where: str) -> Template:
         if not isinstance(path, str):
             raise errors.TemplateError(f"{where}: expected the name of a {kind.__name__}, got {short(path)}.")
         try:
@@ -194,7 +198,7 @@ class _Loader:
         except errors.PathError as error:
             raise errors.PathError(f"{where}: {error}") from None
 
-    def find(self, reference: object, origin: Path | None) -> _Key:
+    def find(self, reference: object, origin: Path | None) -> Key:
         """Find file and name that a path speaks of."""
         if not isinstance(reference, str) or not reference.strip():
             raise errors.PathError(f"expected the path of a template, got {short(reference)}.")
@@ -202,9 +206,9 @@ class _Loader:
             self.keys[reference, origin] = self.locate(reference.strip(), origin)
         return self.keys[reference, origin]
 
-    def locate(self, reference: str, origin: Path | None) -> _Key:
+    def locate(self, reference: str, origin: Path | None) -> Key:
         if origin is not None and reference in self.open(origin):
-            return _Key(origin, reference)
+            return Key(origin, reference)
         if "/" in reference:
             stem, _, name = reference.rpartition("/")
             candidates = _files_by_path(stem, origin)
@@ -212,19 +216,19 @@ class _Loader:
             stem, _, name = reference.rpartition(".")
             candidates = _files_by_dots(stem, origin) if stem else []
         whole = (origin.parent if origin else Path.cwd()) / reference
-        if reference.endswith(_ENDINGS) and _is_there(whole):
+        if reference.endswith(ENDINGS) and is_there(whole):
             known = self.open(whole).names()
             raise errors.PathError(
                 f"{reference!r} is a file; say which template of it: '{reference}/NAME' with one of {', '.join(known)}."
             )
         if not stem and origin is not None:
             raise errors.PathError(errors.unknown("template", reference, self.open(origin).names(), origin.name))
-        file = next((each for each in candidates if _is_there(each)), None)
+        file = next((each for each in candidates if is_there(each)), None)
         if file is None:
             raise errors.PathError(_no_file(reference, stem, candidates))
         if name not in self.open(file):
             raise errors.PathError(errors.unknown("template", name, self.open(file).names(), str(file)))
-        return _Key(file, name)
+        return Key(file, name)
 
     def open(self, file: Path) -> YamlFile:
         if file not in self.files:
@@ -243,7 +247,7 @@ _NEEDED: dict[type[Template], tuple[str, ...]] = {
 def _files_by_path(stem: str, origin: Path | None) -> list[Path]:
     """List the files that `directory/file` can mean, the best first."""
     roots = [Path.cwd()] if origin is None else [origin.parent, Path.cwd()]
-    return [file for root in roots for file in _with_ending(root / stem)]
+    return [file for root in roots for file in with_ending(root / stem)]
 
 
 def _files_by_dots(stem: str, origin: Path | None) -> list[Path]:
@@ -251,16 +255,16 @@ def _files_by_dots(stem: str, origin: Path | None) -> list[Path]:
     roots = [] if origin is None else [origin.parent]
     roots += [LIBRARY, Path.cwd(), *(Path(entry) for entry in sys.path if entry)]
     inner = Path(*[part for part in stem.split(".") if part])
-    return [file for root in roots for file in _with_ending(root / inner)]
+    return [file for root in roots for file in with_ending(root / inner)]
 
 
-def _with_ending(path: Path) -> list[Path]:
-    if path.suffix in _ENDINGS:
+def with_ending(path: Path) -> list[Path]:
+    if path.suffix in ENDINGS:
         return [path]
-    return [path.parent / (path.name + ending) for ending in _ENDINGS]
+    return [path.parent / (path.name + ending) for ending in ENDINGS]
 
 
-def _is_there(file: Path) -> bool:
+def is_there(file: Path) -> bool:
     try:
         return file.exists()
     except (OSError, ValueError):
@@ -276,7 +280,7 @@ def _no_file(reference: str, stem: str, candidates: list[Path]) -> str:
         )
     if "/" in reference:
         folder = candidates[0].parent
-        known = [file.stem for file in _yaml_files(folder, "*")] if _is_there(folder) else []
+        known = [file.stem for file in yaml_files(folder, "*")] if is_there(folder) else []
         name = candidates[0].stem
         return f"{reference!r}: there is no file {candidates[0]}. " + errors.unknown("file", name, known)
     return f"{reference!r}: " + errors.unknown("file", stem, [*_library_names()])
@@ -284,13 +288,13 @@ def _no_file(reference: str, stem: str, candidates: list[Path]) -> str:
 
 def _library_names() -> list[str]:
     """List the files of the library as dotted paths."""
-    files = _yaml_files(LIBRARY, "**/*")
+    files = yaml_files(LIBRARY, "**/*")
     return [".".join(file.relative_to(LIBRARY).with_suffix("").parts) for file in files]
 
 
-def _yaml_files(folder: Path, pattern: str) -> list[Path]:
+def yaml_files(folder: Path, pattern: str) -> list[Path]:
     try:
-        found = [file for ending in _ENDINGS for file in folder.glob(pattern + ending)]
+        found = [file for ending in ENDINGS for file in folder.glob(pattern + ending)]
     except (OSError, ValueError):
         return []
-    return sorted(found)[:_MAX_LISTED]
+    return sorted(found)[:MAX_LISTED]
