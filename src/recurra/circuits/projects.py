@@ -48,7 +48,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class ProjectReport:
-    """List what became of every template of a project; its text has a line for each mend and each failure."""
+    """Hold what became of every template of a project; its text has a line for each mend and each failure.
+
+    Arguments:
+        entries: one for each template.
+    """
 
     entries: tuple[Entry, ...]
 
@@ -85,6 +89,14 @@ def read_project(path: str | Path) -> tuple[dict[str, Template], ProjectReport]:
 
     Raises:
         PathError: there is no such folder or file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text = "op: {base: OperatorTemplate, equations: x' = -k*x, variables: {x: output(1.0), k: {default: 2.0}}}"
+    ...     _ = (Path(folder) / "old.yaml").write_text(text, "utf-8")
+    ...     templates, report = read_project(folder)
+    >>> list(templates), len(report.mended)
+    (['old/op'], 1)
     """
     if not isinstance(path, str | Path) or not is_there(Path(path)):
         raise errors.PathError(f"expected a folder or a YAML file, there is nothing at {short(str(path))}.")
