@@ -16,8 +16,8 @@ needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler")
 
 
 def load_numpy(text: str, folder: Path):
-    """Import the text as a module from a file."""
-    file = folder / "exported.py"
+    """Import the text as a module from a file of its own, so that no bytecode of another is taken for its."""
+    file = folder / f"exported{len(list(folder.glob('*.py')))}.py"
     file.write_text(text, encoding="ascii")
     spec = importlib.util.spec_from_file_location("exported", file)
     module = importlib.util.module_from_spec(spec)

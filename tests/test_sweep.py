@@ -169,6 +169,23 @@ def test_a_store_goes_on_where_it_was(tmp_path):
         sweep(model(), {"p/op/tau": [1.0]}, 1.0, dt=0.1, record=RECORD, measure=last, store=store)
 
 
+def test_recordings_in_a_store_keep_their_names_and_their_order(tmp_path):
+    pytest.importorskip("zarr")
+
+    def found(store, values):
+        return sweep(grows(), values, 1.0, dt=0.1, record=["p/op/x", "p/op/a"], store=store, batch=2)
+
+    values = {"p/op/b": [0.0, 1.0, 2.0]}
+    whole, store = found(None, values), tmp_path / "sweep.zarr"
+    first = found(store, values)
+    status = store / "status" / "c" / "1"
+    status.unlink()  # as if the last batch had not been finished
+    again = found(store, values)
+    assert list(whole) == list(first) == list(again)
+    for name in ("p/op/x", "p/op/a"):
+        assert np.array_equal(whole[name], first[name]) and np.array_equal(whole[name], again[name])
+
+
 def test_a_killed_sweep_resumes_with_the_same_numbers(tmp_path):
     pytest.importorskip("zarr")
     store, clock = tmp_path / "sweep.zarr", random.Random(5)

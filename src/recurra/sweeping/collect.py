@@ -49,7 +49,8 @@ class Collection:
             }
         else:
             self._zarr = _open(Path(store), self.points, size, mark)
-            self.arrays = dict(self._zarr.arrays())
+            found, order = dict(self._zarr.arrays()), self._zarr.attrs.get("measures", [])
+            self.arrays = {name: found[store_name(name)] for name in [*RESERVED, *order] if store_name(name) in found}
             self.dims = dict(self._zarr.attrs.get("dims", {}))
             self.time = np.array(self._zarr.attrs.get("time", []), float)
 
@@ -113,6 +114,8 @@ class Collection:
             self.arrays[name] = np.full(shape, _blank(kind), kind)
         else:
             key = store_name(name)
+            # A folder has no order, and a dataset should have the same one whenever it is read.
+            self._zarr.attrs["measures"] = [*self._zarr.attrs.get("measures", []), name]
             self.arrays[name] = self._zarr.create_array(
                 key, shape=shape, chunks=(self.size, *value.shape), dtype=kind, fill_value=_blank(kind),
                 dimension_names=["point", *(f"{key}_{i}" for i in range(value.ndim))],
@@ -134,8 +137,7 @@ class Collection:
         for path, value in ({} if grid else points.numbers).items():
             coords[path] = (["point"] if value.ndim == 1 else ["point", f"{path}_unit"], value)
         variables: dict[str, Any] = {}
-        for key, array in self.arrays.items():
-            name = key.replace("|", "/")
+        for name, array in self.arrays.items():
             if name in RESERVED:
                 continue
             value = np.asarray(array[:]).reshape(*points.shape, *array.shape[1:])
