@@ -13,6 +13,26 @@ settings.register_profile("recurra", derandomize=True, deadline=None, max_exampl
 settings.load_profile("recurra")
 
 
+# Most of the time of the tests goes into XLA's optimiser. Tests of what Python makes of models, whose oracles ask for no
+# single bits, leave it out; the engine, the goldens, the corpus of behaviors, examples and pages have what users have.
+PARTS = "analysis behaviors glm_fit glm_observations groups interchange network rate tracing training"
+QUICK = tuple(PARTS.split())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def optimiser(request):
+    """Switch the optimiser off for some modules; nothing that was compiled in one way is used in the other."""
+    name = request.module.__name__.removeprefix("test_")
+    quick = name.startswith(QUICK) and "golden" not in name
+    if quick:
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    if quick:
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(params=[False, True], ids=["eager", "compiled"])
 def compile(request):
     """Say whether a network of behaviors must be compiled or runs in NumPy."""

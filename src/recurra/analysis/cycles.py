@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from recurra.analysis.flows import Flow, positive
 from recurra.errors import CapabilityError
 
-ROUNDS = 30
+ROUNDS, GRID = 30, 4001
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,23 +111,19 @@ def _integrate(flow: Flow, state: np.ndarray, span: float, times: np.ndarray | N
 
 def _guess(flow: Flow, begin: np.ndarray, longest: float) -> tuple[np.ndarray, float]:
     """Return a state and how long the trajectory takes to cross the plane through it again, in the same direction."""
-    from scipy.integrate import solve_ivp
-
     along = flow.rate(begin)
     if np.linalg.norm(along) < 1e-7:
         raise CapabilityError("the trajectory comes to rest, so there is no cycle here: choose another start=.")
 
-    def crosses(t: float, y: np.ndarray) -> float:
-        return float((y - begin) @ along)
-
-    crosses.direction = 1.0  # type: ignore[attr-defined]
-    done = solve_ivp(
-        lambda t, y: flow.rate(y), (0.0, longest), begin, "LSODA", events=crosses, rtol=1e-10, atol=1e-12
-    )
-    wide = np.ptp(done.y, axis=1).max()
-    for time, state in zip(done.t_events[0], done.y_events[0], strict=True):
-        if time > 1e-9 * longest and np.linalg.norm(state - begin) < 0.2 * wide:
-            return state, float(time)
+    times = np.linspace(0.0, longest, GRID)
+    path = _integrate(flow, begin, longest, times)
+    height = (path - begin) @ along
+    wide = np.ptp(path, axis=0).max()
+    for i in np.flatnonzero((height[:-1] < 0) & (height[1:] >= 0)):
+        share = height[i] / (height[i] - height[i + 1])
+        state = path[i] + share * (path[i + 1] - path[i])
+        if np.linalg.norm(state - begin) < 0.2 * wide:
+            return state, float(times[i] + share * (times[i + 1] - times[i]))
     raise CapabilityError(
         f"the trajectory does not return within {longest:g}: give a higher longest=, or a longer transient=."
     )
