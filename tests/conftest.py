@@ -13,8 +13,8 @@ settings.register_profile("recurra", derandomize=True, deadline=None, max_exampl
 settings.load_profile("recurra")
 
 
-# Most of the time of the tests goes into XLA's optimiser. Tests of what Python makes of models, whose oracles ask for no
-# single bits, leave it out; the engine, the goldens, the corpus of behaviors, examples and pages have what users have.
+# Most of the time of the tests goes into XLA's optimiser. Tests of what Python makes of models, which ask for no single
+# bits, leave it out; the engine, the goldens, the corpus of behaviors, examples and pages have what users have.
 PARTS = "analysis behaviors glm_fit glm_observations groups interchange network rate tracing training"
 QUICK = tuple(PARTS.split())
 
