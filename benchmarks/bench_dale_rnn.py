@@ -1,7 +1,6 @@
 """Updates of a Dale rate network through time, beside a plain PyTorch loop of the same equations.
 
-The peer needs torch==2.13.0 and NumPy (see PEER_PACKAGES), in an environment of its own. Both sides begin with the
-same numbers; without noise their losses and gradients must agree before anything is timed.
+Both sides begin with the same numbers; without noise their losses and gradients must agree before anything is timed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ TEXT = (
     "constants, in float32. The PyTorch loop computes the effective weights once an update, not once a step. The "
     "published code (spikeRNN), which does so once a step, was measured at 0.122 s an update."
 )
-PEER_PACKAGES = ["torch==2.13.0", "numpy"]
 OURS, TORCH = "Recurra, {} trials an update", "PyTorch loop, {} trials an update"
 CHECK, PEER_CHECK = "Recurra: loss and gradient without noise", "PyTorch: loss and gradient without noise"
 GROUPS = [[OURS.format(n), TORCH.format(n)] for n in (1, 64)]

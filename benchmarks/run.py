@@ -37,6 +37,7 @@ BENCHMARKS = [
     "bench_simulate_recurrent",
     "bench_groups",
     "bench_cuba",
+    "bench_dale_rnn",
     "bench_glm_fit",
     "bench_glm_chunks",
 ]
