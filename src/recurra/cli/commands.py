@@ -70,14 +70,9 @@ def run(options: argparse.Namespace) -> int:
         result = simulate(
             lower(circuit.to_graph()),
             options.duration,
-            dt=options.dt,
-            solver=options.solver,
             inputs=inputs,
-            record=recorded(options.record),
             every=every,
-            seed=options.seed,
-            precision=options.precision,
-            progress=not options.no_progress,
+            **run_options(options),
         )
     for warning in said:
         print(f"recurra: warning: {warning.message}", file=sys.stderr)
@@ -102,6 +97,18 @@ def model_of(options: argparse.Namespace) -> tuple[CircuitTemplate, dict[str, np
         path, text = split(word, "--input", "PATH=WAVE")
         inputs[path] = waveform(text, options.duration, options.dt, where=path)
     return circuit, inputs
+
+
+def run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a run and a sweep hand on in the same way."""
+    return {
+        "dt": options.dt,
+        "solver": options.solver,
+        "record": recorded(options.record),
+        "seed": options.seed,
+        "precision": options.precision,
+        "progress": not options.no_progress,
+    }
 
 
 def load(path: str) -> CircuitTemplate:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recurra.cli.commands import INTERRUPTED, model_of, recorded, rows_every, split, writable
+from recurra.cli.commands import INTERRUPTED, model_of, rows_every, run_options, split, writable
 from recurra.errors import OptionError
 
 if TYPE_CHECKING:
@@ -50,18 +50,13 @@ def sweep(options: argparse.Namespace) -> int:
         circuit,
         values,
         options.duration,
-        dt=options.dt,
         mode=options.mode,
         samples=options.samples,
         measure=measure,
         store=options.store,
-        solver=options.solver,
         inputs=inputs,
-        record=recorded(options.record),
         every=every,
-        seed=options.seed,
-        precision=options.precision,
-        progress=not options.no_progress,
+        **run_options(options),
     )
     table = found.to_dataframe().reset_index()
     errors = [text for text in table["error"].tolist() if text]

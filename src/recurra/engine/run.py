@@ -382,10 +382,11 @@ def _run_fixed(
                 state, interrupted = before, True
                 break
             rows.put(place.gather(buffers), count)
-            if not run.batch and not _finite(run, place.gather(state)):
+            whole = place.gather(state)
+            if not run.batch and not _finite(run, whole):
                 bar.close()
                 raise _diverged(run, plan, before, data, rows, count)
-            rows.checkpoint(place.gather(state))
+            rows.checkpoint(whole)
             bar.update(count * run.every)
             # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))

@@ -127,11 +127,8 @@ class StoredRows(Rows):
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keep the state after the last row, every few seconds and at the end."""
-        finished = self.done == self.total
-        if not finished and time.monotonic() - self._saved < CHECKPOINT_SECONDS:
+        if self.done < self.total and time.monotonic() - self._saved < CHECKPOINT_SECONDS:
             return
-        if finished:
-            self._write()
         meta = json.dumps({"kind": "recurra.Checkpoint", "mark": self._mark, "done": self.done})
         arrays: dict[str, Any] = {f"state:{k}": np.asarray(v) for k, v in state.items()}
         arrays |= {f"block:{name}": block for name, block in self._block.items()}
