@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.analysis.flows import Flow, eigenvalues, positive
+from recurra.analysis.checks import positive
+from recurra.analysis.flows import Flow, eigenvalues
 from recurra.errors import CapabilityError, OptionError
 
 if TYPE_CHECKING:

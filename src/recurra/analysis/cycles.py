@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.analysis.flows import Flow, positive
+from recurra.analysis.checks import positive
+from recurra.analysis.flows import Flow
 from recurra.errors import CapabilityError
 
 ROUNDS, GRID = 30, 4001

@@ -10,7 +10,7 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from recurra.engine import as_program, vector_field
-from recurra.errors import CapabilityError, OptionError, PathError, ShapeError, unknown
+from recurra.errors import CapabilityError, PathError, ShapeError, unknown
 
 
 class Flow:
@@ -115,18 +115,3 @@ def eigenvalues(matrix: np.ndarray) -> np.ndarray:
     """Return the eigenvalues, the largest real part first."""
     values = np.linalg.eigvals(matrix)
     return values[np.lexsort((-values.imag, -values.real))]
-
-
-def positive(value: object, what: str, least: int | None = None) -> Any:
-    """Return a number that must be positive, or a whole number of at least `least`.
-
-    Raises:
-        OptionError: it is not.
-    """
-    if least is not None:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise OptionError(f"{what}: expected a whole number of at least {least}, got {value!r}.")
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < float(value) < np.inf:
-        raise OptionError(f"{what}: expected a number > 0, got {value!r}.")
-    return float(value)

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from recurra.analysis.flows import Flow, positive
+from recurra.analysis.checks import positive
+from recurra.analysis.flows import Flow
 from recurra.engine.grid import count_steps
 from recurra.engine.loop import scan_rows
 from recurra.errors import DivergenceError

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.analysis.flows import Flow, positive
+from recurra.analysis.checks import positive
+from recurra.analysis.flows import Flow
 from recurra.errors import OptionError
 
 

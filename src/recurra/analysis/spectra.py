@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.analysis.flows import positive
+from recurra.analysis.checks import positive
 from recurra.errors import ShapeError
 
 if TYPE_CHECKING:

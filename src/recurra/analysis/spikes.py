@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.analysis.flows import positive
+from recurra.analysis.checks import positive
 from recurra.errors import OptionError, ShapeError
 
 
