@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
+import recurra.engine.run as run_module
 from corpus import agree, holdings, one_group, run_in_numpy, same
 from recurra import Behavior, afferent
 
@@ -24,7 +27,7 @@ class Spikes(Behavior):
 
     def iteration(self, n):
         n.old = n.spike
-        n.spike = n.vector("uniform") < 0.03 * (n.iteration % 3)
+        n.spike = n.vector("uniform") < self.parameter("chance", 0.03) * (n.iteration % 3)
         n.x *= 0.9
 
 
@@ -65,6 +68,27 @@ class Ix(Behavior):
             s.W[np.ix_(s.dst.spike, s.src.old)] += 0.1
             s.W[np.ix_(s.dst.old, s.src.spike)] *= 0.9
             s.W[np.ix_(s.dst.spike, s.src.spike)] = s.dst.x[s.dst.spike][:, None]
+
+
+class Clipped(Behavior):
+    """Weights as rows of their senders, whose changed part is read again."""
+
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            both = np.ix_(s.src.old, s.dst.spike)
+            s.W[both] += 0.7
+            s.W[both] = np.clip(s.W[both] - n.x[s.dst.spike], 0.0, 1.0)
+
+
+class Scalars(Behavior):
+    """Factors of one row or column, or of neither."""
+
+    def iteration(self, n):
+        for s in n.synapses(afferent):
+            any_spike = np.any(n.spike, keepdims=True)[:, None]
+            s.W += 0.1 * any_spike * n.spike[:, None] * n.x[None, :]
+            s.W -= n.old * (0.01 * n.spike[:, None] * np.abs(s.W))
+            s.W += 0.1 * n.spike[:, None] * any_spike
 
 
 class Unbounded(Behavior):
@@ -108,8 +132,8 @@ class Wrong(Behavior):
             s.W /= 2.0
 
 
-def build(*rules: Behavior, density: float = 0.9):
-    return one_group(Spikes(density=density), *rules, size=SIZE, record=("np.sum(x)",), synapses=1, events="spike")
+def build(*rules: Behavior, density: float = 0.9, chance: float = 0.03):
+    return one_group(Spikes(density=density, chance=chance), *rules, size=SIZE, record=("np.sum(x)",), synapses=1, events="spike")
 
 
 def line(net, name: str) -> str:
@@ -130,6 +154,26 @@ def test_weights_that_learn_change_row_by_row(rules, changes: int) -> None:
     net = agree(lambda: build(*(rule() for rule in rules)), 14)
     learning = next(rule.__name__ for rule in rules if rule in (Outer, Ix, Branch))
     assert f"{changes} changes of single rows" in line(net, learning)
+
+
+@pytest.mark.parametrize("chance", [0.004, 0.4], ids=["few", "many"])
+@pytest.mark.parametrize("rules", [(Ix, Columns), (Rows, Clipped), (Outer, Scalars)])
+def test_weights_change_where_some_rows_and_columns_meet(rules, chance: float) -> None:
+    net = agree(lambda: build(*(rule() for rule in rules), chance=chance), 14)
+    assert "changes of single rows" in net.explain()
+
+
+@pytest.mark.parametrize("rules", [(Rows, Clipped), (Ix, Columns), (Dot, Outer)])
+def test_no_step_copies_the_weights(rules, monkeypatch) -> None:
+    called = []
+    real = run_module.run_chunk
+    monkeypatch.setattr(run_module, "run_chunk", lambda *args: called.append(args) or real(*args))
+    build(*(rule() for rule in rules)).simulate_iterations(6, compile=True)
+    text = real.lower(*called[-1]).compile().as_text()
+    loop, _ = text.split("\nENTRY ")
+    assert f"[{SIZE},{SIZE}]" in loop
+    copies = [row.strip() for row in loop.splitlines() if re.search(rf"= \w+\[{SIZE},{SIZE}\]\S* copy\(", row)]
+    assert not copies
 
 
 @pytest.mark.parametrize("rule", [Unbounded, UnboundedConstant, Wrong])

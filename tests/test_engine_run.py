@@ -336,16 +336,64 @@ def test_interrupt_gives_the_rows_so_far(monkeypatch):
         assert len(run().time) == 0
 
 
+def test_a_large_state_changes_in_place():
+    whole = run()
+    with nets.changed(run_module, IN_PLACE_BYTES=0, CHUNK_ROWS=16):
+        program = driven_program()
+        before = {k: v.copy() for k, v in program.state.items()}
+        found = run(program)
+    for key, value in before.items():
+        assert np.array_equal(program.state[key], value), key
+    for name in ALL:
+        assert np.array_equal(found[name], whole[name])
+
+
+@pytest.mark.parametrize("when", ["before", "within", "lost"])
+def test_interrupt_of_a_run_in_place(when, monkeypatch):
+    whole, real, calls = run(), run_module.run_chunk_in_place, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 3 and when == "before":
+            raise KeyboardInterrupt
+        made = real(*args)
+        if len(calls) == 3 and when == "lost":
+            raise KeyboardInterrupt
+        return made
+
+    def wait(made):
+        if len(calls) == 3 and when == "within":
+            calls.append(None)
+            raise KeyboardInterrupt
+        return made
+
+    monkeypatch.setattr(run_module, "run_chunk_in_place", interrupted)
+    monkeypatch.setattr(jax, "block_until_ready", wait)
+    with nets.changed(run_module, IN_PLACE_BYTES=0, CHUNK_ROWS=16):
+        if when == "lost":  # the outcome has gone with the interrupt, and the state before with the outcome
+            with pytest.raises(KeyboardInterrupt):
+                run()
+            return
+        rows = 32 if when == "before" else 48
+        with pytest.warns(RuntimeWarning, match=f"interrupted after {rows} of 60 rows"):
+            part = run()
+    for name in ALL:
+        assert np.array_equal(part[name], whole[name][:rows])
+    rest = run(rows=slice(rows, None), state=part.final)
+    assert np.array_equal(rest["a/op/v"], whole["a/op/v"][rows:])
+
+
 @pytest.mark.parametrize("every", [1, 4])
-@pytest.mark.parametrize("rows", [8192, 16])
-def test_divergence_names_variable_unit_and_step(rows, every):
+@pytest.mark.parametrize(("rows", "in_place"), [(8192, False), (16, False), (16, True)])
+def test_divergence_names_variable_unit_and_step(rows, in_place, every):
     op = nets.operator("x' = k*x*x\ny' = -y", {"x": 0.0, "y": 1.0}, {"k": 1.0})
     graph = Graph({"a": Node({"op": op}), "p": Node({"op": op}, 3, {"op/x": np.array([0.0, 0.1, 1.0])})})
     x, step = 1.0, 0
     with np.errstate(over="ignore"):
         while np.isfinite(x):
             x, step = x + 0.01 * (x * x), step + 1
-    with nets.changed(run_module, CHUNK_ROWS=rows), pytest.raises(DivergenceError) as error:
+    large = 0 if in_place else run_module.IN_PLACE_BYTES
+    with nets.changed(run_module, CHUNK_ROWS=rows, IN_PLACE_BYTES=large), pytest.raises(DivergenceError) as error:
         simulate(lower(graph), 4.0, dt=0.01, every=every)
     found = error.value
     assert (found.variable, found.step, found.time) == ("p/op/x[2]", step, pytest.approx(step * 0.01))

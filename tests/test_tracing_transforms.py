@@ -36,6 +36,24 @@ def test_sums_over_spikes_are_products(chance):
     np.testing.assert_allclose(columns, weights @ spikes, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (40, 70), (32, 64), (33, 31)])
+@pytest.mark.parametrize("chance", [0.0, 0.1, 0.7, 1.0])
+def test_entries_where_rows_and_columns_meet_are_replaced(shape, chance):
+    rng = np.random.default_rng(int(100 * chance) + shape[0])
+    matrix, first, second = rng.normal(size=shape), rng.normal(size=shape[0]), rng.normal(size=shape[1])
+    rows, columns = rng.random(shape[0]) < chance, rng.random(shape[1]) < chance
+
+    def new(i, j, entries):
+        return 2 * entries + jnp.asarray(first)[i] * jnp.asarray(second)[j]
+
+    with jax.enable_x64(True):
+        found = (events.find(jnp.asarray(each)) for each in (rows, columns))
+        got = events.update_block(jnp.asarray(matrix), *found, new)
+    expected = matrix.copy()
+    expected[np.ix_(rows, columns)] = (2 * matrix + np.outer(first, second))[np.ix_(rows, columns)]
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_the_derivative_is_that_of_the_dense_product():
     rng = np.random.default_rng(0)
     weights, spikes = rng.normal(size=(4, 6)), np.array([1, 0, 0, 1, 1, 0], bool)

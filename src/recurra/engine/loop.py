@@ -97,8 +97,7 @@ class LoopData:
 _OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=_OPTIONS)
-def run_chunk(
+def _run_chunk(
     plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
 ) -> tuple[dict[str, Array], tuple[Array, ...]]:
     """Advance by `rows` rows of `plan.every` steps from step `first` on.
@@ -117,6 +116,11 @@ def run_chunk(
     return jax.vmap(functools.partial(_chunk, plan), in_axes=(state_axes, data_axes, None, None))(
         state, data, first, rows
     )
+
+
+run_chunk = jax.jit(_run_chunk, static_argnums=0, compiler_options=_OPTIONS)
+# The same in the memory of the state before, which is then gone.
+run_chunk_in_place = jax.jit(_run_chunk, static_argnums=0, donate_argnums=1, compiler_options=_OPTIONS)
 
 
 def _chunk(

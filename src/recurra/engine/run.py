@@ -19,7 +19,7 @@ from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk
+from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
@@ -34,6 +34,7 @@ CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
 ONCE_BYTES = 1_000_000
 CHUNK_SECONDS = 0.1
+IN_PLACE_BYTES = 1 << 26  # states from this size on change in place, since a copy takes as long as many steps
 
 
 @dataclass(frozen=True)
@@ -367,32 +368,74 @@ def _run_fixed(
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
             params = jax.device_put(params)  # else chunk by chunk is quicker
         params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
-        fixed = loop_data(run, params, 0, 1)
-        while rows.done < run.rows:
+        in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
+        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done)
+        while rows.done < run.rows and not interrupted:
             count = min(size, plan.capacity, run.rows - rows.done)
-            first = rows.done * run.every
-            data = replace(fixed, rows=samples(run, first, plan.capacity * run.every + 1))
-            before, begun = state, time.perf_counter()
-            try:
-                state, buffers = jax.block_until_ready(
-                    run_chunk(plan, before, data, np.int32(run.start.step + first), np.int32(count))
-                )
-            except KeyboardInterrupt:
-                warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
-                state, interrupted = before, True
+            begun = time.perf_counter()
+            made, interrupted = chunks.advance(state, rows.done, count)
+            if made is None:
                 break
+            before, (state, buffers) = state, made
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
                 bar.close()
-                raise _diverged(run, plan, before, data, rows, count)
+                raise _diverged(chunks, before, rows, count)
             rows.checkpoint(whole)
             bar.update(count * run.every)
             # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
+    if interrupted:
+        warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
     extra = {"interrupted": True} if interrupted else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """Advance a run by chunks of its rows.
+
+    Arguments:
+        fixed: the numbers of the loop, but for the samples.
+        in_place: change the state in its own memory; the state before is then gone.
+        begin: the row at which the run began; more than 0 if it goes on from a checkpoint.
+    """
+
+    run: Run
+    plan: LoopPlan
+    fixed: LoopData
+    in_place: bool
+    begin: int
+
+    def start(self, row: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
+        """Return the numbers of the loop with the samples from a row on, the number of its step, and of rows."""
+        first, every = row * self.run.every, self.run.every
+        data = replace(self.fixed, rows=samples(self.run, first, self.plan.capacity * every + 1))
+        return data, np.int32(self.run.start.step + first), np.int32(count)
+
+    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, bool]:
+        """Return the state after some rows and what they recorded, and whether Ctrl-C came; None if for nothing."""
+        made, step = None, run_chunk_in_place if self.in_place else run_chunk
+        try:
+            made = step(self.plan, state, *self.start(row, count))
+            return jax.block_until_ready(made), False
+        except KeyboardInterrupt:
+            if not self.in_place or made is None:
+                if any(isinstance(value, jax.Array) and value.is_deleted() for value in state.values()):
+                    raise  # it came between the call and its outcome, and nothing is left to go on from
+                return None, True
+            return jax.block_until_ready(made), True
+
+    def replay(self, state: Mapping, row: int) -> Mapping:
+        """Run again from the first state up to a row."""
+        done = self.begin
+        while done < row:
+            count = min(self.plan.capacity, row - done)
+            state, _ = run_chunk_in_place(self.plan, state, *self.start(done, count))
+            done += count
+        return state
 
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
@@ -434,19 +477,17 @@ def provenance(run: Run) -> dict[str, object]:
     }
 
 
-def _diverged(
-    run: Run, plan: LoopPlan, before: Mapping, data: LoopData, rows: Rows, count: int
-) -> DivergenceError:
+def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> DivergenceError:
     """Step through the chunk again to name the variable, the unit and the step."""
-    done = rows.done - count
-    first = done * run.every
-    went, state = find_divergence(
-        plan, before, data, np.int32(run.start.step + first), np.int32(count * run.every)
-    )
+    run, done = chunks.run, rows.done - count
+    if chunks.in_place:
+        begin = rows.state if rows.state is not None else run.start.state
+        before = chunks.replay(in_precision(run, begin), done)
+    data, first, steps = chunks.start(done, count * run.every)
+    went, state = find_divergence(chunks.plan, before, data, first, steps)
     fine = done + (int(went) - 1) // run.every + 1
     partial = make_result(run, before, rows.data(fine), fine, {"diverged": True})
-    step = run.start.step + first + int(went)
-    return divergence(run, {k: np.asarray(v) for k, v in state.items()}, step, partial)
+    return divergence(run, {k: np.asarray(v) for k, v in state.items()}, int(first) + int(went), partial)
 
 
 def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Result) -> DivergenceError:

@@ -114,7 +114,7 @@ class Compiled:
         """Tell whether the network is no longer what was compiled."""
         if self.roster.signature != Roster(self.network).signature:
             return True
-        if not self._kept.fits(self.quick.current()[1]):
+        if not self._kept.fits(self.quick.held()[1]):
             return True
         changed = self.quick.stale(self.roster.roots)
         return any(not any(one.owns(path, name) for name, one in self.apart.items()) for path in changed)
@@ -173,20 +173,31 @@ class Compiled:
         Returns:
             What was put out; of fewer steps if someone interrupted.
         """
-        start = self.snapshot()
-        dt = start.dt
+        state, params = self.quick.held()
+        result = self._run_from(self._standing(state), params, steps, seed, fed, every, progress)
+        self.put(result.final)
+        return result
+
+    def _run_from(
+        self,
+        start: Snapshot,
+        params: Mapping[str, np.ndarray],
+        steps: int,
+        seed: int,
+        fed: Mapping[str, np.ndarray],
+        every: int = 1,
+        progress: bool | Callable[[int], None] = False,
+    ) -> Result:
         record = {name: name for name in self.traced.emitted}
-        state, params = self.quick.current()
         params = self._kept.on_device(params)
+        state = {path: start.state[path] for path in self.quick.state}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "interrupted after", RuntimeWarning)  # whoever called is told
-            result = simulate(
-                program, steps * dt, dt=dt, record=record, inputs=fed, every=every, state=start, seed=seed,
+            return simulate(
+                program, steps * start.dt, dt=start.dt, record=record, inputs=fed, every=every, state=start, seed=seed,
                 progress=progress,
             )  # fmt: skip
-        self.put(result.final)
-        return result
 
     def program_now(self) -> Program:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
@@ -244,9 +255,12 @@ class Compiled:
 
     def snapshot(self) -> Snapshot:
         """Return where objects and equations stand now."""
+        return self._standing(self.traced.current()[0])
+
+    def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
         dt = 1.0 if self.nodes is None else self.nodes.dt
         equations = {} if self.nodes is None else self.nodes.state()
-        return Snapshot({**equations, **self.traced.current()[0]}, self.network.iteration, 0.0, dt)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, dt)
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -266,20 +280,14 @@ class Compiled:
         """
         before = self.snapshot()
         step()
-        now, number = self.snapshot(), self.network.iteration
-        given = self.roster.values(self.given)
-        self.network.iteration = before.step
-        self.put(before)
-        fed = {path: np.ravel(np.array(value))[None] for path, value in given.items()}
-        result = self.advance(1, seed, fed)
-        predicted = result.final.state
-        self.network.iteration = number
-        self.put(now)
+        fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
+        now, params = self.quick.held()
+        result = self._run_from(before, params, 1, seed, fed)
         if result.meta.get("interrupted"):
-            raise KeyboardInterrupt(f"interrupted after step {number}")
+            raise KeyboardInterrupt(f"interrupted after step {self.network.iteration}")
+        found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
-        wrong = (p for p, value in now.state.items() if not _alike(np.asarray(predicted[p]), np.asarray(value), narrow))
-        return next(wrong, "")
+        return next((p for p, value in now.items() if not _alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
 
     def _stride(self) -> int:
         gaps = [
@@ -398,8 +406,10 @@ def _alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
     """Tell whether two arrays are equal up to rounding; what comes of narrow floats is not more exact than they are."""
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
+    if _identical(found, expected):
+        return True
     if found.dtype.kind not in "fc":
-        return np.array_equal(found, expected)
+        return False
     tolerance = TOLERANCE[min(found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1), narrow)]
     finite = np.abs(expected[np.isfinite(expected)])
     scale = float(finite.max()) if finite.size else 0.0

@@ -76,14 +76,12 @@ def _deliver(session: Session, matrix: object, weights: Any, spikes: Any, by_col
         return weights @ ones if by_column else ones @ weights
     weights, given = jnp.asarray(weights), weights
     found = session.memo(("spikes", id(spikes)), (spikes,), lambda: events.find(spikes))
-    if not by_column:
-        return events.sum_rows(weights, ones, *found)  # type: ignore[misc]
-    rows = _transposed(session, matrix)
+    rows = _transposed(session, matrix) if by_column else None
     if isinstance(rows, tuple):
         return events.sum_entries(*rows, weights.shape[0], *found)  # type: ignore[misc]
     if rows is not None:
         return events.sum_rows(rows, ones, *found)  # type: ignore[misc]
-    made = events.sum_columns(weights, ones, *found)  # type: ignore[misc]
+    made = (events.sum_columns if by_column else events.sum_rows)(weights, ones, *found)  # type: ignore[misc]
     session.memos[-1]["read", id(given)] = made, (given,)
     return made
 

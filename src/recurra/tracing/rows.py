@@ -1,7 +1,8 @@
 """Changes of a few rows of a large matrix: where spikes are a factor, rows without one stay as they are.
 
-`W += 0.1 * post[:, None] * pre[None, :]` and `W[np.ix_(post, pre)] += c` change the rows of the units that spike. How
-large values came about is remembered, so that one row of them can be computed alone; the arithmetic is the same.
+`W += 0.1 * post[:, None] * pre[None, :]` and `W[np.ix_(post, pre)] += c` change the rows of the units that spike, in the
+columns of those that did. How large values came about is remembered, so that a part of them can be computed alone; the
+arithmetic is the same.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from recurra.engine import events
 from recurra.tracing.promotion import UFUNCS, cast
 from recurra.tracing.session import Session, is_traced
+
+SPARSE = 32  # an entry of a block takes as long as so many of a row
 
 
 def remember(session: Session, ufunc: np.ufunc, given: list, values: list, types: tuple, result: Any) -> None:
@@ -48,15 +51,17 @@ def change(session: Session, ufunc: np.ufunc, matrix: Any, other: Any, dtype: np
     large = _is_large(session, matrix)
     if ufunc not in (np.add, np.subtract) or not large or np.shape(other) != matrix.shape:
         return None
-    rows = _support(session, other)
-    if rows is None:
+    rows, columns = (_support(session, other, axis) for axis in (0, 1))
+    if rows is None or len(rows) != len(matrix):
         return None
+    if columns is not None and len(columns) != matrix.shape[1]:
+        columns = None
 
-    def new(i: Any, row: Any) -> Any:
-        added = _row(session, other, i, {id(matrix): row})
-        return cast(UFUNCS[ufunc.__name__](cast(row, dtype), cast(added, dtype)), matrix.dtype)
+    def entry(at: tuple[Any, Any], old: Any) -> Any:
+        added = _part(session, other, at, {id(matrix): old})
+        return cast(UFUNCS[ufunc.__name__](cast(old, dtype), cast(added, dtype)), matrix.dtype)
 
-    return _update(session, matrix, rows, new)
+    return _update(session, matrix, rows, columns, entry)
 
 
 def replace(session: Session, matrix: Any, rows: Any, columns: Any, value: Any) -> Any:
@@ -69,21 +74,40 @@ def replace(session: Session, matrix: Any, rows: Any, columns: Any, value: Any) 
     if not _is_large(session, matrix) or rows is None or columns is None or not is_traced(rows):
         return None
 
-    def new(i: Any, row: Any) -> Any:
-        chosen = cast(_row(session, value, i, {id(matrix): row}), matrix.dtype)
-        return jnp.where(jnp.asarray(columns), chosen, row)
+    def entry(at: tuple[Any, Any], old: Any) -> Any:
+        chosen = cast(_part(session, value, at, {id(matrix): old}), matrix.dtype)
+        return chosen if at[1] is not None else jnp.where(jnp.asarray(columns), chosen, old)
 
-    return _update(session, matrix, rows, new)
+    return _update(session, matrix, rows, columns, entry)
 
 
-def _update(session: Session, matrix: Any, rows: Any, new: Callable) -> Any:
+def _update(session: Session, matrix: Any, rows: Any, columns: Any, entry: Callable) -> Any:
+    """Change some rows of a matrix; only some of their columns, unless these are None.
+
+    Arguments:
+        entry: a place as for `_part`, what is there -> what comes there.
+    """
     session.note("changes of single rows")
-    found, count = session.memo(("spikes", id(rows)), (rows,), lambda: events.find(rows))
+    found, count = _found(session, rows)
     read = session.recall(("read", id(matrix)))
     if read is not None:
         # What was read of the matrix before must be done, or the compiler would keep a copy of it: adds 0.
         count = count + events.zero_after(read)
-    return events.update_rows(matrix, found, count, new)
+    if columns is not None:
+        among = _found(session, columns)
+        # Whole rows are read from memory in order, which is quicker if many columns change. One of both does nothing.
+        squares = jnp.ceil(count / events.SQUARE) * jnp.ceil(among[1] / events.SQUARE)
+        few = squares * (SPARSE * events.SQUARE**2) < count * float(matrix.shape[1])
+        matrix = events.update_block(
+            matrix, (found, jnp.where(few, count, 0)), among,
+            lambda i, j, old: jnp.broadcast_to(entry((i, j), old), old.shape),
+        )  # fmt: skip
+        count = jnp.where(few, 0, count)
+    return events.update_rows(matrix, found, count, lambda i, old: entry((i, None), old))
+
+
+def _found(session: Session, spikes: Any) -> tuple[Any, Any]:
+    return session.memo(("spikes", id(spikes)), (spikes,), lambda: events.find(jnp.asarray(spikes)))
 
 
 def _is_large(session: Session, matrix: Any) -> bool:
@@ -92,22 +116,25 @@ def _is_large(session: Session, matrix: Any) -> bool:
     return is_traced(matrix) and matrix.ndim == 2 and matrix.size >= events.WORTHWHILE
 
 
-def _support(session: Session, value: Any) -> Any:
-    """Return the truth values of the rows outside of which a value is 0, if they are known."""
-    if np.ndim(value) == 2 and value.shape[1] == 1 and value.dtype == bool and is_traced(value):
-        return session.memo(("column", id(value)), (value,), lambda: value[:, 0])
+def _support(session: Session, value: Any, axis: int) -> Any:
+    """Return the truth values of the rows (axis 0) or columns outside of which a value is 0, if they are known."""
+    if is_traced(value) and value.dtype == bool:
+        if value.ndim == 2 and value.shape[1 - axis] == 1:
+            return session.memo(("line", id(value)), (value,), lambda: value.reshape(-1))
+        if value.ndim == 1 and axis == 1:
+            return value
     origin = session.origins.get(id(value))
     if origin is None:
         return None
     name, parts, _, _ = origin
     if name == "convert":
-        return _support(session, parts[0])
+        return _support(session, parts[0], axis)
     if name != "multiply":
         return None
-    found = [_support(session, part) for part in parts]
-    for rows, other in zip(found, reversed(parts), strict=True):
-        if rows is not None and _is_finite(session, other):
-            return rows
+    found = [_support(session, part, axis) for part in parts]
+    for support, other in zip(found, reversed(parts), strict=True):
+        if support is not None and _is_finite(session, other):
+            return support
     return None
 
 
@@ -123,17 +150,26 @@ def _is_finite(session: Session, value: Any) -> bool:
     return all(_is_finite(session, part) for part in origin[1])
 
 
-def _row(session: Session, value: Any, i: Any, known: dict[int, Any]) -> Any:
-    """Return row i of a value that is broadcast to a matrix."""
+def _part(session: Session, value: Any, at: tuple[Any, Any], known: dict[int, Any]) -> Any:
+    """Return a row of a value that is broadcast to a matrix, or the entries where some rows and columns meet.
+
+    Arguments:
+        at: number of the row, None; or numbers `(rows, 1)` and `(1, columns)`, which may lie beyond the last.
+        known: the part that is asked for of the matrix itself, by its identity.
+    """
     if id(value) in known:
         return known[id(value)]
-    if np.ndim(value) < 2:
+    i, j = at
+    if np.ndim(value) == 0:
         return value
-    if value.shape[0] == 1:
-        return value[0]
+    if np.ndim(value) == 1 or value.shape[0] == 1:
+        line = value if np.ndim(value) == 1 else value[0]
+        return line if j is None or line.shape[0] == 1 else jnp.asarray(line)[j]
     origin = session.origins.get(id(value))
-    if origin is None:
+    if origin is not None:
+        name, parts, dtype, _ = origin
+        found = [_part(session, part, at, known) for part in parts]
+        return cast(found[0] if name == "convert" else UFUNCS[name](*found), dtype)
+    if j is None:
         return jax.lax.dynamic_index_in_dim(jnp.asarray(value), i, 0, keepdims=False)
-    name, parts, dtype, _ = origin
-    rows = [_row(session, part, i, known) for part in parts]
-    return cast(rows[0] if name == "convert" else UFUNCS[name](*rows), dtype)
+    return jnp.asarray(value)[i, j if value.shape[1] > 1 else 0]

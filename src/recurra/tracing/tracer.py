@@ -139,9 +139,13 @@ class Traced:
 
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return state and parameters as the objects hold them now: copies of the state, the parameters themselves."""
+        state, params = self.held()
+        return {p: np.array(value) for p, value in state.items()}, params
+
+    def held(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return state and parameters in the memory of the objects, which changes when these do."""
         now = Inventory(self._plan.inventory.roots).slots
-        state = {p: np.array(now[p].value) for p in self.state}
-        return state, {p: np.asarray(now[p].value) for p in self.params}
+        return {p: np.asarray(now[p].value) for p in self.state}, {p: np.asarray(now[p].value) for p in self.params}
 
     def stale(self, roots: Mapping[str, object] | None = None) -> list[str]:
         """Return the paths of what has changed since and needs another trace.
