@@ -22,6 +22,15 @@ class EquationError(RecurraError):
         source: the text of the equation; shown with a caret under the spot.
         span: start and end column of the spot in `source`.
         where: the path of the operator that holds the equation.
+
+    >>> from recurra.equations import parse_equation
+    >>> try:
+    ...     parse_equation("x' = -x + tau(x")
+    ... except EquationError as error:
+    ...     print(error)
+    '(' is never closed
+      x' = -x + tau(x
+                   ^
     """
 
     def __init__(
@@ -98,7 +107,27 @@ class TrainingError(RecurraError):
 
 
 class NotCompiled(UserWarning):
-    """Tell that a behavior runs in Python, which behavior, and because of which line."""
+    """Tell that a behavior runs in Python, which behavior, and because of which line.
+
+    >>> import warnings
+    >>> from recurra.groups import Behavior, GroupNetwork, NeuronGroup
+    >>> class Digits(Behavior):
+    ...     def initialize(self, neurons):
+    ...         neurons.v = neurons.vector("uniform")
+    ...     def iteration(self, neurons):
+    ...         neurons.v[0] = float(str(neurons.v[0])[:3])
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, tag="cells", behavior={1: Digits()})
+    >>> net.initialize()
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always", NotCompiled)  # "error" instead makes it an error
+    ...     net.simulate_iterations(5)
+    >>> who, line, why = str(told[0].message).split(": ")
+    >>> print(who)
+    cells/Digits runs in Python, ahead of each block of steps
+    >>> print(why)
+    printing or formatting needs a number now, but the value is only known when the model runs
+    """
 
 
 def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:

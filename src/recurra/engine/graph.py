@@ -68,6 +68,13 @@ class Spike:
         refractory: time after a spike during which the variable is held at `reset`.
         surrogate: name of the derivative that stands in for that of the step, see :data:`recurra.engine.SURROGATES`.
         slope: how steep the surrogate is, per unit of the variable.
+
+    >>> from recurra.engine import Graph, lower, simulate
+    >>> from recurra.equations import parse_equation
+    >>> ramp = Operator((parse_equation("v' = 1"),), {"v": Variable("state")})
+    >>> cell = Node({"op": ramp}, spikes=(Spike("op/v", None, threshold=1.0, reset=0.0),))
+    >>> simulate(lower(Graph({"cell": cell})), 2.0, dt=0.25, record=["cell/op/v"])["cell/op/v"][:, 0]
+    array([0.  , 0.25, 0.5 , 0.75, 1.  , 0.  , 0.25, 0.5 ])
     """
 
     variable: str
@@ -88,6 +95,14 @@ class Node:
         size: number of units.
         values: `"operator/variable"` -> a number, or an array of one number per unit; replaces the default.
         spikes: thresholds, if the units spike.
+
+    >>> from recurra.engine import Graph, lower
+    >>> from recurra.equations import parse_equation
+    >>> variables = {"x": Variable("state", 1.0), "k": Variable("parameter", 0.5)}
+    >>> decay = Operator((parse_equation("x' = -k*x"),), variables)
+    >>> program = lower(Graph({"cells": Node({"op": decay}, size=3, values={"op/k": [1.0, 2.0, 3.0]})}))
+    >>> program.get("cells/op/k"), program.get("cells/op/x")
+    (array([1., 2., 3.]), array([1., 1., 1.]))
     """
 
     operators: Mapping[str, Operator]
@@ -205,6 +220,18 @@ class Rule:
         text: what the rule does, for people.
         derive: a pure function of the params that is called once a run, e.g. to transpose a matrix; what it returns is
             among the params that `update` gets.
+
+    >>> from recurra.engine import lower, simulate
+    >>> def count(state, params, inputs, clock):
+    ...     total = params["keep"] * state["total"] + inputs["x"]
+    ...     return {"total": total}, {"many": total > 1.5}
+    >>> rule = Rule(count, {"total": np.zeros(2)}, {"keep": np.float64(0.5)}, {"x": np.array([1.0, 0.5])},
+    ...             {"many": Emission((2,), np.dtype(bool))})
+    >>> found = simulate(lower(Graph({"sum": rule})), 3.0, dt=1.0, record=["sum/total", "sum/many"])
+    >>> found["sum/total"].tolist()  # the state before each step
+    [[0.0, 0.0], [1.0, 0.5], [1.5, 0.75]]
+    >>> found["sum/many"].tolist()  # what each step puts out
+    [[False, False], [False, False], [True, False]]
     """
 
     update: Callable[..., tuple[dict, dict]]

@@ -49,6 +49,11 @@ class Port:
         default: an input's value where nothing arrives, `(units,)` or `None`.
         unit: of its numbers, for people.
         kind: `"input"`, or what is recorded: `"state"`, `"algebraic"` and others.
+
+    >>> from recurra import CircuitTemplate
+    >>> program = CircuitTemplate.from_yaml("model_templates.neural_mass_models.wilsoncowan.WC").program
+    >>> program.inputs["e/se_op/r_in"]
+    Port(size=1, default=array([0.]), unit='', kind='input')
     """
 
     size: int

@@ -22,6 +22,13 @@ class Expr:
     """Stand for any node of an expression; compared and hashed by content, not by place in the text.
 
     The hash is made once, from the hashes of the children, so it costs the same for every depth.
+
+    >>> from recurra.equations import parse_expression, to_text
+    >>> sum_of_two = parse_expression("tau*x + 1")
+    >>> sum_of_two == parse_expression("tau * x+1"), sum_of_two == parse_expression("1 + tau*x")
+    (True, False)
+    >>> [to_text(child) for child in sum_of_two.children]
+    ['tau*x', '1']
     """
 
     __slots__ = ("_hash",)

@@ -28,6 +28,17 @@ class ObservationModel(Protocol):
 
     Arguments:
         default_inverse_link: an attribute: the name of the inverse link function that is used if none is given.
+
+    >>> from recurra.glm import GLM
+    >>> class QuasiPoisson(Poisson):
+    ...     def variance(self, rate, scale=1.0):
+    ...         return scale * rate
+    ...     def estimate_scale(self, y, rate, dof):
+    ...         return jnp.sum((y - rate) ** 2 / rate, axis=0) / dof
+    >>> counts = np.random.default_rng(0).negative_binomial(2, 0.5, 4000)  # mean 2, variance 4
+    >>> model = GLM(observation_model=QuasiPoisson()).fit(np.zeros((4000, 1)), counts)
+    >>> round(float(model.scale_[0]), 1)  # variance / mean
+    2.0
     """
 
     default_inverse_link: ClassVar[str]

@@ -58,6 +58,14 @@ class NetworkEdge:
         train: `"gd"` if gradients change the weights, `"rls"` if recursive least squares does.
         feedback: whether the target sees the source one step later.
         through: an edge of the engine, whose operators the signal passes; its ends and weight do not count.
+
+    >>> from recurra import Network
+    >>> net = Network(dt=0.1)
+    >>> for name, units in (("a", 3), ("b", 2)):
+    ...     node = net.add_diffeq_node(name, "v' = -v + u", variables={"v": "output", "u": "input"}, N=units)
+    >>> edge = net.add_edge("a", "b", weights=np.ones((2, 3)), delays=5)
+    >>> edge.shape, edge.paths, edge.delay  # five steps of 0.1
+    ((2, 3), ['a->b/weight'], 0.5)
     """
 
     label: str

@@ -86,6 +86,16 @@ class Stimulation:
         units: numbers of the units.
         amplitude: of each push, in mV.
         probability: of a push in each step.
+
+    >>> Stimulation("inh", 100.0, 200.0, units=[0, 2], amplitude=0.3).push(4).tolist()
+    [-0.3, 0.0, -0.3, 0.0]
+    >>> from recurra.rate.model import FR_RNN_dale
+    >>> from recurra.spiking import convert
+    >>> net = FR_RNN_dale(20, 0.2, 0.5, np.ones((20, 1)), 0, "gaus", 1.5, True, np.ones((1, 20)), seed=1)
+    >>> light = Stimulation("inh", 100.0, 200.0, units=range(20), probability=1.0)
+    >>> spikes = convert(net, 40.0).simulate(np.zeros((1, 60)), stimulation=light)["spikes"]  # 300 ms, a row each 0.05
+    >>> [bool(part.any()) for part in np.split(spikes, 3)]  # before, during and after the light
+    [True, False, True]
     """
 
     mode: str

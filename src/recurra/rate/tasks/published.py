@@ -33,6 +33,14 @@ class AbstractTask(ABC):
     Raises:
         OptionError: a setting is missing or unknown.
         TimeError: a setting is no whole number of steps, or the stimulus does not end before the trial does.
+
+    >>> task = TaskFactory.create_task("xor", {"T": 300, "stim_on": 50, "stim_dur": 50, "delay": 10})
+    >>> u, label = task.generate_stimulus("+-")
+    >>> u[:, [0, 75, 135]].tolist(), label  # before, during the first pulse, during the second
+    ([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0]], 'diff')
+    >>> z = task.generate_target(label)
+    >>> z.shape, z[[135, 200]].tolist()
+    ((299,), [0.0, -1.0])
     """
 
     KEYS: tuple[str, ...] = ("T", "stim_on", "stim_dur")
@@ -211,7 +219,14 @@ class ManteTask(AbstractTask):
 
 
 class TaskFactory:
-    """Make these tasks by name."""
+    """Make these tasks by name.
+
+    >>> TaskFactory.list_available_tasks()
+    ['go_nogo', 'xor', 'mante']
+    >>> u, z, label = TaskFactory.create_task("go_nogo", {"T": 200, "stim_on": 50, "stim_dur": 25}).simulate_trial("go")
+    >>> u[0, [49, 50, 74, 75]].tolist(), label
+    ([0.0, 1.0, 1.0, 0.0], 1)
+    """
 
     @staticmethod
     def create_task(name: str, settings: Mapping[str, Any]) -> AbstractTask:
