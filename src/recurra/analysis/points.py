@@ -29,6 +29,14 @@ class Points:
         values: `(points, states)`.
         speed: length of dy/dt at each, `(points,)`.
         eigenvalues: of the linearised dynamics, `(points, states)` complex, the largest real part first.
+
+    >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> found = fixed_points(vdp, [[0.5, 0.5]])
+    >>> found.names, found.kinds, found.stable.tolist()
+    (['p/vdp_op/x', 'p/vdp_op/z'], ['unstable focus'], [False])
+    >>> found.eigenvalues.round(3).tolist()  # (1 +- i sqrt(3)) / 2
+    [[(0.5+0.866j), (0.5-0.866j)]]
     """
 
     names: list[str]

@@ -45,6 +45,12 @@ class Operator:
         equations: parsed equations, in any order.
         variables: every name used in the equations except `t`, `pi` and noise.
         output: the variable that feeds inputs of the same name in the other operators of the node.
+
+    >>> from recurra.equations import parse_equation
+    >>> variables = {"x": Variable("state", 1.0), "tau": Variable("parameter", 2.0)}
+    >>> decay = Operator((parse_equation("x' = -x/tau"),), variables)
+    >>> [equation.text for equation in decay.equations], sorted(decay.variables)
+    (["x' = -x/tau"], ['tau', 'x'])
     """
 
     equations: tuple[Equation, ...]
@@ -119,6 +125,10 @@ class Sparse:
         rows, columns: target and source unit of every entry.
         values: the weight of every entry.
         shape: number of target and source units.
+
+    >>> Sparse(np.array([0, 1]), np.array([2, 0]), np.array([0.5, 1.5]), (2, 3)).dense()
+    array([[0. , 0. , 0.5],
+           [1.5, 0. , 0. ]])
     """
 
     rows: np.ndarray
@@ -254,6 +264,14 @@ class Graph:
         name: the name of the network, for people.
         input, output: paths of the input that others feed and of the variable that they read, where the graph becomes
             a node of a network and nobody says otherwise; empty if that is to be found out.
+
+    >>> from recurra.engine import lower, simulate
+    >>> from recurra.equations import parse_equation
+    >>> variables = {"x": Variable("state", 1.0), "u": Variable("input")}
+    >>> leak = Operator((parse_equation("x' = u - x"),), variables)
+    >>> graph = Graph({"a": Node({"op": leak}), "b": Node({"op": leak})}, (Edge("a/op/x", "b/op/u", 0.5),))
+    >>> simulate(lower(graph), 1.0, dt=0.5)["b/op/x"].tolist()  # 1 + 0.5 (0.5 - 1)
+    [[1.0], [0.75]]
     """
 
     nodes: Mapping[str, Node | Rule]

@@ -38,6 +38,16 @@ class Moment:
         own: the states of the solver, by storage key.
         local: states and what projections bring -> states after the step, by one Euler step, and what is recorded;
             what comes from other units is held fixed, so its derivatives are those of each unit's own equations.
+
+    >>> from recurra.engine import Graph, Node, Operator, Variable, lower
+    >>> from recurra.equations import parse_equation
+    >>> cell = Node({"op": Operator((parse_equation("x' = -x"),), {"x": Variable("state", 1.0)})})
+    >>> def observe(total, moment):
+    ...     return total + moment.recorded["n/op/x"][0], {}, (moment.row, moment.recorded["n/op/x"][0])
+    >>> run = as_online(lower(Graph({"n": cell})), 1.5, observe, dt=0.5, record=["n/op/x"])
+    >>> total, _, (row, x) = run(jnp.asarray(0.0))
+    >>> float(total), row.tolist(), x.tolist()
+    (1.75, [0, 1, 2], [1.0, 0.5, 0.25])
     """
 
     row: Array

@@ -76,6 +76,13 @@ class Program:
         state: initial value of every state variable, by storage key.
         tables: index lists, which are part of the structure.
         solver: name of the solver; `None` lets the system choose.
+
+    >>> from recurra import CircuitTemplate
+    >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> list(program.outputs), program.get("p/vdp_op/mu")
+    (['p/vdp_op/x', 'p/vdp_op/z', 'p/vdp_op/inp'], array([1.]))
+    >>> program.update({"p/vdp_op/mu": 3.0}).get("p/vdp_op/mu"), program.get("p/vdp_op/mu")  # it has not changed
+    (array([3.]), array([1.]))
     """
 
     system: System

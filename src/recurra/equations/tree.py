@@ -85,6 +85,10 @@ class Number(Expr):
 
     Raises:
         EquationError: the value is not finite.
+
+    >>> from recurra.equations import parse_expression
+    >>> parse_expression("2") == Number(2.0), Number(2.0).value
+    (True, 2.0)
     """
 
     value: float | complex
@@ -314,6 +318,11 @@ class Equation:
         derivative: whether it defines the derivative by time.
         expression: the right side.
         text: the equation as written; two equations that differ only in it are equal.
+
+    >>> from recurra.equations import parse_equation, to_text
+    >>> equation = parse_equation("dv/dt = -v/tau + I")
+    >>> equation.target, equation.derivative, to_text(equation.expression), sorted(names(equation.expression))
+    ('v', True, '-v/tau + I', ['I', 'tau', 'v'])
     """
 
     target: str

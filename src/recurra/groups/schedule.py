@@ -24,6 +24,16 @@ class Entry:
         key: its number; smaller numbers come first.
         behavior, parent: what is called, and what it is called with.
         ready: whether it has been initialised.
+
+    >>> from recurra.groups import Behavior, GroupNetwork, NeuronGroup
+    >>> class Add(Behavior):
+    ...     def iteration(self, neurons):
+    ...         pass
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 1, tag="cells", behavior={3: Add()})
+    >>> entry, = net.schedule
+    >>> str(entry), entry.ready, entry.active
+    ("behavior 3: Add of 'cells'", False, True)
     """
 
     key: float

@@ -30,6 +30,10 @@ class Series:
         values: `(rows, units)`.
         labels: the path of every unit, where the file knows it.
         unit: the unit of the values.
+
+    >>> series = Series(np.array([0.0, 0.5]), np.array([[1.0, 2.0], [3.0, 4.0]]), ["v[0]", "v[1]"], "mV")
+    >>> series.values[:, series.labels.index("v[1]")].tolist(), series.unit
+    ([2.0, 4.0], 'mV')
     """
 
     time: np.ndarray
@@ -46,6 +50,16 @@ class Session:
         series: by name.
         spikes: name or number of a unit -> its spike times in seconds.
         meta: the session's description, identifier and start, and `run`: what this library noted of the run.
+
+    >>> import tempfile
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> result = simulate(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program, 1.0, dt=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_nwb(result, f"{folder}/run.nwb", description="an oscillator")
+    ...     session = from_nwb(f"{folder}/run.nwb")
+    >>> sorted(session.series), session.meta["description"], session.meta["run"]["solver"]
+    (['p/vdp_op/x', 'p/vdp_op/z'], 'an oscillator', 'euler')
     """
 
     series: Mapping[str, Series]

@@ -29,6 +29,14 @@ class SpikingParameters:
         bias: constant input.
         rise: rise time of synapses; 0 for a single exponential.
         noise: standard deviation of what is added to v in each step, whatever dt is.
+
+    >>> standard = SpikingParameters()
+    >>> standard.threshold - standard.reset, round(standard.tref / standard.dt)  # mV, and steps
+    (25.0, 40)
+    >>> SpikingParameters(reset=-30.0)
+    Traceback (most recent call last):
+        ...
+    recurra.errors.OptionError: expected reset < threshold <= peak, got -30, -40 and 30.
     """
 
     unit: str = "lif"

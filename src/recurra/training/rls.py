@@ -28,6 +28,14 @@ class OnlineReadout:
             to learn more.
         outputs: the readout of every row before its update, `(rows, targets)`, or with a first axis of trials.
         final: the state after the last step; `None` without a program.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((50, 3))
+    >>> y = x @ np.array([[1.0], [-2.0], [0.5]])
+    >>> half = rls(x[:25], y[:25])
+    >>> both = rls(x[25:], y[25:], weights=half.weights, inverse=half.inverse)
+    >>> bool(np.abs(both.weights - rls(x, y).weights).max() < 1e-12)
+    True
     """
 
     weights: np.ndarray
