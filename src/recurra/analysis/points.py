@@ -112,6 +112,7 @@ def fixed_points(
     Raises:
         CapabilityError: the network has ring-buffer delays, rules or complex states.
         ShapeError: starts of another size.
+        OptionError: `slow` is no speed.
 
     >>> found = fixed_points(
     ...     __import__("recurra").CircuitTemplate.from_yaml("model_templates.neural_mass_models.qif.qif"),
@@ -199,6 +200,10 @@ def jacobian(
 
     Returns:
         A table, `(states, states)`: row i is d(dy_i/dt), column j is by y_j.
+
+    Raises:
+        CapabilityError: the network has ring-buffer delays, rules or complex states.
+        ShapeError: a state of another size.
 
     >>> from recurra import CircuitTemplate
     >>> jacobian(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"), [0.0, 0.0]).to_numpy()

@@ -64,6 +64,9 @@ class AdaptiveThreshold(Behavior):
 
     Variables: `theta`, `threshold`.
 
+    Raises:
+        OptionError: the neurons have no threshold yet.
+
     >>> from recurra.behaviors import BinaryUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -233,6 +236,9 @@ class InstantHomeostasis(Behavior):
         measurement_min, measurement_max: bounds to which the measured value is cut; none by default.
         target_clip_min, target_clip_max: bounds of the variable; none by default.
 
+    Raises:
+        OptionError: none of `threshold`, `min_th` and `max_th` is given.
+
     >>> from recurra.behaviors import RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -298,6 +304,9 @@ class TimeIntegrationHomeostasis(InstantHomeostasis):
         others: those of :class:`InstantHomeostasis`.
 
     The behavior's `average` is the average.
+
+    Raises:
+        OptionError: `integration_length` is below 0, or there are no bounds.
 
     >>> from recurra.behaviors import RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup

@@ -88,6 +88,9 @@ class STDP(_Plasticity):
 
     Variables: `synapses.pre_trace` `(src,)`, `synapses.post_trace` `(dst,)`, `synapses.W`.
 
+    Raises:
+        OptionError: there are no weights yet, or soft bounds without two bounds.
+
     >>> from recurra.behaviors import CreateWeights, SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -148,6 +151,9 @@ class TripletSTDP(_Plasticity):
         dt: step (ms).
 
     Variables: `synapses.r1`, `r2` `(src,)`, `o1`, `o2` `(dst,)`, `W`.
+
+    Raises:
+        OptionError: there are no weights yet, or soft bounds without two bounds.
 
     >>> from recurra.behaviors import CreateWeights, SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
@@ -222,6 +228,9 @@ class TraceSTDP(_Plasticity):
 
     Variables: `synapses.pre_trace` `(src,)`, `synapses.W`.
 
+    Raises:
+        OptionError: there are no weights yet, or `mu` without `w_max`.
+
     >>> from recurra.behaviors import CreateWeights, SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -276,6 +285,9 @@ class RewardModulatedSTDP(STDP):
     jumps.
 
     Variables: `synapses.eligibility` (in the order of W), `synapses.dopamine`, `pre_trace`, `post_trace`, `W`.
+
+    Raises:
+        OptionError: there are no weights yet, or soft bounds.
 
     >>> from recurra.behaviors import CreateWeights, SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
@@ -346,6 +358,9 @@ class Hebbian(_RateRule):
         variable: the activity, `"rate"` by default.
         w_min, w_max: bounds of the weight; none by default.
 
+    Raises:
+        OptionError: there are no weights yet, or `w_min` is not below `w_max`.
+
     >>> from recurra.behaviors import CreateWeights, RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -376,6 +391,9 @@ class Oja(_RateRule):
         learning_rate: size of a change in one step.
         variable: the activity, `"rate"` by default.
         w_min, w_max: bounds of the weight; none by default.
+
+    Raises:
+        OptionError: there are no weights yet, or `w_min` is not below `w_max`.
 
     >>> from recurra.behaviors import CreateWeights, RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
@@ -417,6 +435,9 @@ class BCM(_RateRule):
         dt: step (ms).
 
     Variables: `synapses.theta` `(dst,)`, `W`.
+
+    Raises:
+        OptionError: there are no weights yet, or `w_min` is not below `w_max`.
 
     >>> from recurra.behaviors import CreateWeights, RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup

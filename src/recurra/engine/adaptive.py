@@ -239,6 +239,9 @@ class VectorField:
         program: a network without ring-buffer delays and rules; noise is left out.
         inputs: path -> constant value.
 
+    Raises:
+        CapabilityError: the network has ring-buffer delays or rules.
+
     >>> from recurra import CircuitTemplate
     >>> field = VectorField(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program)
     >>> field.index, field.y0.tolist()
@@ -321,6 +324,9 @@ def vector_field(program: Program, inputs: Mapping[str, object] | None = None) -
     Returns:
         An object with `function(t, y, params)`, the initial state `y0`, the parameters by path, and `index`, which
         says where each state is in `y`: a number, or `(low, high)`.
+
+    Raises:
+        CapabilityError: the network has ring-buffer delays or rules.
 
     >>> from recurra import CircuitTemplate
     >>> field = vector_field(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program)

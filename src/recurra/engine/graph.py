@@ -170,7 +170,7 @@ class Edge:
         weight: a number (every source unit to every target unit: the sum of the source times the weight; for two
             single units that is the plain edge), a matrix `W[target, source]`, or a :class:`Sparse` one (a matrix
             of `scipy.sparse` is taken too), whose path then addresses its entries in order.
-        delay: time, or a matrix of times of the shape of `weight`; `None` and 0 mean none.
+        delay: time in the model's unit, or a matrix of times of the shape of `weight`; `None` and 0 mean none.
         spread: standard deviation of a gamma-distributed delay around `delay`.
         node: operators on the edge, one unit for each pair of source and target unit; `None` for a plain edge.
         inputs: variable of the edge's operators `"operator/variable"` -> the path it reads; `"source"` stands for

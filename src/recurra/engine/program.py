@@ -146,6 +146,10 @@ class Program:
     def split(self, path: str, value: object) -> list[tuple[Target, np.ndarray]]:
         """Split a value, which JAX may be tracing, over the places that a path addresses: one number, or one for each
         node or unit.
+
+        Raises:
+            PathError: nothing has this path.
+            ShapeError: not as many numbers as places, or complex ones for a real variable.
         """
         targets = self.layout.resolve(path)
         for target in targets:

@@ -111,7 +111,11 @@ class Result:
         return np.asarray(self.data[self.find(name)])
 
     def find(self, name: Name) -> str:
-        """Return the name of a recording in one piece, or say which there are."""
+        """Return the name of a recording in one piece.
+
+        Raises:
+            PathError: there is none; the message says which there are.
+        """
         key = name if isinstance(name, str) else "/".join(map(str, name))
         if key not in self.data:
             raise PathError(unknown("recording", key, self.data))

@@ -80,6 +80,9 @@ class ElasticNet:
     Arguments:
         ratio: share of the absolute value, above 0 and up to 1. The strength may also be a pair (strength, ratio).
 
+    Raises:
+        OptionError: in a fit, `ratio` is not above 0 and at most 1.
+
     >>> from recurra.glm import GLM
     >>> rng = np.random.default_rng(0)
     >>> x = rng.standard_normal((500, 3))
@@ -111,6 +114,9 @@ class GroupLasso:
     Arguments:
         groups: for each feature the number of its group, -1 for none; `None` makes each leaf of X a group.
         block: instead, so many neighbouring features make a group, such as the basis functions of one sender.
+
+    Raises:
+        ShapeError: in a fit, `groups` has not a whole number for each feature, or `block` does not divide them.
 
     >>> from recurra.glm import GLM
     >>> rng = np.random.default_rng(0)
@@ -156,6 +162,9 @@ class Smoothness:
         order: of the differences; 1 prefers constant, 2 straight filters.
         block: so many neighbouring features belong to one filter, and differences stay within it; `None` takes each
             leaf of X for a filter.
+
+    Raises:
+        OptionError: in a fit, `order` is no whole number of at least 1.
 
     >>> Smoothness(order=1).penalty(Layout(("",), (3,)), 1.0, 1).matrix  # w @ matrix @ w is (w1-w0)^2 + (w2-w1)^2
     array([[ 1., -1.,  0.],

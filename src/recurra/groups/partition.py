@@ -25,6 +25,9 @@ class Partition(Behavior):
     Arguments:
         split_size: neurons of a block along x, y and z, as `[x, y, z]`; `"auto"` takes about 7.
 
+    Raises:
+        OptionError: the group has other behaviors, which would be lost, or `split_size` is none of these.
+
     >>> from recurra.groups import Box_Receptive_Fields, GroupNetwork, NeuronDimension, NeuronGroup
     >>> net = GroupNetwork()
     >>> cells = NeuronGroup(net, NeuronDimension(width=100))
@@ -84,6 +87,9 @@ def get_partitioned_synapse_matrix(neurons: Any, synapse_tag: str, synapse_var: 
     Returns:
         `(dst, src)`; 0 where no block is.
 
+    Raises:
+        OptionError: there are no such synapses, or they come from several groups.
+
     >>> from recurra.groups import Box_Receptive_Fields, GroupNetwork, NeuronDimension, NeuronGroup
     >>> net = GroupNetwork()
     >>> cells = NeuronGroup(net, NeuronDimension(width=4))
@@ -110,6 +116,10 @@ def set_partitioned_synapse_matrix(neurons: Any, synapse_tag: str, synapse_var: 
     Arguments:
         neurons, synapse_tag, synapse_var: as for :func:`get_partitioned_synapse_matrix`.
         values: `(dst, src)`.
+
+    Raises:
+        ShapeError: the matrix has another shape.
+        OptionError: there are no such synapses, or they come from several groups.
 
     >>> from recurra.groups import Box_Receptive_Fields, GroupNetwork, NeuronDimension, NeuronGroup
     >>> net = GroupNetwork()

@@ -19,6 +19,9 @@ class Receptive_Fields(Behavior):
     Arguments:
         remove_autapses: whether synapses of a neuron with itself are removed.
 
+    Raises:
+        ShapeError: `get_enabled_mat` gives another shape than `(dst, src)`.
+
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
     >>> class Forward(Receptive_Fields):
     ...     def get_enabled_mat(self, synapses):
@@ -81,6 +84,9 @@ class Box_Receptive_Fields(Receptive_Fields):
         range: a number, or one for each of x, y and z.
         remove_autapses: whether synapses of a neuron with itself are removed.
 
+    Raises:
+        ShapeError: the reach is neither a number >= 0 nor three of them.
+
     >>> from recurra.groups import GroupNetwork, NeuronDimension, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork()
     >>> cells = NeuronGroup(net, NeuronDimension(width=5, height=5))
@@ -108,6 +114,9 @@ class Circle_Receptive_Fields(Receptive_Fields):
     Arguments:
         radius: a number, or one for each of x, y and z (an ellipsoid).
         remove_autapses: whether synapses of a neuron with itself are removed.
+
+    Raises:
+        ShapeError: the reach is neither a number >= 0 nor three of them.
 
     >>> from recurra.groups import GroupNetwork, NeuronDimension, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork()

@@ -103,6 +103,7 @@ def to_nwb(
         CapabilityError: pynwb is not installed.
         StoreError: the file cannot be written.
         PathError, ShapeError, TimeError: something does not fit.
+        OptionError: `result` is no result, or `start` has no time zone.
 
     >>> import tempfile
     >>> from recurra import CircuitTemplate

@@ -42,6 +42,8 @@ def to_pynapple(
         CapabilityError: pynapple is not installed.
         PathError: there is no such recording.
         ShapeError: the result is a batch of runs.
+        OptionError: `result` is no result.
+        TimeError: it has no rows.
 
     >>> from recurra import CircuitTemplate
     >>> from recurra.engine import simulate

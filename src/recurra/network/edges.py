@@ -51,7 +51,7 @@ class NetworkEdge:
         label: its name in paths: `"<label>/weight"`.
         source, target: what is read and what is fed.
         weights: `W[target unit, source unit]`, dense or sparse, or one number for all pairs; masked already.
-        delay: time, or a matrix of times; `None` for none.
+        delay: in the unit of time of the network, a number or a matrix; `None` for none.
         spread: standard deviation of a gamma-distributed delay.
         mask: 1 where a weight exists; `None` if all do.
         filter: `F[source unit, source unit]`; the signal y follows y <- F y + source at every step.

@@ -55,6 +55,9 @@ class Criterion:
         trials: how many trials are looked at.
         after: number of updates before which it is not met.
 
+    Raises:
+        OptionError: a number is out of range.
+
     >>> Criterion(loss=5.0, accuracy=0.9).met(np.array([4.0, 6.0]), np.array([0.95, 0.95]), updates=10).tolist()
     [True, False]
     """

@@ -332,7 +332,7 @@ def convert(
     *,
     use_initial_weights: bool = False,
 ) -> SpikingNetwork:
-    """Turn a rate network into a spiking one.
+    """Turn a rate network into a spiking one (Kim, Li & Sejnowski 2019).
 
     Weights that act and the readout are divided by the scaling factor when the network runs, inputs are not, and the
     readout's bias is left out; the time constants of the units become the decay times of their synapses.

@@ -30,6 +30,9 @@ class SpikingParameters:
         rise: rise time of synapses; 0 for a single exponential.
         noise: standard deviation of what is added to v in each step, whatever dt is.
 
+    Raises:
+        OptionError: the unit is unknown, or a number is out of range.
+
     >>> standard = SpikingParameters()
     >>> standard.threshold - standard.reset, round(standard.tref / standard.dt)  # mV, and steps
     (25.0, 40)
@@ -94,6 +97,9 @@ class Stimulation:
         units: numbers of the units.
         amplitude: of each push, in mV.
         probability: of a push in each step.
+
+    Raises:
+        OptionError: the mode is unknown, or a number is out of range.
 
     >>> Stimulation("inh", 100.0, 200.0, units=[0, 2], amplitude=0.3).push(4).tolist()
     [-0.3, 0.0, -0.3, 0.0]

@@ -305,7 +305,10 @@ class Compose(Constraint):
     give, so put those that overwrite entries (`Mask`, `Fixed`) last.
 
     Arguments:
-        constraints: applied from the first to the last.
+        *parts: constraints, applied from the first to the last.
+
+    Raises:
+        OptionError: there is none, something else is among them, or a later one changes the shape.
 
     >>> Compose(Bounds(-1.0, 1.0), Mask([[1, 0]])).project([[2.0, 2.0]]).round(3)
     array([[1., 0.]])

@@ -290,7 +290,7 @@ def fit_eprop(
     solver: str | None = None,
     progress: bool = True,
 ) -> Training:
-    """Train weights and a linear readout by e-prop.
+    """Train weights and a linear readout by e-prop (Bellec et al. 2020).
 
     The readout is y_k = decay * y_(k-1) + readout @ output_k. Errors reach a unit directly through a feedback matrix:
     the readout transposed, a random one (Lillicrap et al. 2016), or one that learns as the readout does (Kolen &

@@ -51,7 +51,7 @@ def ridge(
     folds: int = 5,
     mask: ArrayLike | None = None,
 ) -> Readout:
-    """Fit weights W that minimise sum of |W x - y|^2 + alpha |W|^2.
+    """Fit weights W that minimise sum of |W x - y|^2 + alpha |W|^2 (Hoerl & Kennard 1970).
 
     Arguments:
         features: `(rows, features)` or `(trials, rows, features)`.

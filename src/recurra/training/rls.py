@@ -82,6 +82,8 @@ def rls(
 ) -> OnlineReadout:
     """Fit a linear readout row by row; after the last row it is that of :func:`ridge` with the same alpha.
 
+    Source: recursive least squares (Plackett 1950).
+
     Arguments:
         features: `(rows, n)`.
         targets: `(rows, k)`.
@@ -165,7 +167,7 @@ def fit_rls(
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
 ) -> OnlineReadout:
-    """Learn a linear readout while the program runs; with `feedback` this is FORCE learning.
+    """Learn a linear readout while the program runs; with `feedback` this is FORCE learning (Sussillo & Abbott 2009).
 
     In FORCE learning the readout drives the network from the start, errors and all. In each step the readout before
     its update is what is fed back, held for the step: the same as an edge from what is read out to `feedback`.

@@ -25,7 +25,7 @@ class AbstractTask(ABC):
     """Give the trials of a task one by one, in the layout of `FR_RNN_dale.forward`.
 
     Arguments:
-        settings: in steps; see the module.
+        settings: in steps: `T` of a trial, `stim_on`, `stim_dur`, and for XOR `delay`; `DeltaT` is not used.
 
     Attributes:
         task: the same task, for batches.
@@ -97,7 +97,11 @@ class AbstractTask(ABC):
     def simulate_trial(
         self, trial_type: str | None = None, seed: int | bool = False
     ) -> tuple[np.ndarray, np.ndarray, Label]:
-        """Return inputs `(input_dim, T)`, targets `(T - 1,)` and label of a trial; see `generate_stimulus`."""
+        """Return inputs `(input_dim, T)`, targets `(T - 1,)` and label of a trial; see `generate_stimulus`.
+
+        Raises:
+            OptionError: an unknown kind.
+        """
         if trial_type is not None and trial_type not in self.TYPES:
             raise OptionError(unknown("trial type", trial_type, self.TYPES, where=type(self).__name__))
         conditions: Mapping[str, ArrayLike] | None = None if trial_type is None else self.TYPES[trial_type]
