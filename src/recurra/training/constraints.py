@@ -22,8 +22,7 @@ from recurra.errors import OptionError, ShapeError
 class Constraint:
     """Turn free numbers into values that obey; the base of every constraint.
 
-    >>> class Sum(Constraint):
-    ...     \"\"\"Let the weights that reach a unit add up to 1.\"\"\"
+    >>> class Sum(Constraint):  # the weights that reach a unit add up to 1
     ...     def free(self, value, where):
     ...         return value
     ...     def value(self, free, origin):
