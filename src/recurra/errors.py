@@ -11,7 +11,15 @@ from collections.abc import Iterable
 
 
 class RecurraError(ValueError):
-    """Say what is wrong with something the user gave; the base of every error of the library."""
+    """Say what is wrong with something the user gave; the base of every error of the library.
+
+    >>> from recurra.equations import parse_equation
+    >>> try:
+    ...     parse_equation("x'' = -x")
+    ... except RecurraError as error:  # of which kind ever
+    ...     print(type(error).__name__, isinstance(error, ValueError))
+    EquationError True
+    """
 
 
 class EquationError(RecurraError):
@@ -22,6 +30,15 @@ class EquationError(RecurraError):
         source: the text of the equation; shown with a caret under the spot.
         span: start and end column of the spot in `source`.
         where: the path of the operator that holds the equation.
+
+    >>> from recurra.equations import parse_equation
+    >>> try:
+    ...     parse_equation("x' = -x + tau(x")
+    ... except EquationError as error:
+    ...     print(error)
+    '(' is never closed
+      x' = -x + tau(x
+                   ^
     """
 
     def __init__(
@@ -38,35 +55,107 @@ class EquationError(RecurraError):
 
 
 class TemplateError(RecurraError):
-    """Say what is wrong with a template, a YAML file or a network definition."""
+    """Say what is wrong with a template, a YAML file or a network definition.
+
+    >>> from recurra import NodeTemplate, OperatorTemplate
+    >>> leak = OperatorTemplate("leak", "x' = -x", {"x": "output(1.0)"})
+    >>> NodeTemplate("cell", [leak, leak])
+    Traceback (most recent call last):
+        ...
+    recurra.errors.TemplateError: cell: two operators are called 'leak'; give one of them another name (`label:`).
+    """
 
 
 class PathError(RecurraError):
-    """Say that a template, node, operator, variable or file path does not exist, and what is near it."""
+    """Say that a template, node, operator, variable or file path does not exist, and what is near it.
+
+    >>> from recurra import CircuitTemplate
+    >>> try:
+    ...     CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdb")
+    ... except PathError as error:
+    ...     print(str(error).split(": ", 1)[1])  # before it stands the file
+    unknown template 'vdb'. Did you mean 'vdp'? Known: vdp_op, vdp_pop, vdp.
+    """
 
 
 class UnknownTag(PathError):
-    """Say that a network has nothing with a tag, no recording of that name, or not so many, and what is near."""
+    """Say that a network has nothing with a tag, no recording of that name, or not so many, and what is near.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, tag="cells")
+    >>> try:
+    ...     net["cell", 0]
+    ... except UnknownTag as error:
+    ...     print(str(error).partition(" Known:")[0])
+    unknown tag or recorded variable 'cell'. Did you mean 'cells'?
+    """
 
 
 class OptionError(RecurraError):
-    """Say that a keyword, a solver, a backend or an option's value is unknown or out of range."""
+    """Say that a keyword, a solver, a backend or an option's value is unknown or out of range.
+
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> try:
+    ...     simulate(vdp, 1.0, dt=0.1, solver="eulr")
+    ... except OptionError as error:
+    ...     print(str(error).partition(" Known:")[0])
+    unknown solver 'eulr'. Did you mean 'euler'?
+    """
 
 
 class ShapeError(RecurraError):
-    """Say that an array has the wrong shape, length or type."""
+    """Say that an array has the wrong shape, length or type.
+
+    >>> import numpy as np
+    >>> from recurra.training import ridge
+    >>> try:
+    ...     ridge(np.ones((5, 2)), np.ones(4))
+    ... except ShapeError as error:
+    ...     print(str(error).partition(";")[0])
+    features have shape (5, 2) and targets (4,)
+    """
 
 
 class TimeError(RecurraError):
-    """Say that a duration, a step, a delay or a sampling interval does not fit the time grid."""
+    """Say that a duration, a step, a delay or a sampling interval does not fit the time grid.
+
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> simulate(vdp, 1.05, dt=0.1)
+    Traceback (most recent call last):
+        ...
+    recurra.errors.TimeError: duration 1.05 is not a whole number of steps of 0.1: use 1 or 1.1.
+    """
 
 
 class CapabilityError(RecurraError):
-    """Say that a model and a solver (or back-end) do not go together, and which one does."""
+    """Say that a model and a solver (or back-end) do not go together, and which one does.
+
+    >>> from recurra.engine import Graph, Node, Operator, Spike, Variable, lower, simulate
+    >>> from recurra.equations import parse_equation
+    >>> ramp = Operator((parse_equation("v' = 1"),), {"v": Variable("state")})
+    >>> cell = Node({"op": ramp}, spikes=(Spike("op/v", None, threshold=1.0, reset=0.0),))
+    >>> try:
+    ...     simulate(lower(Graph({"cell": cell})), 2.0, dt=0.25, solver="scipy")
+    ... except CapabilityError as error:
+    ...     print(str(error).partition(" Use")[0])
+    solver 'scipy' chooses its own steps and cannot handle the threshold of 'cell/op/v'.
+    """
 
 
 class StoreError(RecurraError):
-    """Say that a file cannot be read as, or written as, what was asked."""
+    """Say that a file cannot be read as, or written as, what was asked.
+
+    >>> from recurra.engine import load
+    >>> load("not_there.npz")
+    Traceback (most recent call last):
+        ...
+    recurra.errors.StoreError: not_there.npz: no such file.
+    """
 
 
 class DivergenceError(RecurraError):
@@ -77,6 +166,15 @@ class DivergenceError(RecurraError):
         step: the first step after which it was not finite.
         time: the time of that step.
         result: what was recorded before it.
+
+    >>> from recurra.engine import Graph, Node, Operator, Variable, lower, simulate
+    >>> from recurra.equations import parse_equation
+    >>> blow_up = Operator((parse_equation("x' = x^2"),), {"x": Variable("state", 10.0)})
+    >>> try:
+    ...     simulate(lower(Graph({"n": Node({"op": blow_up})})), 10.0, dt=0.1)
+    ... except DivergenceError as error:
+    ...     print(error.variable, error.step, len(error.result.time))
+    n/op/x 11 11
     """
 
     def __init__(self, message: str, variable: str, step: int, time: float, result: object = None):
@@ -90,6 +188,18 @@ class TrainingError(RecurraError):
     Attributes:
         update: number of the update, counted from 0, whose loss or gradient was not finite.
         result: the training up to there, with the last good parameters.
+
+    >>> import numpy as np
+    >>> from recurra import Network
+    >>> from recurra.training import fit_bptt
+    >>> net = Network(dt=0.1)
+    >>> node = net.add_diffeq_node("n", "v' = I - k*v", variables={"v": "output", "k": 2.0, "I": "input"})
+    >>> try:
+    ...     fit_bptt(net.program, {"n/op/I": np.ones((20, 1))}, np.zeros((20, 1)), output="n/op/v", train=["n/op/k"],
+    ...              dt=0.1, epochs=9, lr=1e30)
+    ... except TrainingError as error:
+    ...     print(error.update, error.result.params["n/op/k"])
+    1 [2.]
     """
 
     def __init__(self, message: str, update: int, result: object = None):
@@ -98,7 +208,27 @@ class TrainingError(RecurraError):
 
 
 class NotCompiled(UserWarning):
-    """Tell that a behavior runs in Python, which behavior, and because of which line."""
+    """Tell that a behavior runs in Python, which behavior, and because of which line.
+
+    >>> import warnings
+    >>> from recurra.groups import Behavior, GroupNetwork, NeuronGroup
+    >>> class Digits(Behavior):
+    ...     def initialize(self, neurons):
+    ...         neurons.v = neurons.vector("uniform")
+    ...     def iteration(self, neurons):
+    ...         neurons.v[0] = float(str(neurons.v[0])[:3])
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, tag="cells", behavior={1: Digits()})
+    >>> net.initialize()
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always", NotCompiled)  # "error" instead makes it an error
+    ...     net.simulate_iterations(5)
+    >>> who, line, why = str(told[0].message).split(": ")
+    >>> print(who)
+    cells/Digits runs in Python, ahead of each block of steps
+    >>> print(why)
+    printing or formatting needs a number now, but the value is only known when the model runs
+    """
 
 
 def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:

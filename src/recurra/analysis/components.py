@@ -18,6 +18,10 @@ class Components:
         mean: `(units,)`.
         axes: `(components, units)`, orthonormal, the one with the largest variance first.
         explained: part of the variance along each axis.
+
+    >>> found = principal_components([[0.0, 0.0], [3.0, 4.0], [-3.0, -4.0]], 1)
+    >>> found.project([[6.0, 8.0]]).tolist()  # how far along the axis
+    [[10.0]]
     """
 
     mean: np.ndarray

@@ -29,6 +29,12 @@ class Bifurcation:
         value: of the parameter.
         state: `(states,)`.
         frequency: angular frequency of the oscillation that begins at a Hopf point, 0 elsewhere.
+
+    >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> hopf, = continuation(vdp, "p/vdp_op/mu", (-1.0, 1.0)).bifurcations
+    >>> hopf.kind, round(abs(hopf.value), 5), round(hopf.frequency, 5)  # Van der Pol's oscillation begins at mu = 0
+    ('Hopf', 0.0, 1.0)
     """
 
     kind: str
@@ -48,6 +54,12 @@ class Branch:
         states: `(points, states)`.
         eigenvalues: `(points, states)` complex, the largest real part first.
         bifurcations: in the order in which they were met.
+
+    >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> branch = continuation(vdp, "p/vdp_op/mu", (-1.0, 1.0))
+    >>> branch.names, bool(np.all(branch.stable == (branch.values < 0)))
+    (['p/vdp_op/x', 'p/vdp_op/z'], True)
     """
 
     parameter: str

@@ -26,6 +26,12 @@ class LimitCycle:
         time: `(rows,)`, from 0 to the period.
         values: `(rows, states)`.
         multipliers: Floquet multipliers, `(states,)` complex, the largest first; one of them is 1.
+
+    >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> cycle = limit_cycle(vdp, transient=50.0, longest=20.0)
+    >>> np.abs(cycle.multipliers).round(4).tolist(), round(float(np.abs(cycle.values[:, 0]).max()), 3)
+    ([1.0, 0.0009], 2.009)
     """
 
     names: list[str]

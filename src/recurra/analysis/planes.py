@@ -23,6 +23,12 @@ class PhasePlane:
         names: path of the state along each axis.
         x, y: the grid along each axis, `(columns,)` and `(rows,)`.
         dx, dy: the derivatives of both states, `(rows, columns)`.
+
+    >>> from recurra import CircuitTemplate
+    >>> plane = phase_plane(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"),
+    ...     "p/vdp_op/x", "p/vdp_op/z", x_range=(-2, 2), y_range=(-2, 2), points=5)
+    >>> plane.dy[2].tolist()  # along z = 0, where dz/dt = -x
+    [2.0, 1.0, 0.0, -1.0, -2.0]
     """
 
     names: tuple[str, str]

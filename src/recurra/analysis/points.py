@@ -29,6 +29,14 @@ class Points:
         values: `(points, states)`.
         speed: length of dy/dt at each, `(points,)`.
         eigenvalues: of the linearised dynamics, `(points, states)` complex, the largest real part first.
+
+    >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> found = fixed_points(vdp, [[0.5, 0.5]])
+    >>> found.names, found.kinds, found.stable.tolist()
+    (['p/vdp_op/x', 'p/vdp_op/z'], ['unstable focus'], [False])
+    >>> found.eigenvalues.round(3).tolist()  # (1 +- i sqrt(3)) / 2
+    [[(0.5+0.866j), (0.5-0.866j)]]
     """
 
     names: list[str]
@@ -104,6 +112,7 @@ def fixed_points(
     Raises:
         CapabilityError: the network has ring-buffer delays, rules or complex states.
         ShapeError: starts of another size.
+        OptionError: `slow` is no speed.
 
     >>> found = fixed_points(
     ...     __import__("recurra").CircuitTemplate.from_yaml("model_templates.neural_mass_models.qif.qif"),
@@ -191,6 +200,10 @@ def jacobian(
 
     Returns:
         A table, `(states, states)`: row i is d(dy_i/dt), column j is by y_j.
+
+    Raises:
+        CapabilityError: the network has ring-buffer delays, rules or complex states.
+        ShapeError: a state of another size.
 
     >>> from recurra import CircuitTemplate
     >>> jacobian(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"), [0.0, 0.0]).to_numpy()

@@ -22,6 +22,12 @@ class Spectrum:
     Arguments:
         frequency: `(frequencies,)`, cycles per unit of time.
         values: `(frequencies, units)`.
+
+    >>> time = np.arange(0, 10, 0.01)
+    >>> waves = np.sin(2 * np.pi * np.outer(time, [5.0, 10.0]))
+    >>> found = power_spectrum(waves, 0.01, segment=2.0)
+    >>> found.frequency[:3].tolist(), found.values.shape, found.peak.tolist()
+    ([0.0, 0.5, 1.0], (101, 2), [5.0, 10.0])
     """
 
     frequency: np.ndarray

@@ -19,6 +19,10 @@ def firing_rates(spikes: ArrayLike, dt: float) -> np.ndarray:
     Returns:
         Rates `(units,)`.
 
+    Raises:
+        ShapeError: spikes have another shape.
+        OptionError: they are no counts or truth values, or dt is not above 0.
+
     >>> firing_rates([[1, 0], [0, 0], [1, 1], [0, 0]], 0.5)
     array([1. , 0.5])
     """
@@ -29,12 +33,18 @@ def firing_rates(spikes: ArrayLike, dt: float) -> np.ndarray:
 def psth(spikes: ArrayLike, dt: float, window: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the peri-stimulus time histogram: rates in windows side by side, averaged over trials.
 
+    Source: Gerstein and Kiang (1960).
+
     Arguments:
         spikes, dt: as for :func:`firing_rates`.
         window: length of a window in units of time, a whole number of rows; a rest at the end is left out.
 
     Returns:
         The middle of each window `(windows,)`, and rates `(windows, units)`.
+
+    Raises:
+        ShapeError: spikes have another shape, or are shorter than a window.
+        OptionError: they are no counts, or the window is no whole number of rows.
 
     >>> psth([[[0], [1], [1], [1]], [[0], [0], [1], [1]]], 0.5, 1.0)
     (array([0.5, 1.5]), array([[0.5],
@@ -54,6 +64,10 @@ def interspike_intervals(spikes: ArrayLike, dt: float) -> list[np.ndarray]:
     Returns:
         An array for each unit, in units of time.
 
+    Raises:
+        ShapeError: spikes have another shape.
+        OptionError: they are no counts or truth values, or dt is not above 0.
+
     >>> interspike_intervals([[1], [0], [1], [0], [0], [1]], 0.5)
     [array([1. , 1.5])]
     """
@@ -67,13 +81,17 @@ def interspike_intervals(spikes: ArrayLike, dt: float) -> list[np.ndarray]:
 def coefficient_of_variation(spikes: ArrayLike, dt: float) -> np.ndarray:
     """Return the standard deviation of the intervals over their mean, `(units,)`; NaN for less than two intervals.
 
-    It is 1 for a Poisson process and 0 for a clock.
+    It is 1 for a Poisson process and 0 for a clock (Softky & Koch 1993).
 
     Arguments:
         spikes, dt: as for :func:`firing_rates`.
 
     Returns:
         Coefficients `(units,)`.
+
+    Raises:
+        ShapeError: spikes have another shape.
+        OptionError: they are no counts or truth values, or dt is not above 0.
 
     >>> coefficient_of_variation([[1, 1], [0, 0], [1, 1], [0, 1], [1, 0]], 1.0)
     array([0.        , 0.33333333])
@@ -84,7 +102,7 @@ def coefficient_of_variation(spikes: ArrayLike, dt: float) -> np.ndarray:
 
 
 def fano_factor(spikes: ArrayLike, dt: float, window: float) -> np.ndarray:
-    """Return the variance of counts in windows over their mean, `(units,)`; NaN for a silent unit.
+    """Return the variance of counts in windows over their mean (Fano 1947), `(units,)`; NaN for a silent unit.
 
     Arguments:
         spikes, dt: as for :func:`firing_rates`. Windows of all trials are pooled.
@@ -95,6 +113,7 @@ def fano_factor(spikes: ArrayLike, dt: float, window: float) -> np.ndarray:
 
     Raises:
         ShapeError: there are less than two windows.
+        OptionError: spikes are no counts, or the window is no whole number of rows.
 
     >>> fano_factor([[1], [1], [0], [0], [1], [0], [0], [1]], 1.0, 2.0).round(3)
     array([0.667])
@@ -115,6 +134,10 @@ def spike_correlations(spikes: ArrayLike, dt: float, window: float) -> np.ndarra
 
     Returns:
         Correlations `(units, units)`.
+
+    Raises:
+        ShapeError: spikes have another shape, or are shorter than two windows.
+        OptionError: they are no counts, or the window is no whole number of rows.
 
     >>> spike_correlations([[1, 0], [0, 1], [1, 0], [0, 1]], 1.0, 1.0)
     array([[ 1., -1.],

@@ -64,6 +64,9 @@ class AdaptiveThreshold(Behavior):
 
     Variables: `theta`, `threshold`.
 
+    Raises:
+        OptionError: the neurons have no threshold yet.
+
     >>> from recurra.behaviors import BinaryUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -151,6 +154,18 @@ class Synaptic_Normalization(SynapticNormalization):
 
     Arguments:
         syn_type, norm_factor, clip_max, interval: as for :class:`SynapticNormalization`.
+
+    >>> from recurra.behaviors import CreateWeights
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 2, behavior={2: Synaptic_Normalization(norm_factor=1.0)})
+    >>> start = np.array([[1.0, 3.0], [1.0, 1.0]])
+    >>> for tag in ("GLU", "GABA"):
+    ...     weights = CreateWeights(distribution=start, normalize=False)
+    ...     synapses = SynapseGroup(net, cells, cells, tag=tag, behavior={1: weights})
+    >>> net.initialize()
+    >>> net["GLU", 0].W.tolist(), net["GABA", 0].W.tolist()
+    ([[0.25, 0.75], [0.5, 0.5]], [[1.0, 3.0], [1.0, 1.0]])
     """
 
     usual_type = "GLU"
@@ -170,6 +185,18 @@ class SynapticScaling(Behavior):
         dt: step (ms).
 
     Variables: `activity` (Hz).
+
+    >>> from recurra.behaviors import BinaryUnits, CreateWeights
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> rule = SynapticScaling(rate=5.0, tau=1000.0, tau_activity=0.01)
+    >>> silent = NeuronGroup(net, 1, behavior={1: BinaryUnits(I_ext=0.0), 3: rule})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, silent, silent, behavior={2: start})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1000)  # one tau later the weight has grown by (1 + dt / tau)^1000, about e
+    >>> float(synapses.W[0, 0].round(4)), round(0.5 * 1.001**1000, 4)
+    (1.3585, 1.3585)
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -208,6 +235,20 @@ class InstantHomeostasis(Behavior):
         distance_sensitive: whether it is moved by more, the further the measured value is away.
         measurement_min, measurement_max: bounds to which the measured value is cut; none by default.
         target_clip_min, target_clip_max: bounds of the variable; none by default.
+
+    Raises:
+        OptionError: none of `threshold`, `min_th` and `max_th` is given.
+
+    >>> from recurra.behaviors import RateUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> rule = InstantHomeostasis(measurement_param="rate", adjustment_param="gain", min_th=3.0, max_th=5.0, inc=0.1)
+    >>> rates = RateUnits(I_ext=np.array([2.0, 4.0, 8.0]))
+    >>> cells = NeuronGroup(net, 3, behavior={1: rates, 2: rule})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)  # 1 too low: up by 0.1 * 1; as wanted; 3 too high: down by 1 * 3
+    >>> cells.gain.round(6).tolist()
+    [0.1, 0.0, -3.0]
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -263,6 +304,23 @@ class TimeIntegrationHomeostasis(InstantHomeostasis):
         others: those of :class:`InstantHomeostasis`.
 
     The behavior's `average` is the average.
+
+    Raises:
+        OptionError: `integration_length` is below 0, or there are no bounds.
+
+    >>> from recurra.behaviors import RateUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> rule = TimeIntegrationHomeostasis(measurement_param="rate", adjustment_param="gain", min_th=4.0, max_th=5.0,
+    ...                                   integration_length=1, init_avg=6.0)
+    >>> cells = NeuronGroup(net, 1, behavior={1: RateUnits(I_ext=2.0), 2: rule})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)  # the average (6 + 2) / 2 is still within the bounds
+    >>> rule.average.tolist(), cells.gain.tolist()
+    ([4.0], [0.0])
+    >>> net.simulate_iterations(1)  # now it is (4 + 2) / 2, 1 below them
+    >>> rule.average.tolist(), cells.gain.tolist()
+    ([3.0], [1.0])
     """
 
     def initialize(self, neurons: Any) -> None:

@@ -88,6 +88,9 @@ class STDP(_Plasticity):
 
     Variables: `synapses.pre_trace` `(src,)`, `synapses.post_trace` `(dst,)`, `synapses.W`.
 
+    Raises:
+        OptionError: there are no weights yet, or soft bounds without two bounds.
+
     >>> from recurra.behaviors import CreateWeights, SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -148,6 +151,24 @@ class TripletSTDP(_Plasticity):
         dt: step (ms).
 
     Variables: `synapses.r1`, `r2` `(src,)`, `o1`, `o2` `(dst,)`, `W`.
+
+    Raises:
+        OptionError: there are no weights yet, or soft bounds without two bounds.
+
+    >>> from recurra.behaviors import CreateWeights, SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> early = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[0], indices=[0])})
+    >>> late = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[10, 20], indices=[0, 0])})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> synapses = SynapseGroup(net, early, late, behavior={2: start, 3: TripletSTDP()})
+    >>> net.initialize()
+    >>> net.simulate_iterations(15)  # a pair alone hardly counts
+    >>> float(synapses.W[0, 0].round(6))
+    0.5
+    >>> net.simulate_iterations(15)  # the second spike of the target makes a triplet
+    >>> float(synapses.W[0, 0].round(6)), float((0.5 + 6.2e-3 * np.exp(-20 / 16.8) * np.exp(-10 / 125)).round(6))
+    (0.50174, 0.50174)
     """
 
     def initialize(self, synapses: Any) -> None:
@@ -206,6 +227,22 @@ class TraceSTDP(_Plasticity):
         dt: step (ms).
 
     Variables: `synapses.pre_trace` `(src,)`, `synapses.W`.
+
+    Raises:
+        OptionError: there are no weights yet, or `mu` without `w_max`.
+
+    >>> from recurra.behaviors import CreateWeights, SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> sources = NeuronGroup(net, 2, behavior={1: SpikeGenerator(times=[0], indices=[0])})
+    >>> target = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[20], indices=[0])})
+    >>> start = CreateWeights(distribution=np.full((1, 2), 0.5), normalize=False)
+    >>> rule = TraceSTDP(learning_rate=0.1, trace_target=0.2, tau=20.0, mu=0)
+    >>> synapses = SynapseGroup(net, sources, target, behavior={2: start, 3: rule})
+    >>> net.initialize()
+    >>> net.simulate_iterations(30)  # the first source spoke 20 ms before the target, the second was silent
+    >>> synapses.W.round(6).tolist(), float((0.5 + 0.1 * (np.exp(-1) - 0.2)).round(6))
+    ([[0.516788, 0.48]], 0.516788)
     """
 
     def initialize(self, synapses: Any) -> None:
@@ -248,6 +285,26 @@ class RewardModulatedSTDP(STDP):
     jumps.
 
     Variables: `synapses.eligibility` (in the order of W), `synapses.dopamine`, `pre_trace`, `post_trace`, `W`.
+
+    Raises:
+        OptionError: there are no weights yet, or soft bounds.
+
+    >>> from recurra.behaviors import CreateWeights, SpikeGenerator
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> early = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[0], indices=[0])})
+    >>> late = NeuronGroup(net, 1, behavior={1: SpikeGenerator(times=[20], indices=[0])})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> rule = RewardModulatedSTDP(A_plus=0.01, tau_plus=20.0, tau_eligibility=1000.0)
+    >>> synapses = SynapseGroup(net, early, late, behavior={2: start, 3: rule})
+    >>> net.initialize()
+    >>> net.simulate_iterations(120)  # the pair is long gone, and the weight is as it was
+    >>> float(synapses.W[0, 0])
+    0.5
+    >>> net.reward = 1.0
+    >>> net.simulate_iterations(1)  # what is left of the eligibility 0.01 exp(-1) after 100 ms
+    >>> float(synapses.W[0, 0].round(6)), float((0.5 + 0.01 * np.exp(-1) * np.exp(-0.1)).round(6))
+    (0.503329, 0.503329)
     """
 
     def initialize(self, synapses: Any) -> None:
@@ -301,6 +358,9 @@ class Hebbian(_RateRule):
         variable: the activity, `"rate"` by default.
         w_min, w_max: bounds of the weight; none by default.
 
+    Raises:
+        OptionError: there are no weights yet, or `w_min` is not below `w_max`.
+
     >>> from recurra.behaviors import CreateWeights, RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork(dtype=np.float64)
@@ -331,6 +391,9 @@ class Oja(_RateRule):
         learning_rate: size of a change in one step.
         variable: the activity, `"rate"` by default.
         w_min, w_max: bounds of the weight; none by default.
+
+    Raises:
+        OptionError: there are no weights yet, or `w_min` is not below `w_max`.
 
     >>> from recurra.behaviors import CreateWeights, RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
@@ -372,6 +435,25 @@ class BCM(_RateRule):
         dt: step (ms).
 
     Variables: `synapses.theta` `(dst,)`, `W`.
+
+    Raises:
+        OptionError: there are no weights yet, or `w_min` is not below `w_max`.
+
+    >>> from recurra.behaviors import CreateWeights, RateUnits
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork(dtype=np.float64)
+    >>> source = NeuronGroup(net, 1, behavior={1: RateUnits(I_ext=2.0)})
+    >>> target = NeuronGroup(net, 1, behavior={3: RateUnits(I_ext=3.0)})
+    >>> start = CreateWeights(distribution=0.5, normalize=False)
+    >>> rule = BCM(learning_rate=0.1, theta_init=1.0, tau=100.0)
+    >>> synapses = SynapseGroup(net, source, target, behavior={2: start, 5: rule})
+    >>> net.initialize()
+    >>> net.simulate_iterations(1)  # y = 3 is above the threshold 1: W = 0.5 + 0.1 * 3 * (3 - 1) * 2
+    >>> float(synapses.W[0, 0].round(6))
+    1.7
+    >>> net.simulate_iterations(2000)  # the threshold goes to y^2 / y0 = 9, and the weight to its bound
+    >>> float(synapses.theta[0].round(6)), float(synapses.W[0, 0])
+    (9.0, 0.0)
     """
 
     def initialize(self, synapses: Any) -> None:

@@ -90,6 +90,10 @@ class SpikeGenerator(Behavior):
 
     Variables: `spike`.
 
+    Raises:
+        ShapeError: not as many indices as times, or no such neuron.
+        TimeError: two spikes of a neuron in one step, or a spike behind the end of the period.
+
     >>> from recurra.groups import GroupNetwork, NeuronGroup, EventRecorder
     >>> net = GroupNetwork()
     >>> source = SpikeGenerator(times=[0, 2, 2], indices=[1, 0, 1])
@@ -159,6 +163,10 @@ class ImageStimulus(Behavior):
 
     Variables: `image` (which one is shown), `shown` (whether one is).
 
+    Raises:
+        ShapeError: images have not a pixel for each neuron.
+        OptionError: the order is none of these.
+
     >>> from recurra.behaviors import RateUnits
     >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
     >>> net = GroupNetwork(dtype=np.float64)
@@ -224,6 +232,10 @@ class TextStimulus(Behavior):
         gain: what is added to the input.
 
     Variables: `character` (its number in the alphabet). The behavior's `alphabet` is the text of all characters.
+
+    Raises:
+        OptionError: a text is empty, or a character is not in the alphabet.
+        ShapeError: the number of neurons is no multiple of that of characters.
 
     >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
     >>> net = GroupNetwork()

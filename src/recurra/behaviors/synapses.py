@@ -37,6 +37,9 @@ class CreateWeights(Behavior):
 
     Variables: `W`; and `enabled`, where not all synapses exist.
 
+    Raises:
+        OptionError: `autapses=False` for synapses between two groups.
+
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
     >>> net = GroupNetwork()
     >>> cells = NeuronGroup(net, 4)
@@ -273,6 +276,9 @@ class ShortTermPlasticity(Behavior):
         dt: step (ms).
 
     Variables: `synapses.x`, `synapses.u`, `synapses.release`, all `(src,)`; the last multiplies the weights.
+
+    Raises:
+        OptionError: `U` is not between 0 and 1, or a time constant is not above 0 (`tau_facil`: below 0).
 
     >>> from recurra.behaviors import SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder, SynapseGroup

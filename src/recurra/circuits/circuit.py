@@ -165,7 +165,11 @@ class CircuitTemplate(Template):
         return list(found)
 
     def get_node_template(self, node: str) -> NodeTemplate | PopulationTemplate:
-        """Return the template of a node or population by its path."""
+        """Return the template of a node or population by its path.
+
+        Raises:
+            PathError: there is none.
+        """
         if node not in self.leaves:
             raise errors.PathError(errors.unknown("node", node, self.leaves, self.name))
         return self.leaves[node]

@@ -35,6 +35,12 @@ class CircuitEdge(NamedTuple):
         template: what happens on the way; `None` for a plain edge.
         values: `weight`, and if given `delay`, `spread`, `"operator/variable"` -> number of the template, and
             `"edge/operator/variable"` -> `"source"` or the path that the input reads.
+
+    >>> from recurra import CircuitTemplate
+    >>> wc = CircuitTemplate.from_yaml("model_templates.neural_mass_models.wilsoncowan.WC")
+    >>> edge = wc.edges[0]
+    >>> edge.source, edge.target, dict(edge.values)
+    ('e/rate_op/r', 'e/se_op/r_in', {'weight': 15.0})
     """
 
     source: str

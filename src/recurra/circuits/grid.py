@@ -39,8 +39,8 @@ def grid_search(
         param_grid: name -> values, or a table with a column for each name.
         param_map: name -> what it changes: `{"vars": ["op/var"], "nodes": ["p"]}`, or
             `{"vars": ["weight"], "edges": [(source, target)]}` with a third entry for the index of a parallel edge.
-        step_size: the step.
-        simulation_time: how long.
+        step_size: the step, in the model's unit of time.
+        simulation_time: how long, in the same unit.
         outputs: name -> path, or a list of paths.
         inputs: as for :meth:`CircuitTemplate.run`, the same for all sets.
         sampling_step_size: time between rows; the step if `None`.

@@ -52,6 +52,16 @@ class ProjectReport:
 
     Arguments:
         entries: one for each template.
+
+    >>> import tempfile
+    >>> text = "op: {base: OperatorTemplate, equations: x' = -k*x, variables: {x: output(1.0), k: {default: 2.0}}}"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "old.yaml").write_text(text, "utf-8")
+    ...     templates, report = read_project(folder)
+    >>> print(report)
+    0 read, 1 mended, 0 failed
+    mended: old.yaml/op
+        k: {default: 2.0} was read as 2.0
     """
 
     entries: tuple[Entry, ...]

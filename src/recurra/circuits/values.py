@@ -37,6 +37,11 @@ class Declaration(NamedTuple):
             operators), or `"input"` (fed from outside).
         value: the constant, the initial value, or the value of an input that nothing feeds; a read-only array for
             a variable that is itself a vector.
+
+    >>> from recurra import OperatorTemplate
+    >>> op = OperatorTemplate("decay", "x' = -x/tau + u", {"x": "output(1.0)", "tau": 2.0, "u": "input(0.5)"})
+    >>> {name: (each.role, each.value) for name, each in op.variables.items()}
+    {'x': ('output', 1.0), 'tau': ('constant', 2.0), 'u': ('input', 0.5)}
     """
 
     role: Role

@@ -238,6 +238,18 @@ class VectorField:
     Arguments:
         program: a network without ring-buffer delays and rules; noise is left out.
         inputs: path -> constant value.
+
+    Raises:
+        CapabilityError: the network has ring-buffer delays or rules.
+
+    >>> from recurra import CircuitTemplate
+    >>> field = VectorField(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program)
+    >>> field.index, field.y0.tolist()
+    ({'p/vdp_op/x': 0, 'p/vdp_op/z': 1}, [0.0, 1.0])
+    >>> field.jacobian(0.0, np.zeros(2)).tolist()  # mu = 1: the trace is above 0, so the origin is unstable
+    [[0.0, 1.0], [-1.0, 1.0]]
+    >>> field.jacobian(0.0, np.zeros(2), {"p/vdp_op/mu": -3.0}).tolist()
+    [[0.0, 1.0], [-1.0, -3.0]]
     """
 
     def __init__(self, program: Program, inputs: Mapping[str, object] | None = None):
@@ -312,6 +324,9 @@ def vector_field(program: Program, inputs: Mapping[str, object] | None = None) -
     Returns:
         An object with `function(t, y, params)`, the initial state `y0`, the parameters by path, and `index`, which
         says where each state is in `y`: a number, or `(low, high)`.
+
+    Raises:
+        CapabilityError: the network has ring-buffer delays or rules.
 
     >>> from recurra import CircuitTemplate
     >>> field = vector_field(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program)

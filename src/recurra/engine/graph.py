@@ -45,6 +45,12 @@ class Operator:
         equations: parsed equations, in any order.
         variables: every name used in the equations except `t`, `pi` and noise.
         output: the variable that feeds inputs of the same name in the other operators of the node.
+
+    >>> from recurra.equations import parse_equation
+    >>> variables = {"x": Variable("state", 1.0), "tau": Variable("parameter", 2.0)}
+    >>> decay = Operator((parse_equation("x' = -x/tau"),), variables)
+    >>> [equation.text for equation in decay.equations], sorted(decay.variables)
+    (["x' = -x/tau"], ['tau', 'x'])
     """
 
     equations: tuple[Equation, ...]
@@ -68,6 +74,13 @@ class Spike:
         refractory: time after a spike during which the variable is held at `reset`.
         surrogate: name of the derivative that stands in for that of the step, see :data:`recurra.engine.SURROGATES`.
         slope: how steep the surrogate is, per unit of the variable.
+
+    >>> from recurra.engine import Graph, lower, simulate
+    >>> from recurra.equations import parse_equation
+    >>> ramp = Operator((parse_equation("v' = 1"),), {"v": Variable("state")})
+    >>> cell = Node({"op": ramp}, spikes=(Spike("op/v", None, threshold=1.0, reset=0.0),))
+    >>> simulate(lower(Graph({"cell": cell})), 2.0, dt=0.25, record=["cell/op/v"])["cell/op/v"][:, 0]
+    array([0.  , 0.25, 0.5 , 0.75, 1.  , 0.  , 0.25, 0.5 ])
     """
 
     variable: str
@@ -88,6 +101,14 @@ class Node:
         size: number of units.
         values: `"operator/variable"` -> a number, or an array of one number per unit; replaces the default.
         spikes: thresholds, if the units spike.
+
+    >>> from recurra.engine import Graph, lower
+    >>> from recurra.equations import parse_equation
+    >>> variables = {"x": Variable("state", 1.0), "k": Variable("parameter", 0.5)}
+    >>> decay = Operator((parse_equation("x' = -k*x"),), variables)
+    >>> program = lower(Graph({"cells": Node({"op": decay}, size=3, values={"op/k": [1.0, 2.0, 3.0]})}))
+    >>> program.get("cells/op/k"), program.get("cells/op/x")
+    (array([1., 2., 3.]), array([1., 1., 1.]))
     """
 
     operators: Mapping[str, Operator]
@@ -104,6 +125,10 @@ class Sparse:
         rows, columns: target and source unit of every entry.
         values: the weight of every entry.
         shape: number of target and source units.
+
+    >>> Sparse(np.array([0, 1]), np.array([2, 0]), np.array([0.5, 1.5]), (2, 3)).dense()
+    array([[0. , 0. , 0.5],
+           [1.5, 0. , 0. ]])
     """
 
     rows: np.ndarray
@@ -145,7 +170,7 @@ class Edge:
         weight: a number (every source unit to every target unit: the sum of the source times the weight; for two
             single units that is the plain edge), a matrix `W[target, source]`, or a :class:`Sparse` one (a matrix
             of `scipy.sparse` is taken too), whose path then addresses its entries in order.
-        delay: time, or a matrix of times of the shape of `weight`; `None` and 0 mean none.
+        delay: time in the model's unit, or a matrix of times of the shape of `weight`; `None` and 0 mean none.
         spread: standard deviation of a gamma-distributed delay around `delay`.
         node: operators on the edge, one unit for each pair of source and target unit; `None` for a plain edge.
         inputs: variable of the edge's operators `"operator/variable"` -> the path it reads; `"source"` stands for
@@ -205,6 +230,18 @@ class Rule:
         text: what the rule does, for people.
         derive: a pure function of the params that is called once a run, e.g. to transpose a matrix; what it returns is
             among the params that `update` gets.
+
+    >>> from recurra.engine import lower, simulate
+    >>> def count(state, params, inputs, clock):
+    ...     total = params["keep"] * state["total"] + inputs["x"]
+    ...     return {"total": total}, {"many": total > 1.5}
+    >>> rule = Rule(count, {"total": np.zeros(2)}, {"keep": np.float64(0.5)}, {"x": np.array([1.0, 0.5])},
+    ...             {"many": Emission((2,), np.dtype(bool))})
+    >>> found = simulate(lower(Graph({"sum": rule})), 3.0, dt=1.0, record=["sum/total", "sum/many"])
+    >>> found["sum/total"].tolist()  # the state before each step
+    [[0.0, 0.0], [1.0, 0.5], [1.5, 0.75]]
+    >>> found["sum/many"].tolist()  # what each step puts out
+    [[False, False], [False, False], [True, False]]
     """
 
     update: Callable[..., tuple[dict, dict]]
@@ -227,6 +264,14 @@ class Graph:
         name: the name of the network, for people.
         input, output: paths of the input that others feed and of the variable that they read, where the graph becomes
             a node of a network and nobody says otherwise; empty if that is to be found out.
+
+    >>> from recurra.engine import lower, simulate
+    >>> from recurra.equations import parse_equation
+    >>> variables = {"x": Variable("state", 1.0), "u": Variable("input")}
+    >>> leak = Operator((parse_equation("x' = u - x"),), variables)
+    >>> graph = Graph({"a": Node({"op": leak}), "b": Node({"op": leak})}, (Edge("a/op/x", "b/op/u", 0.5),))
+    >>> simulate(lower(graph), 1.0, dt=0.5)["b/op/x"].tolist()  # 1 + 0.5 (0.5 - 1)
+    [[1.0], [0.75]]
     """
 
     nodes: Mapping[str, Node | Rule]

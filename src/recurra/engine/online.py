@@ -38,6 +38,16 @@ class Moment:
         own: the states of the solver, by storage key.
         local: states and what projections bring -> states after the step, by one Euler step, and what is recorded;
             what comes from other units is held fixed, so its derivatives are those of each unit's own equations.
+
+    >>> from recurra.engine import Graph, Node, Operator, Variable, lower
+    >>> from recurra.equations import parse_equation
+    >>> cell = Node({"op": Operator((parse_equation("x' = -x"),), {"x": Variable("state", 1.0)})})
+    >>> def observe(total, moment):
+    ...     return total + moment.recorded["n/op/x"][0], {}, (moment.row, moment.recorded["n/op/x"][0])
+    >>> run = as_online(lower(Graph({"n": cell})), 1.5, observe, dt=0.5, record=["n/op/x"])
+    >>> total, _, (row, x) = run(jnp.asarray(0.0))
+    >>> float(total), row.tolist(), x.tolist()
+    (1.75, [0, 1, 2], [1.0, 0.5, 0.25])
     """
 
     row: Array
@@ -83,6 +93,18 @@ def as_online(
     Raises:
         CapabilityError: the solver chooses its own steps.
         OptionError: what is recorded depends on a driven input at the same moment.
+
+    >>> from recurra.engine import Graph, Node, Operator, Variable, lower
+    >>> from recurra.equations import parse_equation
+    >>> parts = {"x": Variable("state"), "u": Variable("input")}
+    >>> program = lower(Graph({"n": Node({"op": Operator((parse_equation("x' = u"),), parts)})}))
+    >>> def observe(count, moment):  # drives x to 1, and counts the steps
+    ...     x = moment.recorded["n/op/x"]
+    ...     return count + 1, {"n/op/u": 1.0 - x}, x
+    >>> run = as_online(program, 4.0, observe, dt=0.5, driven=["n/op/u"], record=["n/op/x"])
+    >>> count, state, path = run(jnp.asarray(0))
+    >>> int(count), path[:, 0].tolist()
+    (8, [0.0, 0.5, 0.75, 0.875, 0.9375, 0.96875, 0.984375, 0.9921875])
     """
     run = prepare(program, duration, dt, solver, inputs, record, 1, None, None, state, seed, history, precision)
     fixed_plan(run)

@@ -49,6 +49,11 @@ class Port:
         default: an input's value where nothing arrives, `(units,)` or `None`.
         unit: of its numbers, for people.
         kind: `"input"`, or what is recorded: `"state"`, `"algebraic"` and others.
+
+    >>> from recurra import CircuitTemplate
+    >>> program = CircuitTemplate.from_yaml("model_templates.neural_mass_models.wilsoncowan.WC").program
+    >>> program.inputs["e/se_op/r_in"]
+    Port(size=1, default=array([0.]), unit='', kind='input')
     """
 
     size: int
@@ -71,6 +76,13 @@ class Program:
         state: initial value of every state variable, by storage key.
         tables: index lists, which are part of the structure.
         solver: name of the solver; `None` lets the system choose.
+
+    >>> from recurra import CircuitTemplate
+    >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> list(program.outputs), program.get("p/vdp_op/mu")
+    (['p/vdp_op/x', 'p/vdp_op/z', 'p/vdp_op/inp'], array([1.]))
+    >>> program.update({"p/vdp_op/mu": 3.0}).get("p/vdp_op/mu"), program.get("p/vdp_op/mu")  # it has not changed
+    (array([3.]), array([1.]))
     """
 
     system: System
@@ -134,6 +146,10 @@ class Program:
     def split(self, path: str, value: object) -> list[tuple[Target, np.ndarray]]:
         """Split a value, which JAX may be tracing, over the places that a path addresses: one number, or one for each
         node or unit.
+
+        Raises:
+            PathError: nothing has this path.
+            ShapeError: not as many numbers as places, or complex ones for a real variable.
         """
         targets = self.layout.resolve(path)
         for target in targets:

@@ -29,6 +29,13 @@ class Snapshot:
         state: every state variable and ring, by storage key.
         step: number of steps since `t0`.
         t0, dt: time of step 0, and the step.
+
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> final = simulate(program, 1.0, dt=0.25).final
+    >>> final.step, final.dt, simulate(program, 0.5, dt=0.25, state=final).time.tolist()
+    (4, 0.25, [1.0, 1.25])
     """
 
     state: Mapping[str, np.ndarray]
@@ -71,6 +78,17 @@ class Result:
         labels: name -> the path of every unit.
         final: the state after the last step; hand it to `simulate(..., state=)` to go on.
         meta: seed, dt, solver, precision, versions, and what happened.
+
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> first = simulate(program, 1.0, dt=0.25, record={"x": "p/vdp_op/x"})
+    >>> first.time.tolist(), first["x"].shape, first.labels["x"], first.meta["solver"]
+    ([0.0, 0.25, 0.5, 0.75], (4, 1), ['p/vdp_op/x'], 'euler')
+    >>> second = simulate(program, 1.0, dt=0.25, record={"x": "p/vdp_op/x"}, state=first.final)
+    >>> whole = simulate(program, 2.0, dt=0.25, record={"x": "p/vdp_op/x"})
+    >>> bool(np.all(np.concatenate([first["x"], second["x"]]) == whole["x"]))
+    True
     """
 
     time: np.ndarray
@@ -93,7 +111,11 @@ class Result:
         return np.asarray(self.data[self.find(name)])
 
     def find(self, name: Name) -> str:
-        """Return the name of a recording in one piece, or say which there are."""
+        """Return the name of a recording in one piece.
+
+        Raises:
+            PathError: there is none; the message says which there are.
+        """
         key = name if isinstance(name, str) else "/".join(map(str, name))
         if key not in self.data:
             raise PathError(unknown("recording", key, self.data))

@@ -31,6 +31,10 @@ class Function:
         numpy: works on NumPy arrays and Python numbers.
         latex: how its name is set in LaTeX.
         elementwise: whether entry i of the result depends on entry i of the arguments only.
+
+    >>> exprel = FUNCTIONS["exprel"]  # (exp(x) - 1) / x, and 1 where x is 0
+    >>> exprel.arity, exprel.numpy(np.array([0.0, 1.0])).round(6).tolist()
+    ((1, 1), [1.0, 1.718282])
     """
 
     name: str

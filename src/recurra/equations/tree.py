@@ -22,6 +22,13 @@ class Expr:
     """Stand for any node of an expression; compared and hashed by content, not by place in the text.
 
     The hash is made once, from the hashes of the children, so it costs the same for every depth.
+
+    >>> from recurra.equations import parse_expression, to_text
+    >>> sum_of_two = parse_expression("tau*x + 1")
+    >>> sum_of_two == parse_expression("tau * x+1"), sum_of_two == parse_expression("1 + tau*x")
+    (True, False)
+    >>> [to_text(child) for child in sum_of_two.children]
+    ['tau*x', '1']
     """
 
     __slots__ = ("_hash",)
@@ -78,6 +85,10 @@ class Number(Expr):
 
     Raises:
         EquationError: the value is not finite.
+
+    >>> from recurra.equations import parse_expression
+    >>> parse_expression("2") == Number(2.0), Number(2.0).value
+    (True, 2.0)
     """
 
     value: float | complex
@@ -307,6 +318,11 @@ class Equation:
         derivative: whether it defines the derivative by time.
         expression: the right side.
         text: the equation as written; two equations that differ only in it are equal.
+
+    >>> from recurra.equations import parse_equation, to_text
+    >>> equation = parse_equation("dv/dt = -v/tau + I")
+    >>> equation.target, equation.derivative, to_text(equation.expression), sorted(names(equation.expression))
+    ('v', True, '-v/tau + I', ['I', 'tau', 'v'])
     """
 
     target: str

@@ -35,6 +35,14 @@ class Posterior:
         parameters: effective number of parameters of each neuron, `(neurons,)`: the trace of the inverse penalised
             Hessian times that of the loss (Hastie & Tibshirani 1990).
         layout: of the features.
+
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 1))
+    >>> y = rng.poisson(np.exp(x[:, 0] - 1.0))
+    >>> low, high = GLM().fit(x, y).posterior(x, y).interval(0.95)
+    >>> bool(np.all((low < [1.0, -1.0]) & (high > [1.0, -1.0]))), (high - low).round(2).tolist()
+    (True, [[0.25, 0.34]])
     """
 
     mean: np.ndarray
@@ -101,6 +109,14 @@ class Evaluation:
         bits_per_spike: (LL - LL0) / spikes / log 2 (Harris et al. 2003); for counts and events.
         parameters: k, the effective number of parameters, with the intercept, and the scale where it is estimated.
         bins: how many bins count.
+
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 1))
+    >>> y = rng.poisson(np.exp(x[:, 0] - 1.0))
+    >>> found = GLM().fit(x, y).evaluate(x, y)
+    >>> found.parameters.round(6).tolist(), bool(np.allclose(found.aic, 2 * 2 - 2 * found.log_likelihood))
+    ([2.0], True)
     """
 
     log_likelihood: np.ndarray

@@ -28,17 +28,48 @@ class ObservationModel(Protocol):
 
     Arguments:
         default_inverse_link: an attribute: the name of the inverse link function that is used if none is given.
+
+    >>> from recurra.glm import GLM
+    >>> class QuasiPoisson(Poisson):
+    ...     def variance(self, rate, scale=1.0):
+    ...         return scale * rate
+    ...     def estimate_scale(self, y, rate, dof):
+    ...         return jnp.sum((y - rate) ** 2 / rate, axis=0) / dof
+    >>> counts = np.random.default_rng(0).negative_binomial(2, 0.5, 4000)  # mean 2, variance 4
+    >>> model = GLM(observation_model=QuasiPoisson()).fit(np.zeros((4000, 1)), counts)
+    >>> round(float(model.scale_[0]), 1)  # variance / mean
+    2.0
     """
 
     default_inverse_link: ClassVar[str]
 
-    def negative_log_likelihood(self, y: Array, rate: Array) -> Array: ...
-    def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array: ...
-    def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array: ...
-    def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array: ...
-    def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array: ...
-    def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array: ...
-    def check_counts(self, y: ArrayLike, where: str = "y") -> None: ...
+    def negative_log_likelihood(self, y: Array, rate: Array) -> Array:
+        """Return what a fit minimises, element by element; parts without `rate` may be left out."""
+        ...
+
+    def log_likelihood(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
+        """Return the whole log-likelihood in nats, element by element."""
+        ...
+
+    def deviance(self, y: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
+        """Return twice what is missing to the log-likelihood of `rate = y`, element by element."""
+        ...
+
+    def variance(self, rate: Array, scale: ArrayLike = 1.0) -> Array:
+        """Return the variance of each observation."""
+        ...
+
+    def sample(self, key: Array, rate: Array, scale: ArrayLike = 1.0) -> Array:
+        """Draw an observation for each mean."""
+        ...
+
+    def estimate_scale(self, y: Array, rate: Array, dof: ArrayLike) -> Array:
+        """Return the scale of each neuron, `(neurons,)` or `()`, from arrays over time and `dof` degrees of freedom."""
+        ...
+
+    def check_counts(self, y: ArrayLike, where: str = "y") -> None:
+        """Raise ShapeError unless `y` can be observed; NaN is let through."""
+        ...
 
 
 def _above_zero(rate: Array) -> Array:
@@ -62,7 +93,7 @@ def _ones(y: Array) -> Array:
 
 @dataclass(frozen=True)
 class Poisson:
-    """Take counts to be Poisson: variance = mean. The scale is 1.
+    """Take counts to be Poisson: variance = mean (McCullagh & Nelder 1989, chapter 6). The scale is 1.
 
     >>> round(float(Poisson().log_likelihood(jnp.asarray(2.0), jnp.asarray(3.0))), 6)
     -1.495923
@@ -103,6 +134,8 @@ class Poisson:
 @dataclass(frozen=True)
 class Gamma:
     """Take positive values to be Gamma distributed: variance = scale * mean^2; the shape is 1 / scale.
+
+    Source: McCullagh & Nelder (1989), chapter 8.
 
     >>> float(Gamma().variance(jnp.asarray(3.0), 0.5))
     4.5
@@ -148,6 +181,8 @@ class Gamma:
 class Bernoulli:
     """Take each bin to hold one event with probability `rate`, or none. The scale is 1.
 
+    Source: McCullagh & Nelder (1989), chapter 4.
+
     >>> round(float(Bernoulli().log_likelihood(jnp.asarray(1.0), jnp.asarray(0.25))), 6)
     -1.386294
     """
@@ -189,6 +224,8 @@ class Bernoulli:
 @dataclass(frozen=True)
 class NegativeBinomial:
     """Take counts to be negative binomial: variance = mean + scale * mean^2.
+
+    Source: McCullagh & Nelder (1989), section 11.2.
 
     Arguments:
         scale: the dispersion during a fit; 0 is the Poisson model.
@@ -320,7 +357,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Categorical:
-    """Take each observation to be one of K classes. The scale is 1.
+    """Take each observation to be one of K classes (McCullagh & Nelder 1989, chapter 5). The scale is 1.
 
     Here `rate` holds log-probabilities, `(..., classes)`, as :func:`jax.nn.log_softmax` makes them, and `y` holds a one
     in the place of the class, `(..., classes)`, or the number of the class, `(...)`.

@@ -26,7 +26,7 @@ from recurra.glm.regularizers import Regularizer
 
 
 class GLM(Regression):
-    """Fit a generalised linear model of one neuron.
+    """Fit a generalised linear model of one neuron (Nelder & Wedderburn 1972).
 
     What is minimised is the mean over time of the negative log-likelihood at scale 1, plus the penalty on the
     coefficients. The Gaussian loss is half the squared error, so strengths have the meaning of scikit-learn's `alpha`

@@ -25,7 +25,17 @@ class Regularizer(Protocol):
 
 @dataclass(frozen=True)
 class UnRegularized:
-    """Penalise nothing."""
+    """Penalise nothing.
+
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 2))
+    >>> y = rng.poisson(np.exp(x[:, 0] - 1.0))
+    >>> model = GLM(regularizer=UnRegularized()).fit(x, y)
+    >>> residuals = y - model.predict(x)  # at the maximum of the likelihood no feature explains any more of them
+    >>> bool(np.abs(x.T @ residuals).max() < 1e-4)
+    True
+    """
 
     def penalty(self, layout: Layout, strength: object, columns: int) -> Penalty:
         """Return the empty penalty."""
@@ -70,6 +80,9 @@ class ElasticNet:
     Arguments:
         ratio: share of the absolute value, above 0 and up to 1. The strength may also be a pair (strength, ratio).
 
+    Raises:
+        OptionError: in a fit, `ratio` is not above 0 and at most 1.
+
     >>> from recurra.glm import GLM
     >>> rng = np.random.default_rng(0)
     >>> x = rng.standard_normal((500, 3))
@@ -101,6 +114,17 @@ class GroupLasso:
     Arguments:
         groups: for each feature the number of its group, -1 for none; `None` makes each leaf of X a group.
         block: instead, so many neighbouring features make a group, such as the basis functions of one sender.
+
+    Raises:
+        ShapeError: in a fit, `groups` has not a whole number for each feature, or `block` does not divide them.
+
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 4))
+    >>> y = rng.poisson(np.exp(0.5 * x[:, 0] + 0.02 * x[:, 1] - 1.0))
+    >>> model = GLM(regularizer=GroupLasso(groups=(0, 0, 1, 1)), regularizer_strength=0.1).fit(x, y)
+    >>> (model.coef_ == 0).tolist()  # a group goes as a whole
+    [False, False, True, True]
     """
 
     groups: tuple[int, ...] | None = None
@@ -138,6 +162,21 @@ class Smoothness:
         order: of the differences; 1 prefers constant, 2 straight filters.
         block: so many neighbouring features belong to one filter, and differences stay within it; `None` takes each
             leaf of X for a filter.
+
+    Raises:
+        OptionError: in a fit, `order` is no whole number of at least 1.
+
+    >>> Smoothness(order=1).penalty(Layout(("",), (3,)), 1.0, 1).matrix  # w @ matrix @ w is (w1-w0)^2 + (w2-w1)^2
+    array([[ 1., -1.,  0.],
+           [-1.,  2., -1.],
+           [ 0., -1.,  1.]])
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((500, 5))
+    >>> y = rng.poisson(np.exp(x @ np.array([0.1, 0.4, 0.2, 0.5, 0.3]) - 1.0))
+    >>> w = GLM(regularizer=Smoothness(order=2), regularizer_strength=1e5).fit(x, y).coef_
+    >>> bool(np.abs(np.diff(w, n=2)).max() < 1e-3)  # a strong penalty leaves a straight line
+    True
     """
 
     order: int = 2
@@ -168,6 +207,13 @@ class ARD:
         rounds: most updates.
         change: relative change of the coefficients at which the updates end.
         least: a coefficient counts as zero once the data determine less than this share of it.
+
+    >>> from recurra.glm import GLM
+    >>> rng = np.random.default_rng(2)
+    >>> x = rng.standard_normal((500, 3))
+    >>> y = rng.poisson(np.exp(x[:, 0] - 1.0))
+    >>> GLM(regularizer=ARD()).fit(x, y).coef_.round(2)  # no strength had to be chosen
+    array([1.06, 0.  , 0.  ])
     """
 
     rounds: int = 100

@@ -26,6 +26,12 @@ class TimeRescaling:
         statistic: largest distance of their distribution from the uniform one (Kolmogorov & Smirnov).
         p_value: probability of so large a distance if the model is right.
         correlation: of an interval with the next one, after a transformation to normal numbers; near 0 if it is right.
+
+    >>> rng = np.random.default_rng(0)
+    >>> spikes = rng.poisson(np.full(20_000, 0.2))
+    >>> right, wrong = time_rescaling(spikes, np.full(20_000, 0.2)), time_rescaling(spikes, np.full(20_000, 0.1))
+    >>> bool(right.statistic < right.bound < wrong.statistic)
+    True
     """
 
     intervals: np.ndarray

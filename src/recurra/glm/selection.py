@@ -34,6 +34,12 @@ class Path:
         intercept: `(strengths, neurons)`.
         objective: what was minimised, `(strengths, neurons)`.
         converged: `(strengths, neurons)`.
+
+    >>> from recurra.glm.population import GLM
+    >>> x = np.random.default_rng(0).standard_normal((200, 3))
+    >>> path = regularization_path(GLM("Gaussian", regularizer="Lasso"), x, x[:, 0], [2.0, 0.1])
+    >>> path.coef.shape, path.coef[1, :, 0].round(2).tolist()
+    ((2, 3, 1), [0.9, 0.0, 0.0])
     """
 
     strengths: np.ndarray
@@ -54,6 +60,16 @@ class CrossValidation:
         null_deviance: the same for the mean rate of the fitted bins, `(folds, neurons)`.
         best_strength: for each neuron the strength of the highest mean score, `(neurons,)`.
         best: the model fitted to everything at these strengths.
+
+    >>> from recurra.glm.population import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((300, 20))
+    >>> y = rng.poisson(np.exp(0.8 * x[:, 0]))
+    >>> found = cross_validate(GLM(regularizer="Ridge"), x, y, [1e-4, 0.1, 1e4])
+    >>> found.scores.shape, found.best_strength.tolist()
+    ((3, 5, 1), [0.1])
+    >>> found.deviance.mean(axis=(1, 2)).round(2).tolist(), float(found.null_deviance.mean().round(2))
+    ([1.12, 1.11, 1.85], 1.85)
     """
 
     strengths: np.ndarray

@@ -29,6 +29,11 @@ class StabilityReport:
         rates: the mean counts in a bin around which the coupling was linearised, `(neurons,)`.
         gains: slope of the inverse link there, `(neurons,)`.
         fixed_point: whether `rates` reproduce themselves through the coupling; if not, they are those without it.
+
+    >>> weights = np.array([[0.0, 0.9], [0.4, 0.0]])[:, :, None]  # one basis function, one bin long
+    >>> report = analyse_stability(weights, np.ones((1, 1)), [1.0, 1.0], "identity")
+    >>> report.offspring.tolist(), round(report.branching_ratio, 6), report.stable  # sqrt(0.9 * 0.4)
+    ([[0.0, 0.9], [0.4, 0.0]], 0.6, True)
     """
 
     spectral_radius: float

@@ -91,6 +91,9 @@ class NeuronDimension(Behavior):
         Arguments:
             axis: `"x"`, `"y"` or `"z"`.
             theta: the angle in radians; a positive one turns y towards z, z towards x, or x towards y.
+
+        Raises:
+            OptionError: there is no such axis.
         """
         if axis not in ("x", "y", "z"):
             raise OptionError(f"NeuronDimension.rotate: the axis must be 'x', 'y' or 'z', got {axis!r}.")

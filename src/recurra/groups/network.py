@@ -48,6 +48,19 @@ class GroupNetwork(NetworkObject):
 
     Raises:
         OptionError: a setting or its value is unknown.
+
+    >>> from recurra.groups import Behavior, NeuronGroup
+    >>> class Grow(Behavior):
+    ...     def initialize(self, neurons):
+    ...         neurons.v = neurons.vector(1.0)
+    ...     def iteration(self, neurons):
+    ...         neurons.v *= 2
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 3, tag="cells", behavior={1: Grow()})
+    >>> net.initialize()
+    >>> net.simulate_iterations(5)
+    >>> net.iteration, net["cells", 0].v.tolist()
+    (5, [32.0, 32.0, 32.0])
     """
 
     def __init__(

@@ -24,6 +24,21 @@ class Partition(Behavior):
 
     Arguments:
         split_size: neurons of a block along x, y and z, as `[x, y, z]`; `"auto"` takes about 7.
+
+    Raises:
+        OptionError: the group has other behaviors, which would be lost, or `split_size` is none of these.
+
+    >>> from recurra.groups import Box_Receptive_Fields, GroupNetwork, NeuronDimension, NeuronGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, NeuronDimension(width=100))
+    >>> near = {0: Box_Receptive_Fields(range=2), 1: Partition(split_size=[20, 1, 1])}
+    >>> synapses = SynapseGroup(net, cells, cells, tag="near", behavior=near)
+    >>> net.initialize()
+    >>> blocks = net["near"]
+    >>> [block.enabled.shape for block in blocks]
+    [(20, 22), (20, 24), (20, 24), (20, 24), (20, 22)]
+    >>> sum(block.enabled.size for block in blocks), 100 * 100  # what is kept, of all pairs
+    (2320, 10000)
     """
 
     initialize_on_init: ClassVar[bool] = True
@@ -71,6 +86,21 @@ def get_partitioned_synapse_matrix(neurons: Any, synapse_tag: str, synapse_var: 
 
     Returns:
         `(dst, src)`; 0 where no block is.
+
+    Raises:
+        OptionError: there are no such synapses, or they come from several groups.
+
+    >>> from recurra.groups import Box_Receptive_Fields, GroupNetwork, NeuronDimension, NeuronGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, NeuronDimension(width=4))
+    >>> near = {0: Box_Receptive_Fields(range=1), 1: Partition(split_size=[2, 1, 1])}
+    >>> synapses = SynapseGroup(net, cells, cells, tag="near", behavior=near)
+    >>> net.initialize()
+    >>> get_partitioned_synapse_matrix(cells, "near", "enabled").astype(int)
+    array([[1, 1, 0, 0],
+           [1, 1, 1, 0],
+           [0, 1, 1, 1],
+           [0, 0, 1, 1]])
     """
     blocks = _blocks(neurons, synapse_tag)
     first = getattr(blocks[0], synapse_var)
@@ -86,6 +116,20 @@ def set_partitioned_synapse_matrix(neurons: Any, synapse_tag: str, synapse_var: 
     Arguments:
         neurons, synapse_tag, synapse_var: as for :func:`get_partitioned_synapse_matrix`.
         values: `(dst, src)`.
+
+    Raises:
+        ShapeError: the matrix has another shape.
+        OptionError: there are no such synapses, or they come from several groups.
+
+    >>> from recurra.groups import Box_Receptive_Fields, GroupNetwork, NeuronDimension, NeuronGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, NeuronDimension(width=4))
+    >>> near = {0: Box_Receptive_Fields(range=1), 1: Partition(split_size=[2, 1, 1])}
+    >>> synapses = SynapseGroup(net, cells, cells, tag="near", behavior=near)
+    >>> net.initialize()
+    >>> set_partitioned_synapse_matrix(cells, "near", "W", np.arange(16.0).reshape(4, 4))
+    >>> net["near", 1].dst.id.tolist(), net["near", 1].src.id.tolist(), net["near", 1].W.tolist()
+    ([2, 3], [1, 2, 3], [[9.0, 10.0, 11.0], [13.0, 14.0, 15.0]])
     """
     values = np.asarray(values)
     for block in _blocks(neurons, synapse_tag):

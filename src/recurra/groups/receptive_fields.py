@@ -18,6 +18,20 @@ class Receptive_Fields(Behavior):
 
     Arguments:
         remove_autapses: whether synapses of a neuron with itself are removed.
+
+    Raises:
+        ShapeError: `get_enabled_mat` gives another shape than `(dst, src)`.
+
+    >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
+    >>> class Forward(Receptive_Fields):
+    ...     def get_enabled_mat(self, synapses):
+    ...         return synapses.dst.id[:, None] >= synapses.src.id[None, :]
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 3)
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={0: Forward(remove_autapses=True)})
+    >>> net.initialize()
+    >>> synapses.enabled.astype(int).tolist()  # [dst][src]
+    [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
     """
 
     initialize_on_init: ClassVar[bool] = True
@@ -69,6 +83,21 @@ class Box_Receptive_Fields(Receptive_Fields):
     Arguments:
         range: a number, or one for each of x, y and z.
         remove_autapses: whether synapses of a neuron with itself are removed.
+
+    Raises:
+        ShapeError: the reach is neither a number >= 0 nor three of them.
+
+    >>> from recurra.groups import GroupNetwork, NeuronDimension, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, NeuronDimension(width=5, height=5))
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={0: Box_Receptive_Fields(range=1)})
+    >>> net.initialize()
+    >>> synapses.enabled[12].reshape(5, 5).astype(int)  # the sources of the neuron in the middle
+    array([[0, 0, 0, 0, 0],
+           [0, 1, 1, 1, 0],
+           [0, 1, 1, 1, 0],
+           [0, 1, 1, 1, 0],
+           [0, 0, 0, 0, 0]])
     """
 
     positional: ClassVar[tuple[str, ...]] = ("range", "remove_autapses")
@@ -85,6 +114,21 @@ class Circle_Receptive_Fields(Receptive_Fields):
     Arguments:
         radius: a number, or one for each of x, y and z (an ellipsoid).
         remove_autapses: whether synapses of a neuron with itself are removed.
+
+    Raises:
+        ShapeError: the reach is neither a number >= 0 nor three of them.
+
+    >>> from recurra.groups import GroupNetwork, NeuronDimension, NeuronGroup, SynapseGroup
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, NeuronDimension(width=5, height=5))
+    >>> synapses = SynapseGroup(net, cells, cells, behavior={0: Circle_Receptive_Fields(radius=2)})
+    >>> net.initialize()
+    >>> synapses.enabled[12].reshape(5, 5).astype(int)  # the sources of the neuron in the middle
+    array([[0, 0, 1, 0, 0],
+           [0, 1, 1, 1, 0],
+           [1, 1, 1, 1, 1],
+           [0, 1, 1, 1, 0],
+           [0, 0, 1, 0, 0]])
     """
 
     positional: ClassVar[tuple[str, ...]] = ("radius", "remove_autapses")

@@ -24,6 +24,16 @@ class Entry:
         key: its number; smaller numbers come first.
         behavior, parent: what is called, and what it is called with.
         ready: whether it has been initialised.
+
+    >>> from recurra.groups import Behavior, GroupNetwork, NeuronGroup
+    >>> class Add(Behavior):
+    ...     def iteration(self, neurons):
+    ...         pass
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 1, tag="cells", behavior={3: Add()})
+    >>> entry, = net.schedule
+    >>> str(entry), entry.ready, entry.active
+    ("behavior 3: Add of 'cells'", False, True)
     """
 
     key: float
@@ -60,6 +70,19 @@ class Schedule:
 
     The order is by number over all objects; equal numbers keep the order in which they came. A step executes them in
     this order, and one sees what the one before has done.
+
+    >>> from recurra.groups import Behavior, GroupNetwork, NeuronGroup
+    >>> class Leak(Behavior): ...
+    >>> class Add(Behavior): ...
+    >>> net = GroupNetwork()
+    >>> a = NeuronGroup(net, 1, tag="a", behavior={2: Leak(), 1: Add()})
+    >>> b = NeuronGroup(net, 1, tag="b", behavior={1.5: Leak(), 1: Add()})
+    >>> for entry in net.schedule:
+    ...     print(entry)
+    behavior 1: Add of 'a'
+    behavior 1: Add of 'b'
+    behavior 1.5: Leak of 'b'
+    behavior 2: Leak of 'a'
     """
 
     def __init__(self) -> None:
@@ -121,6 +144,22 @@ def run_step(schedule: Schedule, network: GroupNetwork) -> None:
     Arguments:
         schedule: who is executed, in order.
         network: whose step it is.
+
+    >>> from recurra.groups import Behavior, GroupNetwork, NeuronGroup
+    >>> class Add(Behavior):
+    ...     def initialize(self, neurons):
+    ...         neurons.v = neurons.vector(1.0)
+    ...     def iteration(self, neurons):
+    ...         neurons.v += 1
+    >>> class Double(Behavior):
+    ...     def iteration(self, neurons):
+    ...         neurons.v *= 2
+    >>> net = GroupNetwork()
+    >>> cells = NeuronGroup(net, 1, behavior={1: Add(), 2: Double()})
+    >>> net.initialize()
+    >>> run_step(net.schedule, net)  # first Add, then Double
+    >>> float(cells.v[0]), net.iteration
+    (4.0, 1)
     """
     begin_step(network)
     for entry in schedule:

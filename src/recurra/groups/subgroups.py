@@ -114,7 +114,14 @@ class NeuronSubGroup:
         return self.BaseNeuronGroup.get_buffer_mat((self.size,), size)
 
     def subGroup(self, mask: Any) -> NeuronSubGroup:
-        """Return some of its neurons: `mask` has one truth value for each neuron of this sub-group."""
+        """Return some of its neurons.
+
+        Arguments:
+            mask: `(size,)`, a truth value for each neuron of this sub-group.
+
+        Raises:
+            ShapeError: the mask is no such array.
+        """
         found = np.asarray(mask)
         if found.dtype != bool or found.shape != (self.size,):
             raise ShapeError(f"{self!r}.subGroup: the mask must be an array of {self.size} truth values.")

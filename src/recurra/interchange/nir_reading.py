@@ -44,6 +44,7 @@ def from_nir(graph: Any, dt: float) -> Network:
         ShapeError: shapes do not fit, or a number is not finite.
         TemplateError: the graph is a circle, or nothing that a graph should be.
         StoreError: the file cannot be read.
+        OptionError: `graph` is neither a graph nor a path.
 
     >>> import nir, numpy as np
     >>> one = np.ones(2)

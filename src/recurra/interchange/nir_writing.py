@@ -35,6 +35,7 @@ def to_nir(model: Network, path: str | Path | None = None) -> Any:
     Raises:
         CapabilityError: a node or edge has no exact counterpart in NIR, or nir is not installed.
         StoreError: the file cannot be written.
+        OptionError: `model` is no network.
 
     >>> from recurra import Network
     >>> net = Network(dt=0.1)

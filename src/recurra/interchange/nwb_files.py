@@ -30,6 +30,10 @@ class Series:
         values: `(rows, units)`.
         labels: the path of every unit, where the file knows it.
         unit: the unit of the values.
+
+    >>> series = Series(np.array([0.0, 0.5]), np.array([[1.0, 2.0], [3.0, 4.0]]), ["v[0]", "v[1]"], "mV")
+    >>> series.values[:, series.labels.index("v[1]")].tolist(), series.unit
+    ([2.0, 4.0], 'mV')
     """
 
     time: np.ndarray
@@ -46,6 +50,16 @@ class Session:
         series: by name.
         spikes: name or number of a unit -> its spike times in seconds.
         meta: the session's description, identifier and start, and `run`: what this library noted of the run.
+
+    >>> import tempfile
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> result = simulate(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program, 1.0, dt=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_nwb(result, f"{folder}/run.nwb", description="an oscillator")
+    ...     session = from_nwb(f"{folder}/run.nwb")
+    >>> sorted(session.series), session.meta["description"], session.meta["run"]["solver"]
+    (['p/vdp_op/x', 'p/vdp_op/z'], 'an oscillator', 'euler')
     """
 
     series: Mapping[str, Series]
@@ -89,6 +103,19 @@ def to_nwb(
         CapabilityError: pynwb is not installed.
         StoreError: the file cannot be written.
         PathError, ShapeError, TimeError: something does not fit.
+        OptionError: `result` is no result, or `start` has no time zone.
+
+    >>> import tempfile
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> from recurra.interchange import from_nwb
+    >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> result = simulate(program, 1.0, dt=0.25, record={"x": "p/vdp_op/x"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_nwb(result, f"{folder}/run.nwb", seconds=0.001, units={"x": "mV"})  # one unit of time is a ms
+    ...     series = from_nwb(f"{folder}/run.nwb").series["x"]
+    >>> series.unit, series.time.tolist(), bool(np.all(series.values == result["x"]))
+    ('mV', [0.0, 0.00025, 0.0005, 0.00075], True)
     """
     pynwb = _import()
     result, names = check_result(result, spikes, "to_nwb")
@@ -161,6 +188,21 @@ def from_nwb(path: str | Path) -> Session:
     Raises:
         StoreError: there is no such file, or it cannot be read as NWB.
         CapabilityError: pynwb is not installed.
+
+    >>> import tempfile
+    >>> from recurra.engine import Graph, Node, Operator, Spike, Variable, lower, simulate
+    >>> from recurra.equations import parse_equation
+    >>> kinds = {"v": Variable("state"), "spike": Variable("input"), "z": Variable("algebraic")}
+    >>> ramp = Operator((parse_equation("v' = 1"), parse_equation("z = spike")), kinds)
+    >>> cell = Node({"op": ramp}, spikes=(Spike("op/v", "op/spike", threshold=1.0, reset=0.0),))
+    >>> result = simulate(lower(Graph({"cell": cell})), 4.0, dt=0.25, record={"spike": "cell/op/z"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_nwb(result, f"{folder}/run.nwb", spikes="spike")
+    ...     session = from_nwb(f"{folder}/run.nwb")
+    >>> {name: times.tolist() for name, times in session.spikes.items()}
+    {'cell/op/z': [1.0, 2.25, 3.5]}
+    >>> session.meta["run"]["dt"], session.meta["run"]["seed"]
+    (0.25, 0)
     """
     pynwb = _import()
     check_hdf5(path, soft_links=True)

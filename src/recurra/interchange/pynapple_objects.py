@@ -42,6 +42,16 @@ def to_pynapple(
         CapabilityError: pynapple is not installed.
         PathError: there is no such recording.
         ShapeError: the result is a batch of runs.
+        OptionError: `result` is no result.
+        TimeError: it has no rows.
+
+    >>> from recurra import CircuitTemplate
+    >>> from recurra.engine import simulate
+    >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
+    >>> result = simulate(program, 1.0, dt=0.25, record={"x": "p/vdp_op/x"})
+    >>> series = to_pynapple(result, "x")
+    >>> series.t.tolist(), bool(np.all(series.d == result["x"][:, 0])), series.time_support.values.tolist()
+    ([0.0, 0.25, 0.5, 0.75], True, [[0.0, 1.0]])
     """
     nap = _import()
     result, names = check_result(result, spikes, "to_pynapple")
@@ -82,6 +92,13 @@ def from_pynapple(data: Any, dt: float | None = None, *, seconds: float = 1.0) -
         OptionError: it is no such object, or has several epochs.
         TimeError: `dt` is missing or does not fit.
         CapabilityError: pynapple is not installed.
+
+    >>> import pynapple as nap
+    >>> epoch = nap.IntervalSet(0.0, 1.0)
+    >>> spikes = nap.TsGroup({0: nap.Ts([0.1, 0.3, 0.9]), 1: nap.Ts([0.5, 0.6])}, time_support=epoch)
+    >>> counts, dt = from_pynapple(spikes, dt=0.25)
+    >>> counts.T.tolist(), dt
+    ([[1.0, 1.0, 0.0, 1.0], [0.0, 0.0, 2.0, 0.0]], 0.25)
     """
     nap = _import()
     scale = check_seconds(seconds, "from_pynapple")

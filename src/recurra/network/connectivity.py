@@ -96,6 +96,9 @@ def line_connectivity(
     Returns:
         `(N, N)`.
 
+    Raises:
+        OptionError: the distribution leaves too few sources, or a number is out of range.
+
     >>> line_connectivity(4, 0.25, lambda d: np.where(d == 1, 1.0, 0.0))[0]
     array([0., 1., 0., 0.])
     """
@@ -125,6 +128,9 @@ def input_connections(
     Returns:
         `(n, m)`.
 
+    Raises:
+        OptionError: a number is out of range.
+
     >>> W = input_connections(100, 3, 0.5)
     >>> (W != 0).sum(axis=0).tolist(), bool(abs(W.sum(axis=0)).max() < 1e-12)
     ([50, 50, 50], True)
@@ -152,6 +158,9 @@ def small_world(n: int, k: int, beta: float, weight: float = 1.0, seed: int = 0,
 
     Returns:
         `(n, n)`, with an empty diagonal.
+
+    Raises:
+        OptionError: a number is out of range.
 
     >>> small_world(5, 2, 0.0)[0]
     array([0., 1., 0., 0., 1.])
@@ -195,6 +204,10 @@ def distance_dependent(
 
     Returns:
         `(targets, sources)`.
+
+    Raises:
+        ShapeError: positions are no such arrays, or have other axes than `sources`.
+        OptionError: the kernel is unknown, or a number is out of range.
 
     >>> distance_dependent([0.0, 1.0, 50.0], 1e9, kernel="gaussian").sum()
     np.float64(6.0)
@@ -242,6 +255,9 @@ def low_rank(
     Returns:
         `(n, n)`.
 
+    Raises:
+        OptionError: a number is out of range.
+
     >>> int(np.linalg.matrix_rank(low_rank(20, 2)))
     2
     """
@@ -273,6 +289,10 @@ def block(
 
     Returns:
         `(units, units)`, groups one after the other.
+
+    Raises:
+        ShapeError: `p` or `weights` have another shape.
+        OptionError: a number is out of range.
 
     >>> block([2, 2], [[1, 0], [0, 1]], [[1, 1], [1, -2]])
     array([[ 1.,  1.,  0.,  0.],

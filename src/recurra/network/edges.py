@@ -51,13 +51,21 @@ class NetworkEdge:
         label: its name in paths: `"<label>/weight"`.
         source, target: what is read and what is fed.
         weights: `W[target unit, source unit]`, dense or sparse, or one number for all pairs; masked already.
-        delay: time, or a matrix of times; `None` for none.
+        delay: in the unit of time of the network, a number or a matrix; `None` for none.
         spread: standard deviation of a gamma-distributed delay.
         mask: 1 where a weight exists; `None` if all do.
         filter: `F[source unit, source unit]`; the signal y follows y <- F y + source at every step.
         train: `"gd"` if gradients change the weights, `"rls"` if recursive least squares does.
         feedback: whether the target sees the source one step later.
         through: an edge of the engine, whose operators the signal passes; its ends and weight do not count.
+
+    >>> from recurra import Network
+    >>> net = Network(dt=0.1)
+    >>> for name, units in (("a", 3), ("b", 2)):
+    ...     node = net.add_diffeq_node(name, "v' = -v + u", variables={"v": "output", "u": "input"}, N=units)
+    >>> edge = net.add_edge("a", "b", weights=np.ones((2, 3)), delays=5)
+    >>> edge.shape, edge.paths, edge.delay  # five steps of 0.1
+    ((2, 3), ['a->b/weight'], 0.5)
     """
 
     label: str

@@ -46,6 +46,13 @@ class NetworkNode:
         record: names of variables that every run records.
         rules: full label -> rule of the engine, a function in the place of equations; each of its arrays is a variable,
             `"rule/array"`.
+
+    >>> from recurra import Network
+    >>> net = Network(dt=0.1)
+    >>> variables = {"v": "output", "k": 2.0, "u": "input"}
+    >>> node = net.add_diffeq_node("a", "v' = -k*v + u", variables=variables, N=3, train_params=["k"]).node
+    >>> node.size, node.train, node.paths(("parameter",))
+    (3, ('k',), ['a/op/k'])
     """
 
     label: str

@@ -234,6 +234,15 @@ class NodeView:
     Arguments:
         network: the network.
         label: the name of the node.
+
+    >>> from recurra import Network
+    >>> net = Network(dt=0.1)
+    >>> node = net.add_diffeq_node("a", "v' = -k*v + u", variables={"v": "output", "k": 2.0, "u": "input"}, N=3)
+    >>> node.variable_names, node.parameter_names, node.n_in, node.n_out
+    (['op/v', 'op/u'], ['op/k'], 3, 3)
+    >>> node["k"] = [1.0, 2.0, 3.0]
+    >>> node["k"]
+    array([1., 2., 3.])
     """
 
     network: Builder

@@ -30,6 +30,14 @@ class Assessment:
         right: which trials were answered rightly, `(trials,)`.
         losses: loss of each trial, `(trials,)`.
         loss_fn: `"l1"` or `"l2"`.
+
+    >>> from recurra.rate.tasks import GoNoGo
+    >>> task = GoNoGo()
+    >>> trials = task.trials(4, conditions={"go": [0, 0, 0, 1]})
+    >>> silence = np.zeros((4, task.steps - 1, 1))
+    >>> found = Assessment(task, trials, silence, task.accuracy(silence, trials), np.zeros(4), "l1")
+    >>> found.accuracy, found.by("go")["accuracy"].to_dict()
+    (0.75, {0.0: 1.0, 1.0: 0.0})
     """
 
     task: Task

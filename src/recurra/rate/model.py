@@ -484,6 +484,9 @@ def eval_rnn(
     Returns:
         T - 1 outputs (numbers, or arrays if there are several), and T arrays `(N, 1)` of rates and of currents.
 
+    Raises:
+        OptionError: `net` is no FR_RNN_dale.
+
     >>> net = FR_RNN_dale(5, 0.2, 0.5, np.ones((5, 1)), 0, "gaus", 1.5, True, np.ones((1, 5)))
     >>> o, r, x = eval_rnn(net, {"T": 10, "DeltaT": 1}, np.zeros((1, 10)))
     >>> len(o), r[0].shape

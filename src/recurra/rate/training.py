@@ -54,6 +54,12 @@ class Criterion:
         accuracy: the part of right answers must be larger.
         trials: how many trials are looked at.
         after: number of updates before which it is not met.
+
+    Raises:
+        OptionError: a number is out of range.
+
+    >>> Criterion(loss=5.0, accuracy=0.9).met(np.array([4.0, 6.0]), np.array([0.95, 0.95]), updates=10).tolist()
+    [True, False]
     """
 
     loss: float = 7.0
@@ -83,6 +89,13 @@ class Trained:
         reached: whether the criterion of the last task was met.
         updates: number of updates up to then.
         stopped: why the training ended.
+
+    >>> from recurra.rate.tasks import GoNoGo
+    >>> net = FR_RNN_dale(10, 0.2, 0.5, np.ones((10, 1)), 0, "gaus", 1.5, True, np.zeros((1, 10)))
+    >>> short = GoNoGo(fixation=25.0, stimulus=25.0, response=50.0)
+    >>> found = train(net, short, updates=2, evaluate_every=2, criterion=Criterion(trials=4), progress=False)
+    >>> found.reached, found.history["updates"].tolist(), len(found.history.losses)
+    (False, [2.0], 2)
     """
 
     net: FR_RNN_dale
@@ -153,8 +166,11 @@ def train(
 
     >>> from recurra.rate.tasks import GoNoGo
     >>> net = FR_RNN_dale(10, 0.2, 0.5, np.ones((10, 1)), 0, "gaus", 1.5, True, np.zeros((1, 10)))
-    >>> train(net, GoNoGo(), updates=2, evaluate_every=2, progress=False).updates
-    2
+    >>> short = GoNoGo(fixation=25.0, stimulus=25.0, response=50.0)
+    >>> before = net.w.copy()
+    >>> found = train(net, short, updates=2, evaluate_every=2, criterion=Criterion(trials=4), progress=False)
+    >>> found.updates, bool(np.all(net.w == before)), bool(np.all(found.net.w == before))  # what is trained is a copy
+    (2, True, False)
     """
     nets = [net] if isinstance(net, FR_RNN_dale) else list(net)
     tasks = [task] if isinstance(task, Task) else list(task)

@@ -42,6 +42,9 @@ class SpikingNetwork:
         inh: `(N, 1)`, which units are inhibitory.
         scale: the scaling factor 1/lambda: how many spikes per second stand for a rate of 1.
         parameters: of the units.
+
+    >>> weights, read = np.zeros((2, 2)), np.zeros((1, 2))
+    >>> cells = SpikingNetwork(weights, np.array([[0.0], [1.0]]), read, np.full(2, 50.0), np.zeros((2, 1), bool), 40.0)
     """
 
     w: np.ndarray
@@ -329,7 +332,7 @@ def convert(
     *,
     use_initial_weights: bool = False,
 ) -> SpikingNetwork:
-    """Turn a rate network into a spiking one.
+    """Turn a rate network into a spiking one (Kim, Li & Sejnowski 2019).
 
     Weights that act and the readout are divided by the scaling factor when the network runs, inputs are not, and the
     readout's bias is left out; the time constants of the units become the decay times of their synapses.

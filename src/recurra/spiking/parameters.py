@@ -29,6 +29,17 @@ class SpikingParameters:
         bias: constant input.
         rise: rise time of synapses; 0 for a single exponential.
         noise: standard deviation of what is added to v in each step, whatever dt is.
+
+    Raises:
+        OptionError: the unit is unknown, or a number is out of range.
+
+    >>> standard = SpikingParameters()
+    >>> standard.threshold - standard.reset, round(standard.tref / standard.dt)  # mV, and steps
+    (25.0, 40)
+    >>> SpikingParameters(reset=-30.0)
+    Traceback (most recent call last):
+        ...
+    recurra.errors.OptionError: expected reset < threshold <= peak, got -30, -40 and 30.
     """
 
     unit: str = "lif"
@@ -86,6 +97,19 @@ class Stimulation:
         units: numbers of the units.
         amplitude: of each push, in mV.
         probability: of a push in each step.
+
+    Raises:
+        OptionError: the mode is unknown, or a number is out of range.
+
+    >>> Stimulation("inh", 100.0, 200.0, units=[0, 2], amplitude=0.3).push(4).tolist()
+    [-0.3, 0.0, -0.3, 0.0]
+    >>> from recurra.rate.model import FR_RNN_dale
+    >>> from recurra.spiking import convert
+    >>> net = FR_RNN_dale(20, 0.2, 0.5, np.ones((20, 1)), 0, "gaus", 1.5, True, np.ones((1, 20)), seed=1)
+    >>> light = Stimulation("inh", 100.0, 200.0, units=range(20), probability=1.0)
+    >>> spikes = convert(net, 40.0).simulate(np.zeros((1, 60)), stimulation=light)["spikes"]  # 300 ms, a row each 0.05
+    >>> [bool(part.any()) for part in np.split(spikes, 3)]  # before, during and after the light
+    [True, False, True]
     """
 
     mode: str

@@ -32,6 +32,10 @@ class ScalingSearch:
         right: which trials were answered rightly, `(factors, trials)`.
         guess: the factor that f-I curves predict.
         network: the spiking network with the best factor.
+
+    >>> right = np.array([[True, False], [True, True], [False, False]])
+    >>> ScalingSearch(np.array([20.0, 40.0, 60.0]), right, 38.0, None).accuracy.tolist()
+    [0.5, 1.0, 0.0]
     """
 
     factors: np.ndarray

@@ -58,7 +58,7 @@ def fit_bptt(
     history: Mapping[str, object] | None = None,
     progress: bool = True,
 ) -> Training:
-    """Train parameters of a program by gradients through time.
+    """Train parameters of a program by gradients through time (Werbos 1990).
 
     Row k of an output is compared with row k of the targets: it is the output at `k*dt`, before step k, so it does not
     know `inputs` of step k yet unless the output is an algebraic function of them.

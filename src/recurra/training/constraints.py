@@ -20,7 +20,17 @@ from recurra.errors import OptionError, ShapeError
 
 
 class Constraint:
-    """Turn free numbers into values that obey; the base of every constraint."""
+    """Turn free numbers into values that obey; the base of every constraint.
+
+    >>> class Sum(Constraint):  # the weights that reach a unit add up to 1
+    ...     def free(self, value, where):
+    ...         return value
+    ...     def value(self, free, origin):
+    ...         return free / free.sum(axis=1, keepdims=True)
+    >>> Sum().value(np.array([[1.0, 3.0], [2.0, 2.0]]), np.zeros((2, 2)))
+    array([[0.25, 0.75],
+           [0.5 , 0.5 ]])
+    """
 
     def free(self, value: np.ndarray, where: str) -> Any:
         """Return free numbers whose value is `value`.
@@ -205,6 +215,11 @@ class Fixed(Constraint):
 
     Arguments:
         entries: boolean, true for the entries that are kept, of the parameter's shape.
+
+    >>> start = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> moved = start - 0.5  # what an optimiser did
+    >>> Fixed(np.array([[True, False], [False, True]])).value(moved, start).tolist()
+    [[1.0, 1.5], [2.5, 4.0]]
     """
 
     entries: np.ndarray
@@ -289,7 +304,10 @@ class Compose(Constraint):
     give, so put those that overwrite entries (`Mask`, `Fixed`) last.
 
     Arguments:
-        constraints: applied from the first to the last.
+        *parts: constraints, applied from the first to the last.
+
+    Raises:
+        OptionError: there is none, something else is among them, or a later one changes the shape.
 
     >>> Compose(Bounds(-1.0, 1.0), Mask([[1, 0]])).project([[2.0, 2.0]]).round(3)
     array([[1., 0.]])

@@ -290,7 +290,7 @@ def fit_eprop(
     solver: str | None = None,
     progress: bool = True,
 ) -> Training:
-    """Train weights and a linear readout by e-prop.
+    """Train weights and a linear readout by e-prop (Bellec et al. 2020).
 
     The readout is y_k = decay * y_(k-1) + readout @ output_k. Errors reach a unit directly through a feedback matrix:
     the readout transposed, a random one (Lillicrap et al. 2016), or one that learns as the readout does (Kolen &
@@ -314,6 +314,18 @@ def fit_eprop(
     Raises:
         RecurraError: something given does not fit.
         TrainingError: loss or gradient stopped being finite.
+
+    >>> from recurra import Network
+    >>> rng = np.random.default_rng(0)
+    >>> net = Network(dt=0.1)
+    >>> node = net.add_diffeq_node(
+    ...     "p", "v' = -v + tanh(r) + I", variables={"v": "output", "r": "input", "I": "input"}, N=10,
+    ...     weights=rng.standard_normal((10, 10)) / 3, source_var="v", target_var="r", input_var="I")
+    >>> drive = {"p/op/I": rng.standard_normal((50, 10))}
+    >>> wave = np.sin(np.arange(50) / 8)[:, None]
+    >>> fit = fit_eprop(net.program, drive, wave, output="p/op/v", train=["p->p/weight"], dt=0.1, lr=0.02)
+    >>> bool(fit.history["loss"][-1] < 0.05 * fit.history["loss"][0]), fit.params["readout"].shape
+    (True, (1, 10))
     """
     settings = Settings(epochs, batch_size, None, patience, 1, seed, progress)
     name, function = find_loss(loss)

@@ -24,6 +24,16 @@ class Evaluation:
         loss: mean over the trials.
         losses: loss of each trial, `(trials,)`.
         outputs: `(steps, units)`, or `(trials, steps, units)` if there was an axis of trials.
+
+    >>> import numpy as np
+    >>> from recurra.engine import Graph, Node, Operator, Variable, lower
+    >>> from recurra.equations import parse_equation
+    >>> count = Operator((parse_equation("x' = I"),), {"x": Variable("state"), "I": Variable("input")})
+    >>> drive = np.array([[[1.0], [1.0]], [[2.0], [2.0]]])  # two trials of two steps
+    >>> found = evaluate(lower(Graph({"n": Node({"op": count})})), {"n/op/I": drive}, np.zeros((2, 2, 1)),
+    ...                  output="n/op/x", dt=1.0, loss="l1")
+    >>> found.outputs[:, :, 0].tolist(), found.losses.tolist(), found.loss
+    ([[0.0, 1.0], [0.0, 2.0]], [0.5, 1.0], 0.75)
     """
 
     loss: float

@@ -71,6 +71,18 @@ class Training:
         best_epoch: the epoch with the smallest (validation) loss; -1 if there was none.
         updates: number of updates.
         stopped: why the training ended early; empty if it did not.
+
+    >>> import numpy as np
+    >>> from recurra import Network
+    >>> from recurra.training import fit_bptt
+    >>> net = Network(dt=0.1)
+    >>> node = net.add_diffeq_node("n", "v' = I - k*v", variables={"v": "output", "k": 2.0, "I": "input"})
+    >>> fit = fit_bptt(net.program, {"n/op/I": np.ones((20, 1))}, np.zeros((20, 1)), output="n/op/v", train=["n/op/k"],
+    ...                dt=0.1, epochs=3, lr=0.1)
+    >>> fit.updates, bool(fit.params["n/op/k"][0] > 2.0), bool(fit.loss < fit.history["loss"][0])
+    (3, True, True)
+    >>> bool(np.all(fit.program.get("n/op/k") == fit.params["n/op/k"])), net.program.get("n/op/k")
+    (True, array([2.]))
     """
 
     program: Program

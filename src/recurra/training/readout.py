@@ -23,6 +23,12 @@ class Readout:
         alpha: strength of the penalty.
         score: coefficient of determination of each target on what was learned from, `(targets,)`; NaN for a constant.
         errors: alpha -> mean squared error on blocks left out; empty if one alpha was given.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((50, 2))
+    >>> readout = ridge(x, x @ np.array([1.0, -2.0]) + 3.0, 0.0, intercept=True)
+    >>> readout.weights.round(6), readout.intercept.round(6), readout.predict([[1.0, 1.0]]).round(6)
+    (array([[ 1., -2.]]), array([3.]), array([[2.]]))
     """
 
     weights: np.ndarray
@@ -45,7 +51,7 @@ def ridge(
     folds: int = 5,
     mask: ArrayLike | None = None,
 ) -> Readout:
-    """Fit weights W that minimise sum of |W x - y|^2 + alpha |W|^2.
+    """Fit weights W that minimise sum of |W x - y|^2 + alpha |W|^2 (Hoerl & Kennard 1970).
 
     Arguments:
         features: `(rows, features)` or `(trials, rows, features)`.

@@ -28,6 +28,14 @@ class OnlineReadout:
             to learn more.
         outputs: the readout of every row before its update, `(rows, targets)`, or with a first axis of trials.
         final: the state after the last step; `None` without a program.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((50, 3))
+    >>> y = x @ np.array([[1.0], [-2.0], [0.5]])
+    >>> half = rls(x[:25], y[:25])
+    >>> both = rls(x[25:], y[25:], weights=half.weights, inverse=half.inverse)
+    >>> bool(np.abs(both.weights - rls(x, y).weights).max() < 1e-12)
+    True
     """
 
     weights: np.ndarray
@@ -73,6 +81,8 @@ def rls(
     mask: ArrayLike | None = None,
 ) -> OnlineReadout:
     """Fit a linear readout row by row; after the last row it is that of :func:`ridge` with the same alpha.
+
+    Source: recursive least squares (Plackett 1950).
 
     Arguments:
         features: `(rows, n)`.
@@ -157,7 +167,7 @@ def fit_rls(
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
 ) -> OnlineReadout:
-    """Learn a linear readout while the program runs; with `feedback` this is FORCE learning.
+    """Learn a linear readout while the program runs; with `feedback` this is FORCE learning (Sussillo & Abbott 2009).
 
     In FORCE learning the readout drives the network from the start, errors and all. In each step the readout before
     its update is what is fed back, held for the step: the same as an edge from what is read out to `feedback`.

@@ -28,6 +28,12 @@ class Basis(ABC):
 
     Bases are added (features side by side) and multiplied (products of every two features). A basis remembers the
     shapes of the inputs it has met last, which :meth:`split_by_feature` needs, and nothing else of them.
+
+    >>> from recurra.glm.basis import BSplineEval, MSplineEval
+    >>> place, speed = BSplineEval(5, label="place"), MSplineEval(4, label="speed")
+    >>> x, v = np.linspace(0, 1, 100), np.linspace(0, 2, 100)
+    >>> (place + speed).compute_features(x, v).shape, (place * speed).compute_features(x, v).shape
+    ((100, 9), (100, 20))
     """
 
     label: str

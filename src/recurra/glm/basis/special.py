@@ -117,7 +117,11 @@ class FourierEval(Leaf):
         return list(self.bounds)
 
     def evaluate(self, *x: Any) -> Array:
-        """Evaluate the waves where the inputs are; all inputs have one shape."""
+        """Evaluate the waves where the inputs are.
+
+        Raises:
+            ShapeError: the inputs have not one shape.
+        """
         self._count(x, "evaluate")
         samples = [as_floats(values_of(one)) for one in x]
         if len({s.shape for s in samples}) > 1:

@@ -60,7 +60,11 @@ class TransformerBasis(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Array:
-        """Compute the features of the columns, `(samples, features)`."""
+        """Compute the features of the columns, `(samples, features)`.
+
+        Raises:
+            ShapeError: X has another number of columns than what was fitted.
+        """
         check_is_fitted(self, "basis_")
         X = _matrix(X)
         if X.shape[1] != self.n_features_in_:

@@ -34,6 +34,14 @@ class Task(ABC):
     """Make trials and judge answers; `PeriodTask` is the way to write one down.
 
     A task has `channels` and `outputs` (their names), `dt` (ms) and `steps` (rows of every batch).
+
+    >>> from recurra.rate.tasks import GoNoGo
+    >>> task: Task = GoNoGo()
+    >>> task.channels, task.outputs, task.dt, task.steps
+    (('stimulus',), ('output',), 5.0, 200)
+    >>> trials = task.trials(4, conditions={"go": [1, 0, 1, 0]})
+    >>> task.accuracy(np.zeros((4, task.steps, 1)), trials)  # who never answers is right where nothing is to be done
+    array([False,  True, False,  True])
     """
 
     dt: float

@@ -24,6 +24,22 @@ class ChoiceTask(PeriodTask):
     Arguments:
         dt: duration of a step, in ms.
         noise: strength of the white noise in every input; see `PeriodTask.white_noise`.
+
+    >>> from recurra.rate.tasks import Choice
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Pointing(ChoiceTask):
+    ...     channels = ("left", "right")
+    ...     outputs = ("go left", "go right")
+    ...     def drawn(self): return {"side": Choice((0, 1))}
+    ...     def durations(self): return {"fixation": 50, "cue": 50, "response": 50}
+    ...     def fill(self, trials, draws):
+    ...         side = trials.conditions["side"].astype(int)
+    ...         trials.inputs[...] = trials.during("cue")[..., None] * np.eye(2)[side][:, None]
+    ...         trials.inputs[...] += self.input_noise(trials, draws)
+    ...         self.answer(trials, side)
+    >>> trials = Pointing(dt=25.0).trials(2, conditions={"side": [0, 1]})
+    >>> trials.targets[1, [0, -1]].tolist(), trials.mask[1, :, 0].tolist()
+    ([[0.2, 0.2], [0.2, 1.0]], [1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
     """
 
     noise: float = 0.1

@@ -39,6 +39,32 @@ class NeuroGymTask(Task):
         steps: rows of every batch.
         discrete: whether actions are numbers.
         tolerance: for continuous actions.
+
+    >>> from types import SimpleNamespace
+    >>> class Report:  # what an environment of NeuroGym has, without the package
+    ...     dt = 100
+    ...     observation_space = SimpleNamespace(name={"cue": [0, 1]}, seed=lambda seed: None)
+    ...     action_space = SimpleNamespace(name={"wait": 0, "report": [1, 2]}, n=3, seed=lambda seed: None)
+    ...     def seed(self, seed):
+    ...         self.random = np.random.default_rng(seed)
+    ...     def new_trial(self, side=None):
+    ...         side = int(self.random.integers(2)) if side is None else side
+    ...         self.ob, self.gt = np.zeros((4, 2)), np.array([0, 0, 1 + side, 1 + side])
+    ...         self.ob[:2, side] = 1.0
+    ...         self.start_ind, self.end_ind = {"cue": 0, "decision": 2}, {"cue": 2, "decision": 4}
+    ...         return {"side": side}
+    >>> task = from_neurogym(Report())
+    >>> task.channels, task.outputs, task.steps
+    (('cue 0', 'cue 1'), ('wait', 'report 0', 'report 1'), 4)
+    >>> trials = task.trials(2, conditions={"side": [0, 1]})
+    >>> trials.targets[1]
+    array([[1., 0., 0.],
+           [1., 0., 0.],
+           [0., 0., 1.],
+           [0., 0., 1.]])
+    >>> answers = np.tile(trials.targets[:1], (2, 1, 1))  # always report 0
+    >>> task.accuracy(answers, trials)
+    array([ True, False])
     """
 
     env: Any
@@ -103,6 +129,23 @@ def from_neurogym(env: Any, *, steps: int | None = None, tolerance: float = 0.2,
     Raises:
         CapabilityError: NeuroGym is not installed, or the environment gives rewards but no right answers.
         OptionError: this is no environment, or there are settings but no id.
+
+    >>> from types import SimpleNamespace
+    >>> class Wait:  # stands for an environment of the package; its trials last 2 to 5 steps
+    ...     dt, gt, ob = 100, None, None
+    ...     observation_space = action_space = SimpleNamespace(n=2, seed=lambda seed: None)
+    ...     def seed(self, seed):
+    ...         self.random = np.random.default_rng(seed)
+    ...     def new_trial(self):
+    ...         length = int(self.random.integers(2, 6))
+    ...         self.ob, self.gt = np.ones((length, 1)), np.arange(length) // (length - 1)
+    ...         self.start_ind, self.end_ind = {"wait": 0}, {"wait": length}
+    >>> task = from_neurogym(Wait())
+    >>> task.dt, task.steps  # a quarter more than the longest
+    (100.0, 7)
+    >>> trials = task.trials(5)
+    >>> trials.lengths.tolist(), trials.mask[:, :, 0].sum(axis=1).tolist()
+    ([4, 2, 5, 5, 2], [4.0, 2.0, 5.0, 5.0, 2.0])
     """
     if isinstance(env, str):
         env = _make(env, settings)

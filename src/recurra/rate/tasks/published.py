@@ -25,7 +25,7 @@ class AbstractTask(ABC):
     """Give the trials of a task one by one, in the layout of `FR_RNN_dale.forward`.
 
     Arguments:
-        settings: in steps; see the module.
+        settings: in steps: `T` of a trial, `stim_on`, `stim_dur`, and for XOR `delay`; `DeltaT` is not used.
 
     Attributes:
         task: the same task, for batches.
@@ -33,6 +33,14 @@ class AbstractTask(ABC):
     Raises:
         OptionError: a setting is missing or unknown.
         TimeError: a setting is no whole number of steps, or the stimulus does not end before the trial does.
+
+    >>> task = TaskFactory.create_task("xor", {"T": 300, "stim_on": 50, "stim_dur": 50, "delay": 10})
+    >>> u, label = task.generate_stimulus("+-")
+    >>> u[:, [0, 75, 135]].tolist(), label  # before, during the first pulse, during the second
+    ([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0]], 'diff')
+    >>> z = task.generate_target(label)
+    >>> z.shape, z[[135, 200]].tolist()
+    ((299,), [0.0, -1.0])
     """
 
     KEYS: tuple[str, ...] = ("T", "stim_on", "stim_dur")
@@ -89,7 +97,11 @@ class AbstractTask(ABC):
     def simulate_trial(
         self, trial_type: str | None = None, seed: int | bool = False
     ) -> tuple[np.ndarray, np.ndarray, Label]:
-        """Return inputs `(input_dim, T)`, targets `(T - 1,)` and label of a trial; see `generate_stimulus`."""
+        """Return inputs `(input_dim, T)`, targets `(T - 1,)` and label of a trial; see `generate_stimulus`.
+
+        Raises:
+            OptionError: an unknown kind.
+        """
         if trial_type is not None and trial_type not in self.TYPES:
             raise OptionError(unknown("trial type", trial_type, self.TYPES, where=type(self).__name__))
         conditions: Mapping[str, ArrayLike] | None = None if trial_type is None else self.TYPES[trial_type]
@@ -211,7 +223,14 @@ class ManteTask(AbstractTask):
 
 
 class TaskFactory:
-    """Make these tasks by name."""
+    """Make these tasks by name.
+
+    >>> TaskFactory.list_available_tasks()
+    ['go_nogo', 'xor', 'mante']
+    >>> u, z, label = TaskFactory.create_task("go_nogo", {"T": 200, "stim_on": 50, "stim_dur": 25}).simulate_trial("go")
+    >>> u[0, [49, 50, 74, 75]].tolist(), label
+    ([0.0, 1.0, 1.0, 0.0], 1)
+    """
 
     @staticmethod
     def create_task(name: str, settings: Mapping[str, Any]) -> AbstractTask:

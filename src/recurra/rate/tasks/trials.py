@@ -27,6 +27,13 @@ class Trials:
         channels: names of the inputs.
         outputs: names of the outputs.
         dt: duration of a step, in ms.
+
+    >>> from recurra.rate.tasks import GoNoGo
+    >>> trials = GoNoGo().trials(3, conditions={"go": [1, 0, 1]})
+    >>> trials.inputs.shape, trials.channels, trials.conditions["go"].tolist()
+    ((3, 200, 1), ('stimulus',), [1.0, 0.0, 1.0])
+    >>> {name: steps[0].tolist() for name, steps in trials.periods.items()}
+    {'fixation': [0, 50], 'stimulus': [50, 75], 'response': [75, 200]}
     """
 
     inputs: np.ndarray
