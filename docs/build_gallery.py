@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "agg")
-DOCS = Path(__file__).parent
-sys.path[:0] = [str(DOCS), str(DOCS.parent / "demo")]
+sys.path.insert(0, str(Path(__file__).parent.parent / "demo"))
 
-from code_blocks import draw
 from pages import PAGES, Page
 from report import Part
 
+from code_blocks import draw
+
+DOCS = Path(__file__).parent
 GALLERY, FIGURES = DOCS / "gallery", DOCS / "figures"
 WIDTH = 480  # of a thumbnail, in pixels
 

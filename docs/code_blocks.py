@@ -21,7 +21,9 @@ PART = re.compile(
 )
 EXPECTED = re.compile(r"^ *#> ?(.*)$", flags=re.MULTILINE)
 END = "\0"  # is printed after each block
-SAVE = "import matplotlib.pyplot as _p; _p.figure(_p.get_fignums()[-1]).savefig({!r}, bbox_inches='tight'); _p.close('all')"
+SAVE = """import matplotlib.pyplot as _p
+_p.figure(_p.get_fignums()[-1]).savefig({!r}, bbox_inches="tight")
+_p.close("all")"""
 
 
 def blocks(page: Path) -> list[str]:
@@ -77,4 +79,8 @@ def draw(pages: list[Path], figures: Path) -> None:
 def on_page_markdown(markdown: str, *, config: Any, **_: Any) -> str:
     """Leave out pictures that were not drawn for this build."""
     figures = Path(config["docs_dir"]) / "figures"
-    return PART.sub(lambda part: "" if part["figure"] and not (figures / part["figure"]).exists() else part[0], markdown)
+
+    def shown(part: re.Match[str]) -> str:
+        return "" if part["figure"] and not (figures / part["figure"]).exists() else part[0]
+
+    return PART.sub(shown, markdown)

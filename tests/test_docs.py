@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import sys
 from pathlib import Path
 
-import code_blocks
 import matplotlib
+
+import code_blocks
 
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import pytest
+
+from recurra.cli import main
+from recurra.cli.waveforms import FORMS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -45,10 +50,30 @@ def test_blocks_of_a_page_print_what_it_says_and_draw_what_it_shows(page, tmp_pa
 
 def test_a_block_that_prints_something_else_is_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("```python\nprint(1)\n#> 1\n```\n\n```python\nprint(2, '\\n')\nprint(4)\n#> 2\n#> 3\n```\n", "utf-8")
+    texts = "print(1)\n#> 1\n", "print(2, '\\n')\nprint(4)\n#> 2\n#> 3\n"
+    page.write_text("\n".join(f"```python\n{text}```\n" for text in texts), "utf-8")
     printed, _ = code_blocks.run(page, tmp_path, tmp_path)
     assert printed == ["1", "2\n\n4"]
     assert [code_blocks.expected(block) for block in code_blocks.blocks(page)] == ["1", "2\n3"]
+
+
+def test_the_page_of_the_command_line_says_what_its_commands_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "reference" / "cli.md").read_text("utf-8")
+    texts = re.findall(r'^```text title="([^"]*)"\n(.*?)^```$', page, flags=re.DOTALL | re.MULTILINE)
+    printed = {}
+    for title, text in texts:
+        for line in text.replace("\\\n", " ").splitlines():
+            if line.startswith("recurra "):
+                assert main(shlex.split(line)[1:]) == 0, line
+                printed[title] = capsys.readouterr().out
+    assert len(printed) == 3
+    assert dict(texts)["What it prints"] in printed.values()
+    for form, meaning in FORMS.values():
+        assert f"| `{form.replace('|', chr(92) + '|')}` | {meaning} |" in page
+    assert main(["--help"]) == 0
+    commands = re.findall(r"^    ([a-z]+)\b", capsys.readouterr().out, flags=re.MULTILINE)
+    assert commands == re.findall(r"^\| `recurra ([a-z]+)", page, flags=re.MULTILINE)
 
 
 def test_pictures_have_a_text_and_a_name_of_their_own():
@@ -69,7 +94,8 @@ def test_pictures_that_were_not_drawn_are_left_out(tmp_path):
 def test_pages_hold_no_block_of_another_kind():
     """A block is run, or is fenced as something that says that it is not."""
     for page in PAGES:
-        languages = {part["language"] for part in code_blocks.PART.finditer(page.read_text("utf-8")) if part["language"] is not None}
+        parts = code_blocks.PART.finditer(page.read_text("utf-8"))
+        languages = {part["language"] for part in parts if not part["figure"]}
         assert languages <= {"python", "py", "text", "yaml"}, page
         shown = re.findall(r"^```py\b([^\n]*)$", page.read_text("utf-8"), flags=re.MULTILINE)
         assert all("ot run here" in words for words in shown), page

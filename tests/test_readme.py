@@ -6,8 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
-import code_blocks
 import matplotlib
+
+import code_blocks
 
 matplotlib.use("agg")
 
