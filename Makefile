@@ -1,7 +1,7 @@
 # make demo   build the demo report and say where it is
 # make test   run every test
 # make lint   ruff and pyright
-# make docs   run the examples for the gallery and build the site into site/; `make docs GALLERY=` runs no example
+# make docs   run the examples, draw the figures and build the site into site/; `make docs GALLERY=` runs nothing
 # make bench  time against the peers and write benchmarks/RESULTS.md
 # Each makes .venv on first use, and installs again only when pyproject.toml has changed.
 
@@ -43,4 +43,4 @@ $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo_output site docs/gallery build dist
+	rm -rf $(VENV) demo_output site docs/gallery docs/figures build dist

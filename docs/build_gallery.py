@@ -1,7 +1,7 @@
-"""Write the pages of the gallery, one for each page of the demo, into docs/gallery.
+"""Write the pages of the gallery, one for each page of the demo, into docs/gallery, and the figures of the other pages.
 
-`python docs/build_gallery.py` runs the examples, which takes minutes; with `--text` they are not run, and the pages
-hold their text and code only.
+`python docs/build_gallery.py` runs the examples and the pages with figures, which takes minutes; with `--text` nothing
+is run, and pages hold their text and code only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "demo"))
 from pages import PAGES, Page
 from report import Part
 
-GALLERY = Path(__file__).parent / "gallery"
+from code_blocks import draw
+
+DOCS = Path(__file__).parent
+GALLERY, FIGURES = DOCS / "gallery", DOCS / "figures"
 WIDTH = 480  # of a thumbnail, in pixels
 
 
@@ -68,8 +71,11 @@ def card(part: Part, name: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write all pages; return 1 if a script failed."""
-    shutil.rmtree(GALLERY, ignore_errors=True)
+    for folder in (GALLERY, FIGURES):
+        shutil.rmtree(folder, ignore_errors=True)
     GALLERY.mkdir()
+    if "--text" not in arguments:
+        draw(sorted(DOCS.rglob("*.md")), FIGURES)
     failed, cards = 0, []
     for number, page in enumerate(PAGES, start=1):
         if "--text" in arguments:

@@ -500,6 +500,7 @@ def test_bad_edits(edits, write):
 PATHS = {
     "": "expected the path of a template",
     "WC": "names no file",
+    "wilsoncowan": "Did you mean a template in 'model_templates.neural_mass_models.wilsoncowan'?",
     "model_templates.neural_mass_models.wilsoncowan.WCC": "Did you mean 'WC'",
     "model_templates.neural_mass_models.wilsoncowann.WC": "Did you mean 'model_templates.neural_mass_models.wilson",
     "./modell/pair": "Did you mean 'model'",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,7 @@ def run(program=DECAY, duration=1.0, **options):
         # options
         (run("a program"), OptionError, "expected a Program, got str"),
         (run(PAIR), OptionError, "expected a Program, got Graph; lower() makes one"),
+        (run(SimpleNamespace(program=PAIR)), OptionError, "got SimpleNamespace; write `.program` behind it"),
         (run(solver="eulr"), OptionError, "unknown solver 'eulr'. Did you mean 'euler'"),
         (run(solver=4), OptionError, "unknown solver '4'"),
         (run(rtol=1e-3), OptionError, "unknown option 'rtol'"),

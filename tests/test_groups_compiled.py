@@ -144,6 +144,23 @@ def test_a_source_is_hoisted_and_a_sink_is_fed() -> None:
     same(recorded(net), recorded(reference))
 
 
+def test_explanation_says_why_a_behavior_is_not_executed() -> None:
+    class Start(Behavior):
+        def initialize(self, neurons):
+            neurons.x = neurons.vector()
+
+    net = Network()
+    NeuronGroup(net=net, size=2, tag="cells", behavior={0: Start(), 1: Letters(), 2: Letters()})
+    net.initialize()
+    net["Letters", 1].behavior_enabled = False
+    said = net.explain().splitlines()
+    assert said[0] == "Network('', 1 group(s), 0 synapse group(s))"
+    assert said[3] == "  0 cells/Start: has no iteration"
+    assert said[4].startswith("  1 cells/Letters: not compiled yet")
+    assert said[5] == "  2 cells/Letters: switched off"
+    assert repr(Network(dt=2.0)) == "Network('', dt=2, 0 node(s), 0 edge(s))"
+
+
 def test_python_that_depends_on_the_state_runs_in_numpy() -> None:
     net = build((3, Stubborn()))
     with pytest.warns(NotCompiled, match=r"cells/Stubborn cannot be compiled.*test_groups_compiled.py:\d+"):

@@ -153,6 +153,7 @@ CASES = {
         "behavior 1: Cell of 'cells': unknown keyword 'treshold'. Did you mean 'threshold'? Known: threshold.",
     ),
     "positional": (lambda: ready(Cell(5)), "unknown keyword 'arg_0'"),
+    "keyword of none": (lambda: ready(Behavior(tau=1)), "A keyword is read by self.parameter('tau', default)."),
     "required": (lambda: ready(Needs(Tau=1)), "Needs, parameter 'tau': it is required; write Needs(tau=...). Did you"),
     "no number": (lambda: ready(Same(x="GLU"), threshold=1), "unknown distribution 'GLU'"),
     "same tag": (lambda: ready(Same(x="same(cels, voltage)")), "Did you mean 'cells'"),

@@ -401,6 +401,7 @@ def test_pictures():
     rows, units = np.nonzero(obs["n", "spike"])
     close(ax.get_lines()[0].get_xdata(), rows * DT)
     close(ax.get_lines()[0].get_ydata(), units)
+    assert all(float(tick).is_integer() for tick in ax.get_yticks())
 
 
 @pytest.mark.parametrize("ending", ["npz", "nc"])

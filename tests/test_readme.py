@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
 from pathlib import Path
 
 import matplotlib
+
+import code_blocks
 
 matplotlib.use("agg")
 
@@ -17,9 +18,9 @@ import pytest
 
 from recurra.cli import main
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+PAGE = Path(__file__).parent.parent / "README.md"
+README = PAGE.read_text("utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
-PYTHON = [text for language, text in BLOCKS if language == "python"]
 COMMANDS = [
     line.removeprefix("recurra ")
     for _, text in BLOCKS
@@ -29,18 +30,16 @@ COMMANDS = [
 
 
 @pytest.mark.filterwarnings("ignore:.*non-interactive.*")
-def test_python_blocks_run_and_the_first_gives_the_golden_rows(tmp_path, capsys):
-    script = tmp_path / "readme.py"
-    script.write_text("\n".join([PYTHON[0], "first = results", *PYTHON[1:]]), "utf-8")
-    names = runpy.run_path(str(script))
+def test_python_blocks_print_what_they_say_and_the_first_gives_the_golden_rows(tmp_path):
+    printed, names = code_blocks.run(PAGE, tmp_path, tmp_path)
     plt.close("all")
+    assert printed == [code_blocks.expected(block) for block in code_blocks.blocks(PAGE)]
     with np.load(Path(__file__).parent / "golden" / "seed_wilsoncowan_euler_float64.npz") as golden:
-        np.testing.assert_allclose(names["first"].index, golden["time"], atol=1e-9)
+        np.testing.assert_allclose(names["results"].index, golden["time"], atol=1e-9)
         for key in ("E", "I"):
-            np.testing.assert_allclose(names["first"][key], golden[key], rtol=0, atol=1e-12)
-    assert names["sets"].shape[0] == names["results"].shape[1] == 100
-    assert np.isfinite(names["results"].to_numpy()).all()
-    assert "rate_op" in capsys.readouterr().out
+            np.testing.assert_allclose(names["results"][key], golden[key], rtol=0, atol=1e-12)
+    assert names["sets"].shape[0] == names["grid"].shape[1] == 100
+    assert np.isfinite(names["grid"].to_numpy()).all()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: " ".join(c.split()[:2]))

@@ -274,9 +274,11 @@ def is_there(file: Path) -> bool:
 def _no_file(reference: str, stem: str, candidates: list[Path]) -> str:
     """Say that no file was found, and which are near."""
     if not stem:
+        files = {name.rpartition(".")[2]: name for name in _library_names()}
+        meant = [f"Did you mean a template in {files[name]!r}?" for name in errors.near(reference, files, 1)]
         return (
             f"{reference!r} names no file: write 'package.module.file.{reference}' or './file/{reference}'. "
-            + errors.unknown("template", reference, _library_names())
+            + (*meant, errors.unknown("template", reference, files.values()))[0]
         )
     if "/" in reference:
         folder = candidates[0].parent

@@ -15,7 +15,7 @@ FORMS = {
     "sine": ("sine:FREQUENCY:AMPLITUDE[:PHASE]", "AMPLITUDE * sin(2 pi FREQUENCY t + PHASE)"),
     "ramp": ("ramp:BEGIN:END:AMPLITUDE", "0 until BEGIN, straight up to AMPLITUDE at END, there after"),
     "pulses": ("pulses:START:WIDTH:PERIOD:AMPLITUDE", "AMPLITUDE for WIDTH at START, START + PERIOD, ..."),
-    "file": ("file:NAME.csv|NAME.npy[:COLUMN]", "one row for each step; a column by name or number"),
+    "file": ("file:NAME[:COLUMN]", "NAME.csv or NAME.npy, one row for each step; a column by name or number"),
 }
 
 

@@ -61,6 +61,7 @@ def draw_raster(result: Result, name: Name, above: float, ax: Axes | None, optio
     rows, units = np.nonzero(np.real(values) > above)
     ax.plot(result.time[rows], units, **{"linestyle": "", "marker": ".", "color": "black", "markersize": 2, **options})
     ax.set(xlabel="time", ylabel="unit", ylim=(-0.5, values.shape[1] - 0.5))
+    ax.locator_params(axis="y", integer=True)
     return ax
 
 

@@ -165,7 +165,8 @@ def prepare(
 ) -> Run:
     """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
     if not isinstance(program, Program):
-        raise OptionError(f"expected a Program, got {type(program).__name__}; lower() makes one of a Graph.")
+        how = "write `.program` behind it" if hasattr(program, "program") else "lower() makes one of a Graph"
+        raise OptionError(f"expected a Program, got {type(program).__name__}; {how}.")
     steps = count_steps(duration, dt)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")

@@ -154,7 +154,8 @@ class Behavior(Tagged):
         later = texts_in(type(self).iteration)
         for key in self.init_kwargs:
             if key not in self._asked and key not in later:
-                raise OptionError(unknown("keyword", key, sorted(self._asked), where))
+                how = "" if self._asked else f" A keyword is read by self.parameter({key!r}, default)."
+                raise OptionError(unknown("keyword", key, sorted(self._asked), where) + how)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{key}={value!r}" for key, value in self.init_kwargs.items())

@@ -271,8 +271,12 @@ class Runner:
         names = {id(m.entry): m.name for m in Roster(self.network).members}
         for entry in self.network.schedule:
             name = names.get(id(entry))
-            state = "not executed" if name is None else self._state(name, compiled)
-            lines.append(f"  {entry.key:g} {name or entry}: {state}")
+            if name is None:
+                name = f"{entry.parent.tag}/{entry.behavior.tag}"
+                state = "has no iteration" if entry.behavior.behavior_enabled else "switched off"
+            else:
+                state = self._state(name, compiled)
+            lines.append(f"  {entry.key:g} {name}: {state}")
         return "\n".join(lines)
 
     def _state(self, name: str, compiled: Compiled | None) -> str:

@@ -112,8 +112,13 @@ class Network(Builder, GroupNetwork):
         return len(self._parts.nodes) + len(self.NeuronGroups)
 
     def __repr__(self) -> str:
-        groups = f", {len(self.NeuronGroups)} group(s), {len(self.SynapseGroups)} synapse group(s)"
-        return Builder.__repr__(self)[:-1] + (groups if self.NeuronGroups else "") + ")"
+        if not self.NeuronGroups:
+            return Builder.__repr__(self)
+        groups = f"{len(self.NeuronGroups)} group(s), {len(self.SynapseGroups)} synapse group(s)"
+        if self._parts.nodes:
+            return f"{Builder.__repr__(self)[:-1]}, {groups})"
+        # Without nodes a step is whatever the behaviors take it for, unless somebody has said how long it is.
+        return f"Network({self.name!r}, {f'dt={self.dt:g}, ' if self.dt_given else ''}{groups})"
 
     def __str__(self) -> str:
         return GroupNetwork.__str__(self) if self.NeuronGroups else repr(self)
