@@ -133,7 +133,8 @@ class Wrong(Behavior):
 
 
 def build(*rules: Behavior, density: float = 0.9, chance: float = 0.03):
-    return one_group(Spikes(density=density, chance=chance), *rules, size=SIZE, record=("np.sum(x)",), synapses=1, events="spike")
+    spikes = Spikes(density=density, chance=chance)
+    return one_group(spikes, *rules, size=SIZE, record=("np.sum(x)",), synapses=1, events="spike")
 
 
 def line(net, name: str) -> str:

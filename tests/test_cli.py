@@ -60,7 +60,7 @@ def started(*words, **options):
     """Start the command line as a process of its own."""
     environment = os.environ | {"PYTHONPATH": SOURCE}
     return subprocess.Popen(
-        [sys.executable, "-m", "recurra.cli", *words],
+        [sys.executable, "-m", "recurra", *words],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

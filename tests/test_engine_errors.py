@@ -66,9 +66,8 @@ def run(program=DECAY, duration=1.0, **options):
         (run(cutoff=1.0), TimeError, "shorter than the duration 1, got 1.0"),
         (run(cutoff="late"), TimeError, "got 'late'"),
         # options
-        (run("a program"), OptionError, "expected a Program, got str"),
-        (run(PAIR), OptionError, "expected a Program, got Graph; lower() makes one"),
-        (run(SimpleNamespace(program=PAIR)), OptionError, "got SimpleNamespace; write `.program` behind it"),
+        (run("a program"), OptionError, "anything with a `program`; got str"),
+        (run(SimpleNamespace(graph=PAIR)), OptionError, "anything with a `program`; got SimpleNamespace"),
         (run(solver="eulr"), OptionError, "unknown solver 'eulr'. Did you mean 'euler'"),
         (run(solver=4), OptionError, "unknown solver '4'"),
         (run(rtol=1e-3), OptionError, "unknown option 'rtol'"),

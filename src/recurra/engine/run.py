@@ -20,6 +20,7 @@ from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
+from recurra.engine.lowering import as_program
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
@@ -59,7 +60,7 @@ class Run:
 
 
 def simulate(
-    program: Program,
+    program: Any,
     duration: float,
     *,
     dt: float,
@@ -79,10 +80,10 @@ def simulate(
     store: str | Path | None = None,
     **solver_options: object,
 ) -> Result:
-    """Simulate a program.
+    """Simulate a program, or anything that has one: a circuit, a network, a graph.
 
     Arguments:
-        program: what to run.
+        program: what to run, a :class:`Program` or what :func:`as_program` takes.
         duration: how long, in the model's unit of time; a whole number of steps.
         dt: the step; for solvers that choose their own steps the interval between samples.
         solver: `"euler"`, `"heun"`, `"rk4"`, `"exponential_euler"`, `"euler_maruyama"`, `"stochastic_heun"`, `"scipy"`,
@@ -114,14 +115,13 @@ def simulate(
         DivergenceError: a variable stopped being finite.
 
     >>> from recurra.circuits import CircuitTemplate
-    >>> from recurra.engine import lower
     >>> circuit = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
-    >>> result = simulate(lower(circuit.to_graph()), 10.0, dt=0.01, solver="rk4")
+    >>> result = simulate(circuit, 10.0, dt=0.01, solver="rk4")
     >>> result["p/vdp_op/x"].shape
     (1000, 1)
     """
     run = prepare(
-        program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
+        as_program(program), duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
     )
     if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 <= cutoff < duration:
         raise TimeError(f"cutoff must be a time >= 0 and shorter than the duration {duration:g}, got {cutoff!r}.")
@@ -165,8 +165,7 @@ def prepare(
 ) -> Run:
     """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
     if not isinstance(program, Program):
-        how = "write `.program` behind it" if hasattr(program, "program") else "lower() makes one of a Graph"
-        raise OptionError(f"expected a Program, got {type(program).__name__}; {how}.")
+        raise OptionError(f"expected a Program, got {type(program).__name__}; `as_program` makes one of a model.")
     steps = count_steps(duration, dt)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")

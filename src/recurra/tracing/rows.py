@@ -1,8 +1,8 @@
 """Changes of a few rows of a large matrix: where spikes are a factor, rows without one stay as they are.
 
-`W += 0.1 * post[:, None] * pre[None, :]` and `W[np.ix_(post, pre)] += c` change the rows of the units that spike, in the
-columns of those that did. How large values came about is remembered, so that a part of them can be computed alone; the
-arithmetic is the same.
+`W += 0.1 * post[:, None] * pre[None, :]` and `W[np.ix_(post, pre)] += c` change the rows of the units that spike, in
+the columns of those that did. How large values came about is remembered, so that a part of them can be computed alone;
+the arithmetic is the same.
 """
 
 from __future__ import annotations

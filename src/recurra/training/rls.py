@@ -200,7 +200,7 @@ def fit_rls(
     >>> net = Network(dt=0.1)
     >>> node = net.add_diffeq_node("res", "v' = -v + u", variables={"v": "output", "u": "input"}, N=5)
     >>> drive = {"res/op/u": rng.standard_normal((200, 5))}
-    >>> target = simulate(net.program, 20.0, dt=0.1, inputs=drive)["res/op/v"] @ np.ones((5, 1))
+    >>> target = simulate(net, 20.0, dt=0.1, inputs=drive)["res/op/v"] @ np.ones((5, 1))
     >>> readout = fit_rls(net.program, drive, target, output="res/op/v", dt=0.1, alpha=1e-6)
     >>> bool(np.abs(readout.outputs[-50:] - target[-50:]).max() < 1e-4)
     True

@@ -1,4 +1,4 @@
-"""Let `python -m recurra.cli` do what `recurra` does."""
+"""Let `python -m recurra` do what `recurra` does."""
 
 import sys
 
