@@ -117,16 +117,24 @@ kick = np.zeros((STEPS, 1))
 kick[STEPS // 5 : STEPS // 5 + 150] = 1.0
 late = np.arange(STEPS) >= STEPS // 5 + 200
 record = {"mass": "mass/e/rate_op/r", "dale": "dale/output/op/o", "spikes": "glm/glm/spikes", "rate": "glm/glm/rate",
-          "cells": "cells/spike"}  # fmt: skip
+          "cells": "cells/spike", "activity": "activity/op/v"}  # fmt: skip
 net = build()
 before = net.run({"mass": kick}, record_vars=record, record_output=False)
 
-# One weight is trained: that with which the mass reaches the rate network, which should answer 1 after the kick. The
+# First the weight with which the mass reaches the rate network is trained, which should answer 1 after the kick. The
 # gradient comes back through the equations of all sixty units, while cells and GLM run along.
-target = np.ones((STEPS, 1))
 fit = net.fit_bptt(
-    {"mass": kick}, target, train=["kick/weights"], output="dale", mask=late.astype(float), epochs=EPOCHS, lr=0.3,
-    progress=False,
+    {"mass": kick}, np.ones((STEPS, 1)), train=["kick/weights"], output="dale", mask=late.astype(float), epochs=EPOCHS,
+    lr=0.3, progress=False,
+)  # fmt: skip
+# Then those with which it reaches the cells, which should fire at 60 Hz while it is up. The gradient comes back through
+# their spikes, each of which has the derivative of a smooth function of voltage and threshold.
+up = slice(STEPS // 5 + 50, STEPS // 5 + 150)
+mask = np.zeros(up.stop)
+mask[up] = 1.0
+spiking_fit = net.fit_bptt(
+    {"mass": kick[: up.stop]}, np.full((up.stop, 1), 60.0), train=["IN/W"], output="activity", mask=mask,
+    surrogate="superspike", slope=2.0, epochs=EPOCHS // 2, lr=0.02, progress=False,
 )  # fmt: skip
 after = net.run({"mass": kick}, record_vars=record, record_output=False)
 
@@ -147,7 +155,7 @@ with tempfile.TemporaryDirectory() as folder:
 reloaded = again.run({"mass": kick}, record_vars=record, record_output=False)
 same = all(np.array_equal(reloaded[name], after[name]) for name in record)
 
-figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(16, 6.5), layout="constrained")
 axes[0, 0].plot(before.time, before["mass"][:, 0], color="#0072B2")
 axes[0, 0].axvspan(*before.time[np.flatnonzero(kick[:, 0])[[0, -1]]], color="orange", alpha=0.25, linewidth=0)
 axes[0, 0].set(title="Wilson-Cowan mass, kicked", ylabel="E", xlabel="time (ms)")
@@ -155,14 +163,20 @@ before.raster("cells", ax=axes[0, 1])
 axes[0, 1].set(title="Spiking cells (Python rule)", ylabel="cell", xlabel="time (ms)")
 for obs, label, colour in ((before, "before", "#999999"), (after, "after training", "#D55E00")):
     axes[0, 2].plot(obs.time, obs["dale"][:, 0], color=colour, label=label)
+    axes[0, 3].plot(obs.time, obs["activity"][:, 0], color=colour, label=label)
 axes[0, 2].set(title="Output of the rate network", xlabel="time (ms)")
+axes[0, 3].plot(after.time[up], np.full(up.stop - up.start, 60.0), "k--", label="target")
+axes[0, 3].set(title="Firing of the cells", xlabel="time (ms)", ylabel="Hz")
 axes[0, 2].legend(frameon=False)
+axes[0, 3].legend(frameon=False)
 after.raster("spikes", ax=axes[1, 0])
 axes[1, 0].set(title="Spikes of the fitted GLM", ylabel="neuron", xlabel="time (ms)")
-axes[1, 1].semilogy(fit.history["loss"], color="#D55E00")
-axes[1, 1].set(title="Training of one weight", xlabel="epoch", ylabel="loss")
-axes[1, 2].plot(thetas, rates, "o-", color="#0072B2")
-axes[1, 2].set(title="Sweep", xlabel="threshold of the mass", ylabel="spikes of the GLM (Hz)")
+for fitted, which in ((fit, axes[1, 1]), (spiking_fit, axes[1, 2])):
+    which.semilogy(fitted.history["loss"], color="#D55E00")
+axes[1, 1].set(title="Training through equations", xlabel="epoch", ylabel="loss")
+axes[1, 2].set(title="Training through spikes", xlabel="epoch", ylabel="loss")
+axes[1, 3].plot(thetas, rates, "o-", color="#0072B2")
+axes[1, 3].set(title="Sweep", xlabel="threshold of the mass", ylabel="spikes of the GLM (Hz)")
 
 numbers = {
     "nodes and groups": f"{len(net)}: {', '.join(net)}",
@@ -170,6 +184,8 @@ numbers = {
     "spikes the GLM was fitted to": f"{int(recorded.sum()):,}",
     "weight from mass to rate network": f"1.00, after training {net.get_var('kick/weights'):.2f}",
     "loss before and after": f"{fit.history['loss'][0]:.4f}, {fit.history['loss'][-1]:.4f}",
+    "firing of the cells while the mass is up": f"{before['activity'][up].mean():.1f} Hz, after training "
+    f"{after['activity'][up].mean():.1f} Hz",
     "rate of the GLM after the kick, over the sweep": f"{rates.min():.1f} to {rates.max():.1f} Hz",
     "saved, built again and loaded, it runs to the same bits": same,
 }

@@ -67,6 +67,7 @@ def test_mixed_network_is_one_network():
     assert names["same"]
     history = names["fit"].history["loss"]
     assert history[-1] < history[0] and float(names["net"].get_var("kick/weights")) != 1.0
+    assert abs(names["net"].get_var("IN/W") - 0.4).min() > 1e-3  # trained through the spikes of the cells
     # One of the values that are swept is the one that the network has.
     own = names["rates"][names["thetas"].tolist().index(2.0)]
     assert own == pytest.approx(1000 * names["after"]["spikes"][names["late"]].mean(), rel=1e-12)

@@ -241,6 +241,21 @@ def test_weights_before_and_behind_spikes_are_trained_between_equations() -> Non
     assert made.history["loss"][-1] < 0.3 * made.history["loss"][0]
 
 
+def test_a_network_trains_itself_through_spikes() -> None:
+    targets = np.asarray(mixed_loop(W_IN[::-1], W_OUT, J, 1.0))
+    options = {"train": ["IN/W"], "lr": 0.05, "epochs": 3, "progress": False}
+    net = mixed()
+    made = net.fit_bptt(None, targets, output="second", surrogate="superspike", slope=SLOPE, **options)
+    by_hand = fit_bptt(
+        mixed().program_with("superspike", SLOPE), None, targets, output="second/li_op/v", dt=DT, precision="float64",
+        **options,
+    )  # fmt: skip
+    assert np.array_equal(made.history["loss"], by_hand.history["loss"])
+    assert made.history["loss"][-1] < made.history["loss"][0]
+    for found in (net.get_var("IN/W"), net.SynapseGroups[0].W):
+        assert np.array_equal(found, by_hand.params["IN/W"]) and not np.array_equal(found, W_IN)
+
+
 def test_a_run_goes_on_from_where_the_network_stands() -> None:
     net = build()
     net.simulate_iterations(10)
@@ -292,6 +307,12 @@ def test_what_cannot_be_done_is_said() -> None:
         build().program_with("superspik")
     with pytest.raises(OptionError, match="slope"):
         build().program_with("atan", -1.0)
+    with pytest.raises(OptionError, match="superspike"):
+        mixed().fit_bptt(None, np.zeros((5, 3)), output="second", train=["IN/W"], surrogate="superspik")
+    with pytest.raises(OptionError, match="has no group"):
+        plain = Network(dt=0.1)
+        plain.add_diffeq_node("a", "v' = -v", variables={"v": "output"})
+        plain.fit_bptt(None, np.zeros((5, 1)), train=["a/op/v"], surrogate="superspike")
     net = build()
     net.cells.add_behavior(3, Text())
     with pytest.raises(CapabilityError, match="Text"):

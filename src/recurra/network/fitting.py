@@ -26,15 +26,27 @@ if TYPE_CHECKING:
 
 
 def by_bptt(
-    network: Network, inputs: Any, targets: Any, train: Any, output: Any, options: Mapping[str, Any]
+    network: Network,
+    inputs: Any,
+    targets: Any,
+    train: Any,
+    output: Any,
+    through_spikes: tuple[str | None, float],
+    options: Mapping[str, Any],
 ) -> Training:
     """Train by gradients through time; see `Network.fit_bptt`."""
+    surrogate, slope = through_spikes
+    if surrogate is not None and not network.has_groups:
+        raise OptionError(
+            "surrogate: it is for the spikes of behaviors, and the network has no group; nodes of equations are given"
+            " theirs by add_diffeq_node(surrogate=)."
+        )
     constraints = _trained(network, train)
     old = {path: network.get_var(path) for path in constraints if _is_of_rule(network, path)}
     with _on(network):
         try:
             found = training.fit_bptt(
-                network.program,
+                network.program if surrogate is None else network.program_with(surrogate, slope),
                 _inputs(network, inputs, targets),
                 np.asarray(targets),
                 output=list(_output(network, output).paths),
@@ -55,7 +67,8 @@ def by_bptt(
     if same:
         warnings.warn(
             f"fit_bptt: nothing was learned about {', '.join(same)}: no gradient came back to it. What a rule draws at"
-            " random (the spikes of a GLM) is held fixed, and so passes none.",
+            " random (the spikes of a GLM) is held fixed, and so passes none; nor do spikes of behaviors without a"
+            " `surrogate`.",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -72,8 +85,8 @@ def _no_gradient(network: Network, train: Mapping[str, Any]) -> str:
     names = ", ".join(rule.label or "the behaviors" for rule in network.program.system.rules)
     return (
         f"fit_bptt: the error cannot be traced back to {', '.join(train)}, because a rule on the way ({names}) has a"
-        " loop whose length depends on its numbers. Train what lies behind it, choose an output in front of it, or read"
-        " it out with fit_ridge; a GLM's own numbers are found by its fit()."
+        " loop whose length depends on its numbers. For behaviors give a `surrogate`; else train what lies behind it,"
+        " choose an output in front of it, or read it out with fit_ridge; a GLM's own numbers are found by its fit()."
     )
 
 
