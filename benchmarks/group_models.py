@@ -202,3 +202,50 @@ def cuba(lib: Any, size: int = 4000, **network: Any) -> Any:
     lib.SynapseGroup(net=net, src=neurons, dst=neurons, tag="EXC")
     lib.SynapseGroup(net=net, src=neurons, dst=neurons, tag="INH")
     return net
+
+
+def all_to_all(lib: Any, size: int, **network: Any) -> Any:
+    """Build leaky cells joined all to all, with plasticity of one step, after the comparison of Vieth et al. (2024).
+
+    Weights lie as rows of their senders, and indices are written out, as PymoNNto's authors advise for speed. About 1%
+    of the cells spike in a step; as weights only grow, activity runs away after some 1,800 steps.
+    """
+
+    class Cells(lib.Behavior):
+        def initialize(self, neurons):
+            neurons.spike = neurons.vector("bool")
+            neurons.spike_old = neurons.vector("bool")
+            neurons.voltage = neurons.vector()
+
+        def iteration(self, neurons):
+            neurons.spike_old = neurons.spike.copy()
+            neurons.spike = neurons.voltage > 6.1
+            neurons.voltage *= np.invert(neurons.spike)
+            neurons.voltage *= 0.9
+
+    class Input(lib.Behavior):
+        def initialize(self, neurons):
+            for synapse in neurons.synapses(lib.afferent, "GLU"):
+                synapse.W = synapse.matrix("random") / size
+
+        def iteration(self, neurons):
+            neurons.voltage += neurons.vector("random")
+            for synapse in neurons.synapses(lib.afferent, "GLU"):
+                neurons.voltage += np.sum(synapse.W[synapse.src.spike], axis=0)
+
+    class STDP(lib.Behavior):
+        def iteration(self, neurons):
+            for synapse in neurons.synapses(lib.afferent, "GLU"):
+                both = np.ix_(synapse.src.spike_old, synapse.dst.spike)
+                synapse.W[both] += 0.001
+                synapse.W[both] = np.clip(synapse.W[both], 0.0, 1.0)
+
+    net = lib.Network(settings={"dtype": np.float32, "syn_dim": lib.SxD}, **network)
+    neurons = lib.NeuronGroup(
+        net=net,
+        tag="cells",
+        size=size,
+        behavior={1: Cells(), 2: Input(), 3: STDP(), 10: lib.EventRecorder("spike", tag="events")},
+    )
+    lib.SynapseGroup(net=net, src=neurons, dst=neurons, tag="GLU")
+    return net

@@ -36,6 +36,7 @@ BENCHMARKS = [
     "bench_sparse",
     "bench_simulate_recurrent",
     "bench_groups",
+    "bench_stdp",
     "bench_cuba",
     "bench_dale_rnn",
     "bench_glm_fit",
