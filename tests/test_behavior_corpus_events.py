@@ -145,7 +145,7 @@ def line(net, name: str) -> str:
 @pytest.mark.parametrize("density", [0.9, 0.05])
 def test_products_with_spikes_are_event_driven(rule, density: float) -> None:
     net = agree(lambda: build(rule(), density=density), 14)
-    assert "1 event-driven products" in line(net, rule.__name__)
+    assert "1 event-driven product" in line(net, rule.__name__)
 
 
 @pytest.mark.parametrize(

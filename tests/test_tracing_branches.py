@@ -100,7 +100,7 @@ def test_both_branches_are_kept(rule):
     if rule is builtins_on_numbers:
         n.found = np.float64(0)
     traced = check(rule, n, steps=8, tolerance=3e-6)
-    assert "branches" in traced.explanation[f"0_{rule.__name__}"]
+    assert "branch" in traced.explanation[f"0_{rule.__name__}"]
 
 
 def test_branches_of_large_states_are_conditions():
@@ -119,7 +119,7 @@ def test_the_explanation_counts():
         n.u += n.w @ (n.v > 0.5)
 
     said = compile_rule(rule, group()).explanation["0_rule"]
-    assert "1 branches" in said and "1 event-driven products" not in said.split(",")[0]
+    assert "1 branch" in said and "1 event-driven product" not in said.split(",")[0]
 
 
 def masked_gathers(n):

@@ -110,7 +110,7 @@ class Run:
             condition: Any = fork.condition
         if not decisions:
             self.plan.facts.notes[body.name] = {}
-        self.session.note("branches")
+        self.session.note("branch")
 
         def branch(answer: bool) -> Callable[[], tuple]:
             def explore() -> tuple:

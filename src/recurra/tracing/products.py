@@ -70,7 +70,7 @@ def _event(session: Session, first: object, second: object, left: Any, right: An
 
 
 def _deliver(session: Session, matrix: object, weights: Any, spikes: Any, by_column: bool) -> Any:
-    session.note("event-driven products")
+    session.note("event-driven product")
     ones = spikes.astype(weights.dtype)
     if weights.size < events.WORTHWHILE:
         return weights @ ones if by_column else ones @ weights

@@ -179,7 +179,7 @@ class Addressed:
             key = fold_in(key, part)
         self._draws += 1
         if self._session is not None:
-            self._session.note("random draws")
+            self._session.note("random draw")
         return fold_in(key, step)
 
     def _words(self) -> np.ndarray | None:

@@ -87,7 +87,7 @@ def _update(session: Session, matrix: Any, rows: Any, columns: Any, entry: Calla
     Arguments:
         entry: a place as for `_part`, what is there -> what comes there.
     """
-    session.note("changes of single rows")
+    session.note("change of single rows")
     found, count = _found(session, rows)
     read = session.recall(("read", id(matrix)))
     if read is not None:

@@ -360,7 +360,9 @@ def _typed(path: str, value: Any, model: Any, xp: Any) -> Any:
 
 
 def _explain(notes: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in notes.items()) or "plain arithmetic"
+    many = {"branch": "branches", "change of single rows": "changes of single rows"}
+    said = (f"{count} {what if count == 1 else many.get(what, f'{what}s')}" for what, count in notes.items())
+    return ", ".join(said) or "plain arithmetic"
 
 
 def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
