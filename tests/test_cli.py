@@ -264,7 +264,9 @@ def test_closed_pipe_is_no_error():
 def test_ctrl_c_ends_with_130_and_leaves_no_half_file(folder):
     words = ["--duration", "1e6", "--dt", "1e-3", "--every", "1000", "--no-progress", "--save", "out.npz"]
     # Where the tests run in the background of a shell, Ctrl-C is ignored; the process must not inherit that.
-    process = started("run", VDP, *words, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = started("run", VDP, *words, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
     time.sleep(6)
     assert process.poll() is None, process.stderr.read()
     for _ in range(3):  # one that comes while Python collects garbage is lost
