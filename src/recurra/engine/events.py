@@ -220,7 +220,7 @@ def update_block(
     >>> update_block(jnp.ones((2, 3)), find(jnp.array([True, False])), odd, lambda i, j, entries: entries + 7).tolist()
     [[1.0, 8.0, 1.0], [1.0, 1.0, 1.0]]
     """
-    (post, most), (pre, last) = rows, columns
+    (post, row_count), (pre, column_count) = rows, columns
 
     def square(a: Array, b: Array, now: Array) -> Array:
         ends = jnp.arange(SQUARE, dtype=np.int32)
@@ -230,9 +230,9 @@ def update_block(
         return now.at[i, j].set(new(i, j, entries), mode="drop")
 
     def across(a: Array, now: Array) -> Array:
-        return jax.lax.fori_loop(np.int32(0), -(-last // SQUARE), lambda b, each: square(a, b, each), now)
+        return jax.lax.fori_loop(np.int32(0), -(-column_count // SQUARE), lambda b, each: square(a, b, each), now)
 
-    return jax.lax.fori_loop(np.int32(0), -(-most // SQUARE), across, matrix)
+    return jax.lax.fori_loop(np.int32(0), -(-row_count // SQUARE), across, matrix)
 
 
 def zero_after(value: Array) -> Int32[Array, ""]:

@@ -357,7 +357,7 @@ def _run_fixed(
 ) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
-    state = in_precision(run, rows.state if rows.state is not None else run.start.state)
+    begin = state = in_precision(run, rows.state if rows.state is not None else run.start.state)
     size, interrupted = _first_rows(run, params, state), False
     bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     if rows.done:
@@ -369,7 +369,7 @@ def _run_fixed(
             params = jax.device_put(params)  # else chunk by chunk is quicker
         params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
-        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done)
+        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
         while rows.done < run.rows and not interrupted:
             count = min(size, plan.capacity, run.rows - rows.done)
             begun = time.perf_counter()
@@ -400,14 +400,16 @@ class _Chunks:
     Arguments:
         fixed: the numbers of the loop, but for the samples.
         in_place: change the state in its own memory; the state before is then gone.
-        begin: the row at which the run began; more than 0 if it goes on from a checkpoint.
+        first: the row at which the run began; more than 0 if it goes on from a checkpoint.
+        begin: the state there.
     """
 
     run: Run
     plan: LoopPlan
     fixed: LoopData
     in_place: bool
-    begin: int
+    first: int
+    begin: Mapping[str, np.ndarray]
 
     def start(self, row: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
         """Return the numbers of the loop with the samples from a row on, the number of its step, and of rows."""
@@ -428,9 +430,9 @@ class _Chunks:
                 return None, True
             return jax.block_until_ready(made), True
 
-    def replay(self, state: Mapping, row: int) -> Mapping:
+    def replay(self, row: int) -> Mapping:
         """Run again from the first state up to a row."""
-        done = self.begin
+        state, done = self.begin, self.first
         while done < row:
             count = min(self.plan.capacity, row - done)
             state, _ = run_chunk_in_place(self.plan, state, *self.start(done, count))
@@ -481,8 +483,7 @@ def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> Diver
     """Step through the chunk again to name the variable, the unit and the step."""
     run, done = chunks.run, rows.done - count
     if chunks.in_place:
-        begin = rows.state if rows.state is not None else run.start.state
-        before = chunks.replay(in_precision(run, begin), done)
+        before = chunks.replay(done)
     data, first, steps = chunks.start(done, count * run.every)
     went, state = find_divergence(chunks.plan, before, data, first, steps)
     fine = done + (int(went) - 1) // run.every + 1

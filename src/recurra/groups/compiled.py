@@ -174,19 +174,12 @@ class Compiled:
             What was put out; of fewer steps if someone interrupted.
         """
         state, params = self.quick.held()
-        result = self._run_from(self._standing(state), params, steps, seed, fed, every, progress)
+        result = self._run_from(self._standing(state), params, steps, seed, fed, every=every, progress=progress)
         self.put(result.final)
         return result
 
     def _run_from(
-        self,
-        start: Snapshot,
-        params: Mapping[str, np.ndarray],
-        steps: int,
-        seed: int,
-        fed: Mapping[str, np.ndarray],
-        every: int = 1,
-        progress: bool | Callable[[int], None] = False,
+        self, start: Snapshot, params: Mapping, steps: int, seed: int, fed: Mapping, **options: Any
     ) -> Result:
         record = {name: name for name in self.traced.emitted}
         params = self._kept.on_device(params)
@@ -195,9 +188,8 @@ class Compiled:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "interrupted after", RuntimeWarning)  # whoever called is told
             return simulate(
-                program, steps * start.dt, dt=start.dt, record=record, inputs=fed, every=every, state=start, seed=seed,
-                progress=progress,
-            )  # fmt: skip
+                program, steps * start.dt, dt=start.dt, record=record, inputs=fed, state=start, seed=seed, **options
+            )
 
     def program_now(self) -> Program:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
@@ -282,7 +274,7 @@ class Compiled:
         step()
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
         now, params = self.quick.held()
-        result = self._run_from(before, params, 1, seed, fed)
+        result = self._run_from(before, params, 1, seed, fed, progress=False)
         if result.meta.get("interrupted"):
             raise KeyboardInterrupt(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state

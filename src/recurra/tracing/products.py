@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.engine import events
-from recurra.tracing import operations
+from recurra.tracing import operations, rows
 from recurra.tracing.promotion import UFUNCS, cast
 from recurra.tracing.session import Session, as_value, is_traced
 
@@ -75,12 +75,12 @@ def _deliver(session: Session, matrix: object, weights: Any, spikes: Any, by_col
     if weights.size < events.WORTHWHILE:
         return weights @ ones if by_column else ones @ weights
     weights, given = jnp.asarray(weights), weights
-    found = session.memo(("spikes", id(spikes)), (spikes,), lambda: events.find(spikes))
-    rows = _transposed(session, matrix) if by_column else None
-    if isinstance(rows, tuple):
-        return events.sum_entries(*rows, weights.shape[0], *found)  # type: ignore[misc]
-    if rows is not None:
-        return events.sum_rows(rows, ones, *found)  # type: ignore[misc]
+    found = rows.find(session, spikes)
+    turned = _transposed(session, matrix) if by_column else None
+    if isinstance(turned, tuple):
+        return events.sum_entries(*turned, weights.shape[0], *found)  # type: ignore[misc]
+    if turned is not None:
+        return events.sum_rows(turned, ones, *found)  # type: ignore[misc]
     made = (events.sum_columns if by_column else events.sum_rows)(weights, ones, *found)  # type: ignore[misc]
     session.memos[-1]["read", id(given)] = made, (given,)
     return made

@@ -88,13 +88,13 @@ def _update(session: Session, matrix: Any, rows: Any, columns: Any, entry: Calla
         entry: a place as for `_part`, what is there -> what comes there.
     """
     session.note("change of single rows")
-    found, count = _found(session, rows)
+    found, count = find(session, rows)
     read = session.recall(("read", id(matrix)))
     if read is not None:
         # What was read of the matrix before must be done, or the compiler would keep a copy of it: adds 0.
         count = count + events.zero_after(read)
     if columns is not None:
-        among = _found(session, columns)
+        among = find(session, columns)
         # Whole rows are read from memory in order, which is quicker if many columns change. One of both does nothing.
         squares = jnp.ceil(count / events.SQUARE) * jnp.ceil(among[1] / events.SQUARE)
         few = squares * (SPARSE * events.SQUARE**2) < count * float(matrix.shape[1])
@@ -106,7 +106,8 @@ def _update(session: Session, matrix: Any, rows: Any, columns: Any, entry: Calla
     return events.update_rows(matrix, found, count, lambda i, old: entry((i, None), old))
 
 
-def _found(session: Session, spikes: Any) -> tuple[Any, Any]:
+def find(session: Session, spikes: Any) -> tuple[Any, Any]:
+    """List the units that spike, once for all that asks in a step; see `events.find`."""
     return session.memo(("spikes", id(spikes)), (spikes,), lambda: events.find(jnp.asarray(spikes)))
 
 
