@@ -15,7 +15,7 @@ import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.lowering import lower
-from recurra.engine.randomness import stream_seed
+from recurra.engine.randomness import seed_key, stream_address, stream_key
 from recurra.engine.results import Result
 from recurra.engine.rules import split_rules
 from recurra.engine.run import Run, cut_off, make_result, prepare
@@ -175,8 +175,8 @@ class _Oracle:
                     for noise in noises(equation.expression, operator.variables):
                         stream = f"{noise}@{equation.target}" if noise == "xi" else noise
                         with jax.enable_x64(True):
-                            seed = stream_seed(f"{label}/{name}/{stream}")
-                            key = jax.random.fold_in(jax.random.key(self.run_.seed), seed)
+                            address = stream_address(f"{label}/{name}/{stream}")
+                            key = stream_key(seed_key(self.run_.seed), address)
                             size = self._length((label, name, equation.target)) if noise == "xi" else node.size
                             draw = jax.random.normal(jax.random.fold_in(key, k), (size,), float)
                         found[label, name, stream] = np.asarray(draw) / math.sqrt(self.dt)

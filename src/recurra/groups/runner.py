@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from recurra.engine import Program
-from recurra.engine.randomness import seed_key, stream_seed
+from recurra.engine.randomness import seed_key
+from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.compiled import Apart, Compiled, place_apart
 from recurra.groups.roster import COUNTER, Roster
@@ -64,7 +65,7 @@ class Runner:
         """Give the addressed randomness: the numbers that the engine's rule draws."""
         if self._random is None:
             with jax.enable_x64(True):
-                self._random = Addressed(jax.random.fold_in(seed_key(self.seed), stream_seed("")))
+                self._random = Addressed(rule_key(seed_key(self.seed), ""))
         return self._random
 
     def forget(self) -> None:
