@@ -64,7 +64,7 @@ def test_names_whose_32_bit_hashes_are_equal_have_independent_noise() -> None:
     """The first four bytes of the BLAKE2s digests of these two paths are the same."""
     noise = NodeTemplate("n", OperatorTemplate("op", "x' = xi", {"x": "output(0.0)"}))
     pair = ("column_26714", "column_43459")
-    circuit = CircuitTemplate("c", nodes={label: noise for label in pair})
+    circuit = CircuitTemplate("c", nodes=dict.fromkeys(pair, noise))
     found = simulate(circuit, 20.0, dt=0.01, seed=3, record={label: f"{label}/op/x" for label in pair}, progress=False)
     first, second = (np.diff(found[label][:, 0]) for label in pair)
     assert abs(np.corrcoef(first, second)[0, 1]) < 4 / np.sqrt(len(first))

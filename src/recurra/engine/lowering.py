@@ -216,8 +216,10 @@ class _Lowering:
         schedule = tuple(items[key] for key in order)
         spikes = tuple(rule for group in self.groups for rule in self._spike_rules(group))
         complex_keys = _complex_keys(schedule, derivatives, self.wiring, self.numbers)
-        for key in complex_keys & self.numbers.state.keys() - {k for rule in self.rules for _, k in rule.state}:
-            self.numbers.state[key] = self.numbers.state[key].astype(np.complex128)
+        of_rules = {key for rule in self.rules for _, key in rule.state}
+        for key, value in self.numbers.state.items():
+            if key in complex_keys and key not in of_rules:
+                self.numbers.state[key] = value.astype(np.complex128)
         system = System(
             groups=tuple(GroupInfo(g.label, g.units, len(g.members), g.note) for g in self.groups),
             schedule=schedule,
@@ -433,7 +435,7 @@ def _reason_not_to_merge(node: Node) -> str:
             if np.ndim(declared.value) and node.size == 1:
                 return "has a vector variable"
         for equation in operator.equations:
-            across = [f for f in functions(equation.expression) if not FUNCTIONS[f].elementwise]
+            across = [f for f in sorted(functions(equation.expression)) if not FUNCTIONS[f].elementwise]
             if across:
                 return f"{across[0]}() runs over the units of the node"
             if has_index(equation.expression):

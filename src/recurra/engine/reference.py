@@ -172,7 +172,7 @@ class _Oracle:
         for label, node in self.nodes.items():
             for name, operator in node.operators.items():
                 for equation in operator.equations:
-                    for noise in noises(equation.expression, operator.variables):
+                    for noise in sorted(noises(equation.expression, operator.variables)):
                         stream = f"{noise}@{equation.target}" if noise == "xi" else noise
                         with jax.enable_x64(True):
                             address = stream_address(f"{label}/{name}/{stream}")
@@ -233,15 +233,15 @@ class _Moment:
         operator = self.o.nodes[label].operators[name]
         expression = equation.expression  # type: ignore[attr-defined]
         env: dict[str, object] = {
-            local: self.get((label, name, local)) for local in names_in(expression, operator.variables)
+            local: self.get((label, name, local)) for local in sorted(names_in(expression, operator.variables))
         }
-        for noise in noises(expression, operator.variables):
+        for noise in sorted(noises(expression, operator.variables)):
             stream = f"{noise}@{equation.target}" if noise == "xi" else noise  # type: ignore[attr-defined]
             env[noise] = self.o.noise[label, name, stream]
         env.setdefault("t", (self.k + self.offset) * self.o.dt)
 
         def past(node: Past) -> np.ndarray:
-            values = {n: self.get((label, name, n)) for n in names_in(node.delay)}
+            values = {n: self.get((label, name, n)) for n in sorted(names_in(node.delay))}
             delays = np.broadcast_to(evaluate_numpy(node.delay, values), np.shape(self.get((label, name, node.name))))
             return np.array([
                 self.get((label, name, node.name))[i] if d == 0 else self._back((label, name, node.name), d, False)[i]

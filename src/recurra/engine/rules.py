@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -80,7 +79,7 @@ def derive_params(system: System, params: Mapping[str, Any]) -> dict[str, Any]:
 def rule_views(system: System, state: Mapping[str, Array]) -> dict[str, Array]:
     """Return what the rest of the network sees of the state of rules: truth values and whole numbers as floats."""
     views = {}
-    for key in system.rule_state:
+    for key in (key for rule in system.rules for _, key in rule.state):
         value = state[key]
         views[key] = value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
     return views

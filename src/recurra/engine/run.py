@@ -260,7 +260,7 @@ def starting_point(
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
     # The arrays of rules have types of their own, which differ between programs with and without surrogates.
-    types = {k: program.state[k].dtype for k in program.system.rule_state}
+    types = {k: value.dtype for k, value in program.state.items() if k in program.system.rule_state}
     given = {k: np.asarray(v, types.get(k)) for k, v in state.state.items()}
     if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
@@ -326,8 +326,8 @@ def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
 def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
     system = run.program.system
-    own = {key for rule in system.rules for _, key in rule.params}
-    if not own & set(run.batch):
+    own = list(dict.fromkeys(key for rule in system.rules for _, key in rule.params))
+    if not any(key in run.batch for key in own):
         return derive_params(system, params)
     axes = {key: 0 if key in run.batch else None for key in own}
     found = jax.vmap(lambda numbers: derive_params(system, numbers), in_axes=(axes,))({k: params[k] for k in own})
