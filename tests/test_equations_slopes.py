@@ -111,7 +111,8 @@ def differences(expression, x: float, y: float) -> tuple[np.ndarray, np.ndarray]
     """Return the differences to both sides, for two steps: `(steps, sides)`, and the values."""
     steps = np.array([1e-4, 1e-5])[:, None] * max(1.0, abs(x)) * np.array([-1.0, 0.0, 1.0])
     with np.errstate(all="ignore"):
-        values = np.array([[evaluate_numpy(expression, {"x": np.float64(x + d), "y": y}) for d in row] for row in steps])
+        points = [[{"x": np.float64(x + d), "y": y} for d in row] for row in steps]
+        values = np.array([[evaluate_numpy(expression, point) for point in row] for row in points])
         return np.diff(values, axis=1) / np.diff(steps, axis=1), values
 
 

@@ -32,7 +32,6 @@ from recurra.equations.tree import (
 )
 from recurra.errors import EquationError, unknown
 
-
 # Each operator in JAX, and for two plain numbers in NumPy (where 1/0 is inf and no error).
 _BINARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "+": (operator.add, np.add),
@@ -143,7 +142,8 @@ def _guarded(expression: Expr) -> Expr:
         node = again(node, children)
         if isinstance(node, Call) and FUNCTIONS[node.function].name == "where":
             condition, first, second = node.children
-            return replace(node, arguments=(condition, branch(first, condition, True), branch(second, condition, False)))
+            guarded = branch(first, condition, True), branch(second, condition, False)
+            return replace(node, arguments=(condition, *guarded))
         return node
 
     def branch(tree: Expr, condition: Expr, holds: bool) -> Expr:

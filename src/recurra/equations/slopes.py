@@ -1,9 +1,9 @@
 """Elementary functions whose derivatives stay finite where their values do, and values as in `jax.numpy`, bit for bit.
 
 Reverse mode multiplies slopes. Where one of them is infinite and the next is 0, as in `1/(1 + exp(800))` or
-`sqrt(x^2)` at 0, the product would be NaN though finite differences find a finite number. Here an infinite slope counts
-as the root of the greatest number: far above any slope that matters, and 0 times it is 0. A slope that does not exist, as
-that of `sqrt(-1)`, counts as 0: the value tells there.
+`sqrt(x^2)` at 0, the product would be NaN though finite differences find a finite number. Here an infinite slope
+counts as the root of the greatest number: far above any slope that matters, and 0 times it is 0. A slope that does not
+exist, as that of `sqrt(-1)`, counts as 0: the value tells there.
 """
 
 from __future__ import annotations
