@@ -177,7 +177,9 @@ def _axis_of(module: Any) -> Work:
 
 
 # Their slopes are infinite somewhere, though values, or what is computed of them, are finite.
-_STEEP = tuple(["sinh", "cosh", "exp", "expm1", "sqrt", "log", "log10", "log2", "log1p", "arcsin", "arccos", "arccosh", "arctanh"])
+_STEEP = (
+    "sinh", "cosh", "exp", "expm1", "sqrt", "log", "log10", "log2", "log1p", "arcsin", "arccos", "arccosh", "arctanh",
+)  # fmt: skip
 
 
 def _identity(x: Any) -> Any:
