@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import warn
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.devices import Placement, find_device
@@ -388,7 +388,7 @@ def _run_fixed(
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
     if interrupted:
-        warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
+        warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning)
     extra = {"interrupted": True} if interrupted else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot, as_function
 from recurra.engine.randomness import seed_key
 from recurra.training.losses import find_loss, trial_loss
@@ -40,6 +41,8 @@ class Evaluation:
     loss: float
     losses: np.ndarray
     outputs: np.ndarray
+
+    __repr__ = brief
 
 
 def evaluate(

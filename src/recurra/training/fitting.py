@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine import Program
 from recurra.engine.progress import Progress
 from recurra.engine.randomness import seed_key
@@ -108,7 +108,7 @@ class Fit:
                 self._keep()
         except KeyboardInterrupt:
             self.stopped = "interrupted"
-            warnings.warn(f"interrupted in epoch {self.epoch} of {self.settings.epochs}.", RuntimeWarning, stacklevel=3)
+            warn(f"interrupted in epoch {self.epoch} of {self.settings.epochs}.", RuntimeWarning)
         finally:
             bar.close()
         return self._result()

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.loop import scan_rows
 from recurra.engine.randomness import seed_key
@@ -43,6 +44,8 @@ class OnlineReadout:
     inverse: np.ndarray
     outputs: np.ndarray
     final: Snapshot | None = None
+
+    __repr__ = brief
 
 
 def rls_update(
