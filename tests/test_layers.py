@@ -26,6 +26,7 @@ ROWS = [
     {"training", "tracing"},  # training works on any Program; front-ends offer both as methods
     {"engine"},
     {"equations"},
+    {"courtesy"},  # what is owed to people at a prompt
     {"errors"},
 ]
 SIDEWAYS = {("network", "circuits"), ("spiking", "rate")}

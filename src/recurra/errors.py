@@ -1,7 +1,8 @@
 """The errors of Recurra, and the search for near names.
 
 Every error says where it happened, what was got, what was expected and how to mend it.
-All of them are ``ValueError``s, so code that catches ``ValueError`` on bad input goes on working.
+All of them are ``ValueError``s, so code that catches ``ValueError`` on bad input goes on working. A name that does not
+exist is a ``KeyError``, too, a file that cannot be read an ``OSError``, a missing package an ``ImportError``.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ class TemplateError(RecurraError):
     """
 
 
-class PathError(RecurraError):
-    """Say that a template, node, operator, variable or file path does not exist, and what is near it.
+class PathError(RecurraError, KeyError):
+    """Say that a template, node, operator, variable or file does not exist, and what is near it; a `KeyError`, too.
 
     >>> from recurra import CircuitTemplate
     >>> try:
@@ -76,6 +77,9 @@ class PathError(RecurraError):
     ...     print(str(error).split(": ", 1)[1])  # before it stands the file
     unknown template 'vdb'. Did you mean 'vdp'? Known: vdp_op, vdp_pop, vdp.
     """
+
+    # A KeyError shows its message in quotes, as if it were a key.
+    __str__ = Exception.__str__
 
 
 class UnknownTag(PathError):
@@ -103,6 +107,18 @@ class OptionError(RecurraError):
     ... except OptionError as error:
     ...     print(str(error).partition(" Known:")[0])
     unknown solver 'eulr'. Did you mean 'euler'?
+    """
+
+
+class CallError(OptionError, TypeError):
+    """Say that a function does not take these arguments, and which it takes; a `TypeError`, too.
+
+    >>> from recurra import CircuitTemplate
+    >>> try:
+    ...     CircuitTemplate.from_yaml(pathh="model_templates.oscillators.vanderpol.vdp")
+    ... except CallError as error:
+    ...     print(str(error).partition(" Known:")[0])
+    CircuitTemplate.from_yaml(): unknown keyword 'pathh'. Did you mean 'path'?
     """
 
 
@@ -147,8 +163,19 @@ class CapabilityError(RecurraError):
     """
 
 
-class StoreError(RecurraError):
-    """Say that a file cannot be read as, or written as, what was asked.
+class MissingPackageError(CapabilityError, ImportError):
+    """Say that something needs a package that is not installed, and how to install it; an `ImportError`, too.
+
+    >>> try:
+    ...     raise MissingPackageError("files of NIR need the package nir: pip install 'recurra[nir]'.")
+    ... except ImportError as error:
+    ...     print(error)
+    files of NIR need the package nir: pip install 'recurra[nir]'.
+    """
+
+
+class StoreError(RecurraError, OSError):
+    """Say that a file cannot be read as, or written as, what was asked; an `OSError`, too.
 
     >>> from recurra.engine import load
     >>> load("not_there.npz")
@@ -228,6 +255,22 @@ class NotCompiled(UserWarning):
     cells/Digits runs in Python, ahead of each block of steps
     >>> print(why)
     printing or formatting needs a number now, but the value is only known when the model runs
+    """
+
+
+class DiscardedResult(UserWarning):
+    """Tell that a method which returns a changed object was called, and its result thrown away.
+
+    >>> import warnings
+    >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> def script():
+    ...     vdp.update_var({"p/vdp_op/mu": 0.0})
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always", DiscardedResult)  # "error" instead makes it an error
+    ...     script()
+    >>> print(str(told[0].message).partition(":")[0])
+    CircuitTemplate.update_var leaves the CircuitTemplate as it is and returns a changed one, which is lost here
     """
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow, eigenvalues
+from recurra.courtesy import brief
 from recurra.errors import CapabilityError, OptionError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Bifurcation:
     value: float
     state: np.ndarray
     frequency: float = 0.0
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow
+from recurra.courtesy import brief
 from recurra.errors import CapabilityError
 
 ROUNDS, GRID = 30, 4001
@@ -39,6 +40,8 @@ class LimitCycle:
     time: np.ndarray
     values: np.ndarray
     multipliers: np.ndarray
+
+    __repr__ = brief
 
     @property
     def stable(self) -> bool:

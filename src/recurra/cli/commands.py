@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.cli.waveforms import waveform
-from recurra.errors import OptionError, PathError, TimeError, unknown
+from recurra.errors import MissingPackageError, OptionError, PathError, TimeError, unknown
 
 if TYPE_CHECKING:
     from recurra.circuits import CircuitTemplate
@@ -197,7 +197,7 @@ def writable(name: str | None, suffixes: tuple[str, ...], option: str) -> Path |
             import h5netcdf  # noqa: F401 # pyright: ignore[reportMissingImports]
             import h5py  # noqa: F401 # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise OptionError(f"{option}: .nc needs {error.name}: pip install 'recurra[netcdf]'") from None
+            raise MissingPackageError(f"{option}: .nc needs {error.name}: pip install 'recurra[netcdf]'") from None
     return path
 
 

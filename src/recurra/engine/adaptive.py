@@ -23,7 +23,7 @@ from recurra.engine.program import Program
 from recurra.engine.results import Result
 from recurra.engine.run import Run, check_batchable, divergence, make_result
 from recurra.engine.stepping import base_drive
-from recurra.errors import CapabilityError, OptionError, unknown
+from recurra.errors import CapabilityError, MissingPackageError, OptionError, unknown
 
 MANY_KINKS = 1000
 SCIPY_METHODS = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
@@ -180,7 +180,7 @@ def _diffrax(
     try:
         import diffrax
     except ImportError:
-        raise CapabilityError(
+        raise MissingPackageError(
             f"solver {run.solver!r} needs diffrax: pip install 'recurra[adaptive]', or use solver='scipy'."
         ) from None
     solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}[run.solver]()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine.store import read_arrays, write_atomically
-from recurra.errors import StoreError
+from recurra.errors import MissingPackageError, StoreError
 
 if TYPE_CHECKING:
     import xarray
@@ -85,7 +85,7 @@ def _need_netcdf(path: str | Path) -> None:
         import h5netcdf  # noqa: F401
         import h5py  # noqa: F401
     except ImportError as error:
-        raise StoreError(
+        raise MissingPackageError(
             f"{path}: netCDF needs {error.name}: pip install 'recurra[netcdf]', or use .npz."
         ) from None
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.equations import Equation
 
 Kind = Literal["state", "algebraic", "parameter", "input"]
@@ -36,6 +37,8 @@ class Variable:
     value: float | complex | np.ndarray = 0.0
     unit: str = ""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -56,6 +59,8 @@ class Operator:
     equations: tuple[Equation, ...]
     variables: Mapping[str, Variable]
     output: str | None = None
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Spike:
     surrogate: str = "fast_sigmoid"
     slope: float | np.ndarray = 1.0
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Node:
@@ -116,6 +123,8 @@ class Node:
     values: Mapping[str, object] = field(default_factory=dict)
     spikes: tuple[Spike, ...] = ()
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
@@ -137,6 +146,8 @@ class Sparse:
     shape: tuple[int, int]
 
     ndim: ClassVar[int] = 2
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, matrix: Any) -> Sparse:
@@ -191,6 +202,8 @@ class Edge:
     inputs: Mapping[str, str] = field(default_factory=dict)
     output: str | None = None
     label: str = ""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if hasattr(self.weight, "tocoo"):
@@ -252,6 +265,8 @@ class Rule:
     text: str = ""
     derive: Callable[[dict], dict] | None = None
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -279,3 +294,5 @@ class Graph:
     name: str = ""
     input: str = ""
     output: str = ""
+
+    __repr__ = brief

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from recurra.courtesy import brief
 from recurra.engine.evaluation import derivatives, evaluate_system
 from recurra.engine.gradients import feed_run, fixed_plan, write_numbers
 from recurra.engine.layout import Target
@@ -56,6 +57,8 @@ class Moment:
     incoming: Mapping[int, Array]
     own: Mapping[str, Array]
     local: Callable[[Mapping[str, Array], Mapping[int, Array]], tuple[dict[str, Array], Recorded]]
+
+    __repr__ = brief
 
 
 Observer = Callable[[Any, Moment], tuple[Any, Mapping[str, Array], Any]]

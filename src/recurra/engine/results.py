@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.engine.store import write_atomically
 from recurra.errors import OptionError, PathError, StoreError, unknown
 
@@ -42,6 +43,14 @@ class Snapshot:
     step: int
     t0: float
     dt: float
+
+    __repr__ = brief
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """Return one array of the state by its storage key."""
+        if not isinstance(key, str) or key not in self.state:
+            raise PathError(unknown("state", key, self.state))
+        return self.state[key]
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
@@ -116,6 +125,13 @@ class Result:
         Raises:
             PathError: there is none; the message says which there are.
         """
+        if not isinstance(name, str | tuple):
+            few = next(iter(self.data), "x")
+            raise PathError(
+                f"[{_row(name)}]: a result is read by the name of a recording, which gives an array:"
+                f" result[{few!r}][{_row(name)}] for rows of it, result.to_dataframe() for a table."
+                f" {unknown('recording', name, self.data)}"
+            )
         key = name if isinstance(name, str) else "/".join(map(str, name))
         if key not in self.data:
             raise PathError(unknown("recording", key, self.data))
@@ -123,6 +139,9 @@ class Result:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.data)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __contains__(self, name: object) -> bool:
         return ("/".join(map(str, name)) if isinstance(name, tuple) else name) in self.data
@@ -132,9 +151,25 @@ class Result:
         span = f"{self.time[0]:g} to {self.time[-1]:g}" if len(self.time) else "empty"
         return f"Result(time {span}, {len(self.time)} rows; {shapes})"
 
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return len(self.data)
+
     def keys(self) -> list[str]:
         """List the names of the recordings."""
         return list(self.data)
+
+    def values(self) -> list[np.ndarray]:
+        """List the recordings, in the order of `keys`."""
+        return [self[name] for name in self.data]
+
+    def items(self) -> list[tuple[str, np.ndarray]]:
+        """List pairs of name and recording."""
+        return [(name, self[name]) for name in self.data]
+
+    def get(self, name: Name, default: Any = None) -> Any:
+        """Return one recording, or something else if there is none of this name."""
+        return self[name] if name in self or name == "steps" else default
 
     def to_numpy(self, name: Name | None = None) -> np.ndarray:
         """Return one recording, or all of them side by side: `(rows, all units)`."""
@@ -237,3 +272,10 @@ class Result:
         from recurra.engine.archive import load_result
 
         return load_result(path)
+
+
+def _row(name: object) -> str:
+    """Write an index as it stands between brackets."""
+    if not isinstance(name, slice):
+        return repr(name)
+    return ":".join("" if part is None else repr(part) for part in (name.start, name.stop))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import warn
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.devices import Placement, find_device
@@ -260,7 +260,7 @@ def starting_point(
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
     # The arrays of rules have types of their own, which differ between programs with and without surrogates.
-    types = {k: program.state[k].dtype for k in program.system.rule_state}
+    types = {k: value.dtype for k, value in program.state.items() if k in program.system.rule_state}
     given = {k: np.asarray(v, types.get(k)) for k, v in state.state.items()}
     if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
@@ -326,8 +326,8 @@ def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
 def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
     system = run.program.system
-    own = {key for rule in system.rules for _, key in rule.params}
-    if not own & set(run.batch):
+    own = list(dict.fromkeys(key for rule in system.rules for _, key in rule.params))
+    if not any(key in run.batch for key in own):
         return derive_params(system, params)
     axes = {key: 0 if key in run.batch else None for key in own}
     found = jax.vmap(lambda numbers: derive_params(system, numbers), in_axes=(axes,))({k: params[k] for k in own})
@@ -388,7 +388,7 @@ def _run_fixed(
             size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
     bar.close()
     if interrupted:
-        warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
+        warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning)
     extra = {"interrupted": True} if interrupted else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
 

@@ -164,7 +164,7 @@ class Stepper:
         """Split a whole state into the variables of the solver, and the rings and the states of rules."""
         rest = {ring_key(i) for i in range(len(self.system.rings))} | self.system.rule_state
         own = {k: v for k, v in state.items() if k not in rest}
-        return own, {k: state[k] for k in rest}
+        return own, {k: v for k, v in state.items() if k in rest}
 
     def streams(self, key: Array, tables: Mapping[str, Array]) -> dict[str, Array]:
         """Make the keys of every noise stream and every rule, once for a run."""

@@ -44,7 +44,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     except BaseException as error:
         if os.path.exists(name):
             os.unlink(name)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, StoreError):
             raise StoreError(f"{path}: cannot write there ({error.strerror or error}).") from None
         raise
 

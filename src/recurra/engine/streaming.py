@@ -14,7 +14,7 @@ import numpy as np
 
 from recurra.engine.recording import Recording
 from recurra.engine.store import read_arrays, write_atomically
-from recurra.errors import CapabilityError, StoreError
+from recurra.errors import MissingPackageError, StoreError
 
 BLOCK_BYTES = 4_000_000
 CHECKPOINT_SECONDS = 5.0
@@ -62,7 +62,7 @@ class StoredRows(Rows):
 
     Raises:
         StoreError: the store belongs to another run, or is no store.
-        CapabilityError: zarr is not installed.
+        MissingPackageError: zarr is not installed.
     """
 
     def __init__(self, recording: Recording, total: int, path: str | Path, mark: str):
@@ -184,12 +184,12 @@ def open_group(path: Path, what: str, mark: str) -> Any:
 
     Raises:
         StoreError: the folder holds something else, or cannot be made.
-        CapabilityError: zarr is not installed.
+        MissingPackageError: zarr is not installed.
     """
     try:
         import zarr
     except ImportError:
-        raise CapabilityError("store: it needs zarr: pip install 'recurra[store]'.") from None
+        raise MissingPackageError("store: it needs zarr: pip install 'recurra[store]'.") from None
     if not path.parent.is_dir():
         raise StoreError(f"store: there is no folder {str(path.parent)!r}; make it first.")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):

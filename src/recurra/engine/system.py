@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from recurra.courtesy import brief
 from recurra.equations import Expr, Past
 
 Names = tuple[tuple[str, str], ...]
@@ -178,6 +179,8 @@ class System:
     rules: tuple[RuleStep, ...]
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     complex_keys: frozenset[str]
+
+    __repr__ = brief
 
     @cached_property
     def shape_of(self) -> dict[str, tuple[int, ...]]:

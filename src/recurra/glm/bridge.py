@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.engine import Emission, Graph, Rule
 from recurra.engine.grid import count_steps
-from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
+from recurra.errors import CapabilityError, MissingPackageError, OptionError, ShapeError, unknown
 from recurra.glm.chunks import ChunkedData, spike_chunks
 from recurra.glm.coupled import Coupled
 from recurra.glm.pynapple_series import as_given, values_of
@@ -170,12 +170,12 @@ class CoupledMixin:
             `(lags,)`.
 
         Raises:
-            CapabilityError: networkx is not installed.
+            MissingPackageError: networkx is not installed.
         """
         try:
             import networkx  # pyright: ignore[reportMissingImports]
         except ImportError:
-            raise CapabilityError(
+            raise MissingPackageError(
                 "coupling_graph: networkx is not installed; pip install recurra[graphs], or take coupling_weights()."
             ) from None
         filters, names = self.coupling_filters(), self.neuron_labels_.tolist()

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import newton
 from recurra.glm.convolve import convolve_valid
@@ -57,6 +58,8 @@ class ChunkedData:
     y: ArrayLike
     rows: int = 2**15
     sample_weight: ArrayLike | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if isinstance(self.rows, bool) or not isinstance(self.rows, int | np.integer) or self.rows < 1:

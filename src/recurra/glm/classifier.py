@@ -69,7 +69,7 @@ class Classifier(ClassifierMixin, BaseGLM):
         intercept = found.coef[-1] - found.coef[-1].mean(axis=-1, keepdims=True)
         self.coef_ = self.layout_.split(found.coef[:-1].reshape(features, *shape))
         self.intercept_, self.null_rate_ = intercept.reshape(shape), share.reshape(shape)
-        warn_late(found, stacklevel=4)
+        warn_late(found)
 
     def _shares(self, rows: Rows) -> np.ndarray:
         """Return how often each class is there, `(columns, classes)`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from recurra.courtesy import warn
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.chain import most_probable_path, smooth
 from recurra.glm.design import Rows
@@ -145,11 +145,10 @@ class GLMHMM(BaseGLM):
         self._hold(found, rows, starts, plan)
         self.log_likelihoods_, self.converged_, self.n_iter_ = np.array(values), done, len(values)
         if not done:
-            warnings.warn(
+            warn(
                 f"the states did not converge in {self.maxiter} rounds; the best parameters are kept. Raise maxiter, or"
                 " try fewer states.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return self
 

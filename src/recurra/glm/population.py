@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import DataConversionWarning
 
+from recurra.courtesy import warn
 from recurra.errors import ShapeError
 from recurra.glm.bridge import CoupledMixin
 from recurra.glm.estimator import Regression
@@ -211,7 +211,7 @@ def as_column(y: np.ndarray) -> np.ndarray:
     """Return observations of one neuron as `(time,)`."""
     if y.ndim == 2 and y.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected: y is taken as (time,)."
-        warnings.warn(message, DataConversionWarning, stacklevel=6)
+        warn(message, DataConversionWarning)
         y = y[:, 0]
     if y.ndim != 1:
         raise ShapeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from jax.custom_batching import sequential_vmap
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import warn
 from recurra.engine.counts import draw_poisson, prepare_poisson
 from recurra.engine.loop import scan_rows
 from recurra.errors import DivergenceError, OptionError, ShapeError, unknown
@@ -297,7 +297,7 @@ def _report(plan: Coupled, y: Array, rates: ArrayLike, on_runaway: str) -> None:
     )
     if on_runaway == "raise":
         raise DivergenceError(message, f"neuron {where[-1]}", where[-2], float(where[-2]), (y, rates))
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    warn(message, RuntimeWarning)
 
 
 def _first(bad: np.ndarray) -> tuple[tuple[int, ...], str]:

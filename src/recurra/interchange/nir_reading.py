@@ -276,7 +276,7 @@ class _Plan:
                 (at,) = self.flat.after(at)
             self._check(way, self.sizes[at], at)
             self.ways.append((way, at))
-        for name in self.on_edges - seen:
+        for name in sorted(self.on_edges - seen):
             raise TemplateError(f"NIR node {name!r} is on a circle of linear maps and delays without any other node.")
 
     def _check(self, way: _Way, target: int | None, at: str) -> int:

@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.engine import Result
 from recurra.engine.store import write_atomically
-from recurra.errors import CapabilityError, OptionError, StoreError
+from recurra.errors import MissingPackageError, OptionError, StoreError
 from recurra.interchange.hdf5_files import check_hdf5, reason
 from recurra.interchange.recordings import check_result, check_seconds, row_step, spike_times
 
@@ -41,6 +42,8 @@ class Series:
     labels: list[str]
     unit: str = ""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Session:
@@ -66,12 +69,14 @@ class Session:
     spikes: Mapping[str, np.ndarray]
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    __repr__ = brief
+
 
 def _import() -> Any:
     try:
         import pynwb  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise CapabilityError("files of NWB need the package pynwb: pip install 'recurra[nwb]'.") from None
+        raise MissingPackageError("files of NWB need the package pynwb: pip install 'recurra[nwb]'.") from None
     return pynwb
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from recurra.circuits import CircuitTemplate, EdgeTemplate, NodeTemplate
 from recurra.engine import Graph, Program, Snapshot, lower
-from recurra.engine.randomness import stream_seed
+from recurra.engine.randomness import stream_address
 from recurra.errors import OptionError, PathError, TemplateError, TimeError, unknown
 from recurra.network import running
 from recurra.network.edges import (
@@ -239,7 +239,7 @@ class Builder:
         name = self._parts.edge_label(label, source, target)
         where, shape = f"edge {name}", (to.size, from_.size)
         if weights is None:
-            own = [self.seed, stream_seed(name)] if seed is None else seed
+            own = [self.seed, *stream_address(name, "weights").tolist()] if seed is None else seed
             weights = np.random.default_rng(own).standard_normal(shape)
         read = read_weights(weights, shape, where)
         kept = None

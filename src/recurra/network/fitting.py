@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from recurra import training
 from recurra.circuits import NodeTemplate, OperatorTemplate
+from recurra.courtesy import warn
 from recurra.engine import Result
 from recurra.engine.devices import find_device
 from recurra.errors import CapabilityError, OptionError, TrainingError
@@ -65,12 +65,11 @@ def by_bptt(
     same = [path for path, value in old.items() if np.array_equal(value, found.params[path])]
     _take(network, found.params)
     if same:
-        warnings.warn(
+        warn(
             f"fit_bptt: nothing was learned about {', '.join(same)}: no gradient came back to it. What a rule draws at"
             " random (the spikes of a GLM) is held fixed, and so passes none; nor do spikes of behaviors without a"
             " `surrogate`.",
             RuntimeWarning,
-            stacklevel=3,
         )
     return found
 

@@ -17,6 +17,7 @@ from recurra.circuits import (
     PopulationTemplate,
     from_yaml,
 )
+from recurra.courtesy import brief
 from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Variable
 from recurra.engine.rules import split_rules
 from recurra.equations import FUNCTIONS, parse_equations
@@ -66,6 +67,8 @@ class NetworkNode:
     train: tuple[str, ...] = ()
     record: tuple[str, ...] = ()
     rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    __repr__ = brief
 
     @property
     def size(self) -> int:

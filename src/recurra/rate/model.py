@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import guard
 from recurra.engine import Graph, Program, Result, lower, simulate
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.rate.connectivity import (
@@ -500,3 +501,5 @@ def eval_rnn(
     _, x, r, o, *_ = placed.forward(u, net.taus, params, settings, seed=seed, noise=noise)
     flat = [float(row[0, 0]) if row.size == 1 else row[:, 0] for row in o]
     return flat, r, x  # type: ignore[return-value]
+
+guard(globals(), ["FR_RNN_dale", "eval_rnn", "loss_op"])

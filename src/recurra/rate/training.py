@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import guard, warn
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, ShapeError, TrainingError, unknown
 from recurra.rate.evaluation import trial_losses, weight_of
@@ -262,7 +262,7 @@ class Loop:
                 bar.update(self.updates - done)
         except KeyboardInterrupt:
             self.stopped = "interrupted"
-            warnings.warn(f"interrupted after {self.updates} updates.", RuntimeWarning, stacklevel=3)
+            warn(f"interrupted after {self.updates} updates.", RuntimeWarning)
         finally:
             bar.close()
 
@@ -497,3 +497,5 @@ def whole_number(value: object, name: str, lowest: int) -> None:
     """Refuse what is no whole number from `lowest` on."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
         raise OptionError(f"{name} must be a whole number >= {lowest}, got {value!r}.")
+
+guard(globals(), ["train"])

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import returns_changed
 from recurra.engine import Emission, Graph, Program, Result, Rule, as_function, lower, simulate
 from recurra.engine.store import read_arrays, write_atomically
 from recurra.errors import OptionError, RecurraError, ShapeError, StoreError, TimeError, unknown
@@ -65,10 +66,12 @@ class SpikingNetwork:
         """Number of units."""
         return len(self.w)
 
+    @returns_changed
     def with_scale(self, scale: float) -> SpikingNetwork:
         """Return the network with another scaling factor."""
         return replace(self, scale=scale)
 
+    @returns_changed
     def lesioned(
         self, percentage: float, scale: float = 0.0, *, by_type: bool = False, exclude_self: bool = True, seed: int = 0
     ) -> SpikingNetwork:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine import Result, as_program
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, RecurraError
@@ -101,7 +101,7 @@ def sweep(
             bar.update(len(outcome.errors))
     except KeyboardInterrupt:
         interrupted = True
-        warnings.warn("interrupted; points that were not run hold NaN.", RuntimeWarning, stacklevel=2)
+        warn("interrupted; points that were not run hold NaN.", RuntimeWarning)
     finally:
         bar.close()
     return collection.dataset(points, _attrs(job, interrupted), measure is None)

@@ -9,7 +9,9 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot, as_function
+from recurra.engine.randomness import seed_key
 from recurra.training.losses import find_loss, trial_loss
 from recurra.training.objective import Objective, batches, gather, on_device, untrained
 from recurra.training.parameters import Penalties
@@ -39,6 +41,8 @@ class Evaluation:
     loss: float
     losses: np.ndarray
     outputs: np.ndarray
+
+    __repr__ = brief
 
 
 def evaluate(
@@ -83,7 +87,7 @@ def evaluate(
     trials = make_trials(program, inputs, targets, units, name, mask)
     objective = Objective(untrained(program), Penalties(()), paths, function, dt, solver, precision, state, history)
     with jax.enable_x64(precision == "float64"):
-        data, key = on_device(trials, precision), jax.random.key(seed)
+        data, key = on_device(trials, precision), seed_key(seed)
 
         def one(chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
             batch = gather(data, chosen, key)
@@ -136,7 +140,7 @@ def collect(
         precision=precision,
     )
     with jax.enable_x64(precision == "float64"):
-        key = jax.random.key(seed)
+        key = seed_key(seed)
 
         def one(trial: jax.Array, given: Mapping[str, jax.Array]) -> jax.Array:
             return run({}, given, seed=jax.random.fold_in(key, trial))["output"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine import Program
 from recurra.engine.progress import Progress
+from recurra.engine.randomness import seed_key
 from recurra.errors import OptionError, TrainingError
 from recurra.training.checkpoint import Checkpoint
 from recurra.training.history import History, Training
@@ -107,7 +108,7 @@ class Fit:
                 self._keep()
         except KeyboardInterrupt:
             self.stopped = "interrupted"
-            warnings.warn(f"interrupted in epoch {self.epoch} of {self.settings.epochs}.", RuntimeWarning, stacklevel=3)
+            warn(f"interrupted in epoch {self.epoch} of {self.settings.epochs}.", RuntimeWarning)
         finally:
             bar.close()
         return self._result()
@@ -156,7 +157,7 @@ class Fit:
             self.stopped = f"no smaller loss in {self.settings.patience} epochs"
 
     def _one_update(self, chosen: np.ndarray, start: int, steps: int, state: Any) -> tuple[dict, Any]:
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), self.epoch)
+        key = jax.random.fold_in(seed_key(self.settings.seed), self.epoch)
         if steps not in self.compiled:
             self.compiled[steps] = jax.jit(self.update(steps))
         free, momenta, told, last = self.compiled[steps](
@@ -185,7 +186,7 @@ class Fit:
     def _validate(self) -> float:
         if self.held is None:
             return float("nan")
-        key = jax.random.key(self.settings.seed)
+        key = seed_key(self.settings.seed)
         count = self.held.targets.shape[0]
         losses = [
             (len(chosen), float(self.held_loss(self.free, self.held, chosen, key)))

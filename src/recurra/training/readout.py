@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot
 from recurra.errors import OptionError, ShapeError
 from recurra.training.evaluation import collect
@@ -36,6 +37,8 @@ class Readout:
     alpha: float
     score: np.ndarray
     errors: Mapping[float, float]
+
+    __repr__ = brief
 
     def predict(self, features: ArrayLike) -> np.ndarray:
         """Return the readout of features `(..., features)`."""

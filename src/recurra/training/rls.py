@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.loop import scan_rows
+from recurra.engine.randomness import seed_key
 from recurra.errors import OptionError, ShapeError
 from recurra.training.trials import count_units, make_trials
 
@@ -42,6 +44,8 @@ class OnlineReadout:
     inverse: np.ndarray
     outputs: np.ndarray
     final: Snapshot | None = None
+
+    __repr__ = brief
 
 
 def rls_update(
@@ -242,7 +246,7 @@ def fit_rls(
         compiled, outputs, data = jax.jit(trial), [], trials.cast(precision)
         for i in range(trials.count):
             given = {path: value[i] for path, value in data.inputs.items()}
-            key = jax.random.fold_in(jax.random.key(seed), i)
+            key = jax.random.fold_in(seed_key(seed), i)
             carry, last, readout = compiled(carry, given, data.targets[i], learns[i], key)
             outputs.append(np.asarray(readout, float))
     begin = Snapshot({}, 0, 0.0, dt) if state is None else state

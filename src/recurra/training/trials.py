@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program
 from recurra.errors import OptionError, PathError, ShapeError, unknown
 from recurra.training.losses import CLASSES
@@ -28,6 +29,8 @@ class Trials:
     targets: np.ndarray
     mask: np.ndarray
     batched: bool
+
+    __repr__ = brief
 
     @property
     def count(self) -> int:
