@@ -232,4 +232,5 @@ def _off_grid(system: System, plan: DelayPlan) -> DelayPlan:
         uniform=tuple(p.delivery == "all_to_all" for p in system.projections),
         on_grid=(False,) * len(plan.on_grid),
         past_on_grid=(False,) * len(plan.past_on_grid),
+        smooth=True,
     )

@@ -318,11 +318,18 @@ class _Moment:
 
     def _back(self, key: Key, delay: float, edge: bool) -> np.ndarray:
         """The value of a variable a time ago; before the start nothing, the initial value, or the history."""
-        at = self.k + self.offset - delay / self.o.dt
-        if abs(at - round(at)) < 1e-6:
-            at = float(round(at))
+        begin = self.k - delay / self.o.dt
+        if abs(begin - round(begin)) < 1e-6:
+            begin = float(round(begin))
+        at, moved = begin + self.offset, 0.0
+        given = self.o.history.get("/".join(key))
+        if begin < 0 and (edge if given is None else np.ndim(given) < 2):
+            # There is a jump at step 0. A stage sees what was before it; if it comes within the step, the mean.
+            since, at = max(at, 0.0) if begin > -1 else 0.0, min(at, max(begin, -1.0))
+            if since:
+                moved = since * (self._row(key, 1, edge) - self._row(key, 0, edge))
         low, high = math.floor(at), math.ceil(at)
-        return self._row(key, low, edge) * (1 - (at - low)) + self._row(key, high, edge) * (at - low)
+        return moved + self._row(key, low, edge) * (1 - (at - low)) + self._row(key, high, edge) * (at - low)
 
     def _row(self, key: Key, step: int, edge: bool) -> np.ndarray:
         rows = self.o.past.get(key, [])

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine.checks import as_mapping, as_numbers
-from recurra.engine.delays import check_chains, plan_delays, ring_key
+from recurra.engine.delays import check_chains, plan_delays, ring_key, with_jumps
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
@@ -200,7 +200,7 @@ def prepare(
     start = starting_point(program, state, dt, history, numbers)
     plan = None
     if solver not in ADAPTIVE:
-        delays = plan_delays(program.system, {**program.params, **numbers}, dt)
+        delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
         plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
 
