@@ -8,10 +8,10 @@ The rule, for every solver: before the start a delayed edge carries nothing and 
 a history is given. A value between two steps is interpolated linearly.
 
 The past that is nothing, or a number, ends in a jump to the initial value, and a jump is no ramp of one step: a stage
-that looks back at the moment of the jump sees what was before it (the left limit), and so does one that looks back at
-an earlier moment. Where the jump falls into the midst of a step, the stages see its mean over the step. So Heun and Runge-Kutta keep order 2 (Bellen & Zennaro 2003, ch. 4, on steps across discontinuities).
-A history in rows goes over into the initial value in a straight line, without a jump. The last row of a ring says for which
-units there is one.
+that looks back at the moment of the jump sees what was before it (the left limit). Where the jump falls into the midst
+of a step, the stages see its mean over the step. So Heun and Runge-Kutta keep order 2 (Bellen & Zennaro 2003, ch. 4, on
+steps across discontinuities). A history in rows goes over into the initial value in a straight line, without a jump.
+The last row of a ring says for which units there is one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from recurra.engine.layout import Target
 from recurra.engine.system import PastRead, Projection, System
 from recurra.equations import evaluate, evaluate_numpy
 from recurra.errors import PathError, ShapeError, TimeError, unknown
+
+Jumps = Literal["all", "some", "none"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class DelayPlan:
     on_grid: tuple[bool, ...]
     past_on_grid: tuple[bool, ...]
     past_none: tuple[bool, ...]
-    jumps: tuple[Literal["all", "some", "none"], ...]
+    jumps: tuple[Jumps, ...]
     smooth: bool = False
 
 
@@ -93,14 +95,14 @@ def plan_delays(system: System, params: Mapping[str, np.ndarray], dt: float) -> 
     for ring, length in zip(system.rings, lengths, strict=True):
         if 2 * length * system.shape_of[ring.source][0] >= 2**31:
             raise TimeError(f"the delay of {ring.source!r} takes {length} steps of {dt:g}, too many to remember.")
-    jumps = tuple("none" if ring.prefill == "initial" else "all" for ring in system.rings)
+    jumps: tuple[Jumps, ...] = tuple("none" if ring.prefill == "initial" else "all" for ring in system.rings)
     return DelayPlan(lengths, tuple(uniform), tuple(on_grid), tuple(past_on_grid), tuple(past_none), jumps)
 
 
 def with_jumps(plan: DelayPlan, state: Mapping[str, Any]) -> DelayPlan:
     """Return a plan that knows from the rings of a state for which units the past ends in a jump."""
 
-    def of(ring: int) -> Literal["all", "some", "none"]:
+    def of(ring: int) -> Jumps:
         jumps = np.asarray(state[ring_key(ring)][..., -1, :]) != 0
         return "all" if jumps.all() else "some" if jumps.any() else "none"
 
@@ -331,7 +333,7 @@ class _Reader:
     buffer: Array
     moment: Moment
     on_grid: bool
-    jumps: Literal["all", "some", "none"]
+    jumps: Jumps
 
     @property
     def width(self) -> int:

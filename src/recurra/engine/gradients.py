@@ -157,7 +157,7 @@ def _segment(run: Run) -> int:
 
 def feed_run(run: Run, inputs: Mapping[str, object]) -> Run:
     """Return a run that is driven by these inputs, which may be traced."""
-    feeds = make_feeds(run.program, inputs, run.steps)
+    feeds = make_feeds(run.program, inputs, run.steps, run.start)
     return replace(run, feeds=feeds, plan=replace(fixed_plan(run), feeds=feed_infos(feeds)))
 
 

@@ -88,7 +88,8 @@ def simulate(
         dt: the step; for solvers that choose their own steps the interval between samples.
         solver: `"euler"`, `"heun"`, `"rk4"`, `"exponential_euler"`, `"euler_maruyama"`, `"stochastic_heun"`, `"scipy"`,
             `"tsit5"`, `"dopri8"` or `"kvaerno5"`; Euler (with noise: Euler-Maruyama) by default.
-        inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`.
+        inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`; a series with a
+            time axis (pandas, xarray, pynapple) is aligned by it, or refused.
         record: `None` for all states, a path, a list of paths, or name -> path; `all` stands for every node.
         every: steps between recorded rows.
         cutoff: leave out rows before this time after the start.
@@ -194,10 +195,10 @@ def prepare(
     if solver in ADAPTIVE and program.system.rules:
         raise CapabilityError(f"solver {solver!r} chooses its own steps, a rule is called once a step: use another.")
     recording = make_recording(program, record)
-    feeds = make_feeds(program, inputs, steps)
     numbers = _batch_numbers(program, batch)
     check_chains(program.system, {**program.params, **numbers})
     start = starting_point(program, state, dt, history, numbers)
+    feeds = make_feeds(program, inputs, steps, start)
     plan = None
     if solver not in ADAPTIVE:
         delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
