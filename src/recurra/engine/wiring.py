@@ -37,6 +37,7 @@ class Wire:
         edge: where weight, delay and spread come from; `None` for a wire of weight 1.
         rows, columns: which target unit reads which source unit, for a wire that picks units.
         shape: the shape the edge's weight has in its paths.
+        delays_of: label of the edge whose delay this wire has, which is another part of the same edge.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Wire:
     rows: np.ndarray | None = None
     columns: np.ndarray | None = None
     shape: tuple[int, ...] = ()
+    delays_of: str = ""
 
 
 def expand_edges(graph: Graph) -> tuple[dict[str, Node], list[Wire]]:
@@ -98,7 +100,11 @@ def _expand(label: str, edge: Edge, nodes: dict[str, Node], wires: list[Wire]) -
         raise TemplateError(f"{label}: an edge with operators must name the output that reaches the target.")
     nodes[label] = replace(node, size=n_source * n_target)
     check_nodes({label: nodes[label]})
-    every = np.arange(n_source * n_target)
+    every, old = np.arange(n_source * n_target), edge.old_inputs
+    if len(old) > 1:
+        raise TemplateError(
+            f"{label}: {' and '.join(old)} both read the source, which is delayed; let one of them read it and pass it on."
+        )
     for variable, path in edge.inputs.items():
         read = edge.source if path == "source" else path
         size, owner = _size(read, nodes, label), read.rsplit("/", 2)[0]
@@ -115,10 +121,14 @@ def _expand(label: str, edge: Edge, nodes: dict[str, Node], wires: list[Wire]) -
                 f"{label}: input {variable!r} reads {read!r}, which has {size} units and belongs neither to the source"
                 f" ({n_source} units) nor to the target ({n_target} units) of the edge."
             )
-        wires.append(Wire("", read, f"{label}/{variable}", None, every, picked))
-    wires.append(
-        Wire(label, f"{label}/{edge.output}", edge.target, edge, rows, every, np.shape(edge.weight))
-    )
+        end, shape = f"{label}/{variable}", np.shape(edge.delay)  # type: ignore[arg-type]
+        if variable in old:
+            carrier = replace(edge, weight=np.ones(shape) if shape else 1.0, node=None, inputs={}, output=None)
+            wires.append(Wire(f"{label}/source", read, end, carrier, every, picked, shape, delays_of=label))
+        else:
+            wires.append(Wire("", read, end, None, every, picked))
+    last = replace(edge, delay=None, spread=None) if old else edge
+    wires.append(Wire(label, f"{label}/{edge.output}", edge.target, last, rows, every, np.shape(edge.weight)))
 
 
 def _check_shape(label: str, weight: object, n_target: int, n_source: int) -> None:
@@ -213,6 +223,11 @@ class Wiring:
             self._sort(wire, source, target, buckets)
         for bucket in buckets.values():
             self._project(bucket)
+        for wire in wires:
+            if wire.delays_of:
+                place, own = self.edges.pop(wire.label), self.edges[wire.delays_of]
+                delay = {"delay_key": place.delay_key, "delay_index": place.delay_index}
+                self.edges[wire.delays_of] = replace(own, **delay)
 
     def _end(self, path: str, wire: Wire) -> Target:
         if path not in self._found:
