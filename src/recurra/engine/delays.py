@@ -16,6 +16,7 @@ The last row of a ring says for which units there is one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -79,9 +80,10 @@ def plan_delays(system: System, params: Mapping[str, np.ndarray], dt: float) -> 
             uniform.append(False)
             on_grid.append(True)
             continue
-        steps = _in_steps(params[projection.delays], dt, projection.label, zero_ok=False)
+        steps = _in_steps(params[projection.delays], dt, projection.label, zero_ok=projection.present)
         # A sum over the whole source has one delay, though each run of a batch may have its own.
-        uniform.append(projection.delivery == "all_to_all" or bool(np.all(steps == steps.flat[0])))
+        alike = projection.delivery == "all_to_all" or bool(np.all(steps == steps.flat[0]))
+        uniform.append(alike and not projection.present)
         on_grid.append(bool(np.all(steps == np.round(steps))))
         longest[projection.ring] = max(longest[projection.ring], float(steps.max()))
     for read in system.past_reads:
@@ -115,7 +117,7 @@ def _in_steps(delay: np.ndarray, dt: float, where: str, zero_ok: bool) -> np.nda
     steps = np.asarray(delay) / dt
     whole = np.round(steps)
     steps = np.where(np.abs(steps - whole) < _TOLERANCE, whole, steps)
-    short = (steps < 1) & ~((steps == 0) & zero_ok)
+    short = (steps < 1) & ~((np.asarray(delay) == 0) & zero_ok)
     if np.any(short):
         got = float(np.asarray(delay)[short].flat[0] if np.ndim(delay) else delay)
         raise TimeError(
@@ -145,7 +147,8 @@ def fit_rings(system: System, plan: DelayPlan, params: Mapping[str, Array], dt: 
     for projection in system.projections:
         if projection.ring >= 0:
             steps = params[projection.delays] / dt
-            fits &= jnp.all((steps > 1 - _TOLERANCE) & (steps < plan.lengths[projection.ring] - 1))
+            fine = (steps > 1 - _TOLERANCE) & (steps < plan.lengths[projection.ring] - 1)
+            fits &= jnp.all(fine | (steps == 0) if projection.present else fine)
     for read, some in zip(system.past_reads, plan.past_none, strict=True):
         steps = _past_steps(read, params, jnp.asarray(dt))
         fine = (steps > 1 - _TOLERANCE) & (steps < plan.lengths[read.ring] - 1)
@@ -305,7 +308,18 @@ def _read_projection(
         columns = tables[projection.columns]
     else:
         columns = jnp.broadcast_to(jnp.arange(reader.width, dtype=jnp.int32), delay.shape)
-    return reader.read(delay / reader.moment.dt, columns, plan.smooth)
+    steps = delay / reader.moment.dt
+    if projection.present:
+        steps = jnp.where(steps < 0.5, 1.0, steps)  # `present_entries` fills in what has no delay
+    return reader.read(steps, columns, plan.smooth)
+
+
+def present_entries(
+    projection: Projection, source: Array, entries: Array, params: Mapping[str, Array], tables: Mapping[str, Array]
+) -> Array:
+    """Let every entry whose delay is 0 be the source as it is now, at this stage of the step."""
+    now = source[tables[projection.columns]] if projection.columns else jnp.broadcast_to(source, entries.shape)
+    return jnp.where(params[projection.delays] == 0, now, entries)
 
 
 def _past_steps(read: PastRead, params: Mapping[str, Array], dt: Array) -> Array:
@@ -430,3 +444,14 @@ class _Reader:
 
 def _whole(steps: Array) -> Array:
     return jnp.round(lax.stop_gradient(steps)).astype(jnp.int32)
+
+
+def gamma_order(delay: float, spread: float) -> int:
+    """Return the number of stages whose total delay has mean `delay` and standard deviation `spread`.
+
+    A chain of n equal stages has standard deviation delay / sqrt(n), so n = (delay / spread)^2, rounded.
+
+    >>> gamma_order(2.0, 0.8)
+    6
+    """
+    return max(1, math.floor((delay / spread) ** 2 + 0.5))

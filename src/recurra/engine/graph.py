@@ -162,8 +162,8 @@ class Sparse:
 class Edge:
     """Join two variables: every unit of the source reaches the target through `weight`.
 
-    The signal goes source -> delay -> operators of the edge -> times weight -> summed into the target: the operators see
-    the source as it was, and whatever else they read by its path as it is now. Where they read the source alone the
+    The signal goes source -> delay -> operators of the edge -> times weight -> summed into the target: the operators
+    see the source as it was, and whatever else they read by its path as it is now. Where they read the source alone the
     delay comes behind them, which is the same but for the time before the start: then the edge carries nothing.
 
     Arguments:

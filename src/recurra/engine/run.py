@@ -24,6 +24,7 @@ from recurra.engine.lowering import as_program
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
+from recurra.engine.refit import TIMING, by_structure
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver
@@ -190,6 +191,8 @@ def prepare(
     program = program.update(changed)
     if program.system.rules and precision != "float64":
         raise OptionError("precision: the arrays of a rule have types of their own; leave the precision at float64.")
+    if batch:
+        program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
     _check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
@@ -212,6 +215,22 @@ def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
         if key not in program.system.rule_keys and np.isnan(value).any():
             unit = np.argwhere(np.isnan(value))[0]
             raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
+
+
+def _of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Program, Mapping[str, object]]:
+    """Return a program that fits the delays of a batch, and what is left to be set in it."""
+    if not any(t.kind in TIMING for path in batch for t in program.layout.resolve(path)):
+        return program, batch
+    rows = {path: as_numbers(value, f"batch: {path}") for path, value in batch.items()}
+    if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
+        return program, batch  # which is refused below
+    alike = by_structure(program, rows)
+    if len(alike) > 1:
+        raise TimeError(
+            "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"
+            " a delay of 0, which is none), which cannot run at once: use recurra.sweep, or one run after the other."
+        )
+    return alike[0][0], alike[0][1]
 
 
 def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:

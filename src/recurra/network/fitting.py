@@ -309,14 +309,20 @@ def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
         if network.is_of_groups(str(name)):
             found |= dict.fromkeys(_variable(network, str(name)).paths, constraint)
             continue
+        delayed = parts.delayed(str(name), None)
+        if delayed is not None:
+            if not delayed.is_plain or delayed.delay is None:
+                why = "it joins several variables; split it" if delayed.delay is not None else "it has none"
+                raise CapabilityError(f"edge {delayed.label}: its delay cannot be trained, since {why}.")
+            found[f"{delayed.label}/delay"] = constraint
+            continue
         edge, bundle = parts.place(str(name), None)
         if edge is None:
             found |= dict.fromkeys(bundle.paths, constraint)
             continue
         if not edge.is_plain:
             raise CapabilityError(
-                f"edge {edge.label}: its weights cannot be trained, since it joins several variables, or some of its"
-                " delays are 0 and others not; split it."
+                f"edge {edge.label}: its weights cannot be trained, since it joins several variables; split it."
             )
         if edge.mask is not None:
             mask = training.Mask(edge.mask)

@@ -18,6 +18,7 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot
+from recurra.engine.refit import with_spreads
 from recurra.errors import OptionError
 from recurra.training.checkpoint import Checkpoint, describe
 from recurra.training.fitting import Fit, Settings
@@ -181,4 +182,5 @@ def held_loss(objective: Objective, free: Any, data: Batch, chosen: Array, key: 
 def finish(parameters: Parameters, free: Any) -> tuple[Program, dict[str, np.ndarray]]:
     """Return the trained program and its parameters."""
     values = parameters.final(free)
-    return parameters.program.update(values), values
+    program = parameters.program.update(with_spreads(parameters.program, values))
+    return program, values
