@@ -224,7 +224,6 @@ def test_delays_that_cannot_be(edge, message):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"e/delay": 0.0}, "was set to 0 after lowering"),
         ({"e/delay": -1.0}, "finite time >= 0"),
         ({"e/delay": 0.03}, "shorter than the step"),
         ({"g/delay": 0.0}, "gamma chain must be a finite time > 0"),

@@ -101,7 +101,8 @@ class _Entries:
         entry: dict[str, Any] = {"source": each.source, "target": each.target, "weights": _plain(each.weights)}
         if each.edge is not None:
             entry.update(edge=self.add(each.edge), edge_var_map=dict(each.edge_var_map))
-        entry.update({key: getattr(each, key) for key in ("delays", "spread") if getattr(each, key) is not None})
+        timing = {"delays": each.delays, "spread": each.spread}
+        entry.update({key: _plain(value) for key, value in timing.items() if value is not None})
         return entry
 
 

@@ -65,6 +65,7 @@ def grid_search(
     import pandas
 
     from recurra.engine import simulate
+    from recurra.engine.refit import by_structure
 
     circuit = as_template(circuit_template, CircuitTemplate, "grid_search")
     backend, solver, options = check_options(
@@ -74,20 +75,26 @@ def grid_search(
         raise errors.OptionError("backend 'numpy' runs one set at a time; use 'default' for a grid.")
     sets = _list_sets(param_grid, permute_grid)
     names = [f"{circuit.name}_{i}" for i in range(len(next(iter(sets.values()))))]
-    result = simulate(
-        circuit.program,
-        simulation_time,
-        dt=step_size,
-        solver=solver,
-        inputs=inputs,
-        record=outputs,
-        every=rows_apart(sampling_step_size, step_size),
-        batch=_addresses(circuit, sets, param_map),
-        **options,
-    )
+    batch = _addresses(circuit, sets, param_map)
+    found: dict[str, np.ndarray] = {}
+    # Sets whose delays need another structure run apart, and all others at once.
+    for program, numbers, rows in by_structure(circuit.program.update(options.get("params") or {}), batch):
+        result = simulate(
+            program,
+            simulation_time,
+            dt=step_size,
+            solver=solver,
+            inputs=inputs,
+            record=outputs,
+            every=rows_apart(sampling_step_size, step_size),
+            batch=numbers,
+            **options,
+        )
+        for name in result:
+            data = np.asarray(result[name])
+            found.setdefault(name, np.zeros((len(names), *data.shape[1:]), data.dtype))[rows] = data
     tuples, blocks = [], []
-    for name in result:
-        data = np.asarray(result[name])
+    for name, data in found.items():
         tuples += [(name, one, *split_label(label)) for one in names for label in result.labels[name]]
         blocks.append(np.moveaxis(data, 0, 1).reshape(data.shape[1], -1))
     table = pandas.DataFrame(

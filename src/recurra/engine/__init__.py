@@ -10,6 +10,7 @@ from recurra.engine.online import Moment, as_online
 from recurra.engine.program import Clock, Port, Program
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.run import simulate
+from recurra.engine.series import resample
 from recurra.engine.solvers import SOLVERS
 from recurra.engine.spiking import SURROGATES
 from recurra.engine.store import load
@@ -38,6 +39,7 @@ __all__ = [
     "as_program",
     "load",
     "lower",
+    "resample",
     "simulate",
     "trace_count",
     "vector_field",

@@ -157,7 +157,7 @@ def _segment(run: Run) -> int:
 
 def feed_run(run: Run, inputs: Mapping[str, object]) -> Run:
     """Return a run that is driven by these inputs, which may be traced."""
-    feeds = make_feeds(run.program, inputs, run.steps)
+    feeds = make_feeds(run.program, inputs, run.steps, run.start)
     return replace(run, feeds=feeds, plan=replace(fixed_plan(run), feeds=feed_infos(feeds)))
 
 
@@ -232,4 +232,5 @@ def _off_grid(system: System, plan: DelayPlan) -> DelayPlan:
         uniform=tuple(p.delivery == "all_to_all" for p in system.projections),
         on_grid=(False,) * len(plan.on_grid),
         past_on_grid=(False,) * len(plan.past_on_grid),
+        smooth=True,
     )

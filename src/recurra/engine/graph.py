@@ -173,7 +173,9 @@ class Sparse:
 class Edge:
     """Join two variables: every unit of the source reaches the target through `weight`.
 
-    The signal goes source -> operators of the edge -> delay -> times weight -> summed into the target.
+    The signal goes source -> delay -> operators of the edge -> times weight -> summed into the target: the operators
+    see the source as it was, and whatever else they read by its path as it is now. Where they read the source alone the
+    delay comes behind them, which is the same but for the time before the start: then the edge carries nothing.
 
     Arguments:
         source: `"node/operator/variable"`, any state or algebraic variable.
@@ -204,6 +206,15 @@ class Edge:
     label: str = ""
 
     __repr__ = brief
+
+    @property
+    def old_inputs(self) -> tuple[str, ...]:
+        """List the inputs of the operators that read the delayed source, where others read what is there now."""
+        if self.node is None or self.delay is None or not np.any(np.asarray(self.delay) > 0):
+            return ()
+        named = tuple(name for name, path in self.inputs.items() if path == "source")
+        found = named or tuple(name for name, path in self.inputs.items() if path == self.source)
+        return found if len(found) < len(self.inputs) else ()
 
     def __post_init__(self) -> None:
         if hasattr(self.weight, "tocoo"):

@@ -235,7 +235,7 @@ class _Lowering:
             complex_keys=complex_keys,
         )
         numbers = self.numbers
-        return Program(system, self.layout, graph, numbers.params, numbers.state, numbers.tables)
+        return Program(system, self.layout, graph, numbers.params, numbers.state, numbers.tables, remake=lower)
 
     def collect(self, key: str, signals: tuple[str, ...]) -> Collect:
         """Say what arrives at an input, given the signals of its own node."""
@@ -282,7 +282,7 @@ class _Lowering:
         if isinstance(item, Assign):
             return [key for _, key in item.names]
         through = [self.wiring.projections[i] for i in item.projections]
-        return [*item.signals, *(p.source for p in through if p.ring < 0)]
+        return [*item.signals, *(p.source for p in through if p.reads_now)]
 
 
 class _GroupBody:

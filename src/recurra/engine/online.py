@@ -173,7 +173,7 @@ def _depends(system: System, keys: list[str], wanted: str) -> str:
                 todo += [source for _, source in item.names]
             else:
                 todo += [*item.signals]
-                todo += [system.projections[i].source for i in item.projections if system.projections[i].ring < 0]
+                todo += [system.projections[i].source for i in item.projections if system.projections[i].reads_now]
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,8 @@ from jaxtyping import Array
 from recurra.courtesy import brief, returns_changed
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.graph import Graph
-from recurra.engine.layout import Layout, Target
+from recurra.engine.layout import EDGE_PARTS, Layout, Target
+from recurra.engine.refit import TIMING, refit
 from recurra.engine.system import System
 from recurra.errors import PathError, ShapeError
 
@@ -79,6 +80,8 @@ class Program:
         state: initial value of every state variable, by storage key.
         tables: index lists, which are part of the structure.
         solver: name of the solver; `None` lets the system choose.
+        remake: what makes a program of a graph, for numbers that are part of the structure; `None` refuses nothing and
+            leaves the structure as it is.
 
     >>> from recurra import CircuitTemplate
     >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
@@ -95,6 +98,7 @@ class Program:
     state: Mapping[str, np.ndarray]
     tables: Mapping[str, Any]
     solver: str | None = None
+    remake: Callable[[Graph], Program] | None = None
 
     @property
     def inputs(self) -> dict[str, Port]:
@@ -126,7 +130,7 @@ class Program:
         """List every path that `get` and `update` take: parameters, inputs, states, weights and delays."""
         found = self.layout.names(("parameter", "input", "state"))
         for label, place in self.layout.edges.items():
-            found += [f"{label}/weight"] + ([f"{label}/delay"] if place.delay_key else [])
+            found += [f"{label}/{what}" for what in EDGE_PARTS if place.part(what)[0]]
         return found
 
     def get(self, path: str) -> np.ndarray:
@@ -142,6 +146,9 @@ class Program:
     def update(self, values: Mapping[str, object]) -> Program:
         """Return a program with other numbers; nothing is compiled again.
 
+        A delay that becomes 0, or no longer is, and a delay or spread that changes the number of stages of a gamma
+        chain are part of the structure: then the program is lowered again.
+
         Arguments:
             values: path -> a number, or one per addressed unit. Paths of states set initial values.
 
@@ -149,13 +156,15 @@ class Program:
             PathError: there is no such path, or it names a variable that is computed.
             ShapeError: a value has the wrong shape.
         """
-        params, state = dict(self.params), dict(self.state)
+        params, state, timing = dict(self.params), dict(self.state), False
         for path, value in as_mapping(values, "update").items():
             for target, part in self.split(path, value):
                 store = state if target.kind == "state" else params
                 store[target.key] = store[target.key].copy()
                 store[target.key][target.index] = part
-        return replace(self, params=params, state=state)
+                timing |= target.kind in TIMING
+        changed = replace(self, params=params, state=state)
+        return refit(changed) if timing else changed
 
     def split(self, path: str, value: object) -> list[tuple[Target, np.ndarray]]:
         """Split a value, which JAX may be tracing, over the places that a path addresses: one number, or one for each

@@ -122,7 +122,7 @@ class _Oracle:
 
     def _source(self, label: str, edge: Edge) -> Key:
         """What enters the delay of an edge."""
-        path = edge.source if edge.node is None else f"{label}/{edge.output}"
+        path = edge.source if edge.node is None or edge.old_inputs else f"{label}/{edge.output}"
         node, operator, variable = path.rsplit("/", 2)
         return node, operator, variable
 
@@ -295,19 +295,30 @@ class _Moment:
         for lab, edge in self.o.edges:
             path = edge.inputs.get(f"{name}/{variable}") if lab == label and edge.node is not None else None
             if path is not None:
-                total = total + self._picked(edge, path)
+                total = total + self._picked(edge, path, f"{name}/{variable}" in edge.old_inputs, lab)
         return total
 
-    def _picked(self, edge: Edge, path: str) -> np.ndarray:
+    def _picked(self, edge: Edge, path: str, old: bool, label: str) -> np.ndarray:
         """What an input of an edge's operators reads, for every pair (target unit, source unit)."""
         n_source, n_target = self.o._size(edge.source), self.o._size(edge.target)
         read = edge.source if path == "source" else path
         node, operator, variable = read.rsplit("/", 2)
+        if old:
+            if edge.spread:
+                raise CapabilityError(f"edge {label}: this back-end delays what operators see without a spread only.")
+            delays = np.broadcast_to(np.asarray(edge.delay), (n_target, n_source))
+            return np.array([
+                np.broadcast_to(self._seen((node, operator, variable), float(d)), (n_source,))[j]
+                for i in range(n_target) for j, d in enumerate(delays[i])
+            ])
         value = self.get((node, operator, variable))
         by_target = path != "source" and node == edge.target.rsplit("/", 2)[0]
         if by_target:
             return np.repeat(np.broadcast_to(value, (n_target,)), n_source)
         return np.tile(np.broadcast_to(value, (n_source,)), n_target)
+
+    def _seen(self, key: Key, delay: float) -> np.ndarray:
+        return self._back(key, delay, True) if delay > 0 else self.get(key)
 
     def _driven(self, key: Key, wired: bool) -> np.ndarray:
         """What the user feeds in, else the default if nothing else arrives."""
@@ -325,7 +336,7 @@ class _Moment:
         return value
 
     def _arriving(self, label: str, edge: Edge) -> np.ndarray:
-        source = self.o._source(label, edge)
+        source: Key = tuple((f"{label}/{edge.output}" if edge.node else edge.source).rsplit("/", 2))  # type: ignore
         n_target = self.o._length(tuple(edge.target.rsplit("/", 2)))  # type: ignore[arg-type]
         n_source = self.o._length(tuple(edge.source.rsplit("/", 2)))  # type: ignore[arg-type]
         matrix = edge.weight.dense() if isinstance(edge.weight, Sparse) else edge.weight
@@ -335,7 +346,8 @@ class _Moment:
             row = []
             for j in range(n_source):
                 unit = i * n_source + j if edge.node is not None else j
-                delay = np.broadcast_to(0.0 if edge.delay is None else edge.delay, weights.shape)[i, j]
+                behind = 0.0 if edge.delay is None or edge.old_inputs else edge.delay
+                delay = np.broadcast_to(behind, weights.shape)[i, j]
                 if edge.spread:
                     order = sum(k[0] == label and k[1] == "chain" for k in self.state)
                     signal = self.state[label, "chain", str(order - 1)]
@@ -349,11 +361,18 @@ class _Moment:
 
     def _back(self, key: Key, delay: float, edge: bool) -> np.ndarray:
         """The value of a variable a time ago; before the start nothing, the initial value, or the history."""
-        at = self.k + self.offset - delay / self.o.dt
-        if abs(at - round(at)) < 1e-6:
-            at = float(round(at))
+        begin = self.k - delay / self.o.dt
+        if abs(begin - round(begin)) < 1e-6:
+            begin = float(round(begin))
+        at, moved = begin + self.offset, 0.0
+        given = self.o.history.get("/".join(key))
+        if begin < 0 and (edge if given is None else np.ndim(given) < 2):
+            # There is a jump at step 0. A stage sees what was before it; if it comes within the step, the mean.
+            since, at = max(at, 0.0) if begin > -1 else 0.0, min(at, max(begin, -1.0))
+            if since:
+                moved = since * (self._row(key, 1, edge) - self._row(key, 0, edge))
         low, high = math.floor(at), math.ceil(at)
-        return self._row(key, low, edge) * (1 - (at - low)) + self._row(key, high, edge) * (at - low)
+        return moved + self._row(key, low, edge) * (1 - (at - low)) + self._row(key, high, edge) * (at - low)
 
     def _row(self, key: Key, step: int, edge: bool) -> np.ndarray:
         rows = self.o.past.get(key, [])

@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from recurra.courtesy import warn
 from recurra.engine.checks import as_mapping, as_numbers
-from recurra.engine.delays import check_chains, plan_delays, ring_key
+from recurra.engine.delays import check_chains, plan_delays, ring_key, with_jumps
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
@@ -24,6 +24,7 @@ from recurra.engine.lowering import as_program
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
+from recurra.engine.refit import TIMING, by_structure
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver
@@ -88,7 +89,8 @@ def simulate(
         dt: the step; for solvers that choose their own steps the interval between samples.
         solver: `"euler"`, `"heun"`, `"rk4"`, `"exponential_euler"`, `"euler_maruyama"`, `"stochastic_heun"`, `"scipy"`,
             `"tsit5"`, `"dopri8"` or `"kvaerno5"`; Euler (with noise: Euler-Maruyama) by default.
-        inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`.
+        inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`; a series with a
+            time axis (pandas, xarray, pynapple) is aligned by it, or refused.
         record: `None` for all states, a path, a list of paths, or name -> path; `all` stands for every node.
         every: steps between recorded rows.
         cutoff: leave out rows before this time after the start.
@@ -189,18 +191,20 @@ def prepare(
     program = program.update(changed)
     if program.system.rules and precision != "float64":
         raise OptionError("precision: the arrays of a rule have types of their own; leave the precision at float64.")
+    if batch:
+        program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
     _check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
         raise CapabilityError(f"solver {solver!r} chooses its own steps, a rule is called once a step: use another.")
     recording = make_recording(program, record)
-    feeds = make_feeds(program, inputs, steps)
     numbers = _batch_numbers(program, batch)
     check_chains(program.system, {**program.params, **numbers})
     start = starting_point(program, state, dt, history, numbers)
+    feeds = make_feeds(program, inputs, steps, start)
     plan = None
     if solver not in ADAPTIVE:
-        delays = plan_delays(program.system, {**program.params, **numbers}, dt)
+        delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
         plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
 
@@ -211,6 +215,22 @@ def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
         if key not in program.system.rule_keys and np.isnan(value).any():
             unit = np.argwhere(np.isnan(value))[0]
             raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
+
+
+def _of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Program, Mapping[str, object]]:
+    """Return a program that fits the delays of a batch, and what is left to be set in it."""
+    if not any(t.kind in TIMING for path in batch for t in program.layout.resolve(path)):
+        return program, batch
+    rows = {path: as_numbers(value, f"batch: {path}") for path, value in batch.items()}
+    if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
+        return program, batch  # which is refused below
+    alike = by_structure(program, rows)
+    if len(alike) > 1:
+        raise TimeError(
+            "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"
+            " a delay of 0, which is none), which cannot run at once: use recurra.sweep, or one run after the other."
+        )
+    return alike[0][0], alike[0][1]
 
 
 def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:

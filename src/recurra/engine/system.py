@@ -51,6 +51,7 @@ class Projection:
 
     `weights` and `delays` are keys of parameters (empty: weight 1, no delay); `rows` and `columns` are keys of
     index tables where the delivery needs them. `source_slice` and `target_slice` narrow an all-to-all projection.
+    `present` says that delays may be 0: those entries see the source as it is now.
     """
 
     label: str
@@ -65,13 +66,20 @@ class Projection:
     columns: str = ""
     source_slice: tuple[int, int] | None = None
     target_slice: tuple[int, int] | None = None
+    present: bool = False
+
+    @property
+    def reads_now(self) -> bool:
+        """Say whether its target depends on its source at the same moment."""
+        return self.ring < 0 or self.present
 
 
 @dataclass(frozen=True)
 class Chain:
     """Delay a signal by a gamma-distributed time: a cascade of `order` equal low-pass stages.
 
-    The linear chain trick (MacDonald 1978): stage i follows dz_i/dt = rate (z_(i-1) - z_i), rate = order / delay.
+    The linear chain trick (MacDonald 1978): stage i follows dz_i/dt = rate (z_(i-1) - z_i), rate = order / delay. Delay
+    and spread decide about the order, so `spreads` are numbers that only lowering reads.
     """
 
     state: str
@@ -79,6 +87,7 @@ class Chain:
     source: str
     order: int
     delays: str
+    spreads: str
     columns: str = ""
 
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.engine import Emission, Graph, Rule
 from recurra.engine.grid import count_steps
+from recurra.engine.series import align, time_axis
 from recurra.errors import CapabilityError, MissingPackageError, OptionError, ShapeError, unknown
 from recurra.glm.chunks import ChunkedData, spike_chunks
 from recurra.glm.coupled import Coupled
@@ -246,6 +247,11 @@ class CoupledMixin:
             raise OptionError(f"inputs: the fit had {'none' if weights is None else 'some'}; give simulate the same.")
         drive, wide = None, None
         if weights is not None:
+            size = self.bin_size_ if bin_size is None else read_bin_size(bin_size)
+            series = time_axis(inputs, "inputs")
+            if series is not None and series[0] is not None and size is not None:
+                # Bins have no fixed beginning, but they have a length.
+                align(*series, size, float(series[0][0]), steps, "inputs")
             given = np.asarray(values_of(inputs), float)
             if given.shape != (steps, len(weights)):
                 expected = f"(steps, inputs) = ({steps}, {len(weights)})"

@@ -339,11 +339,12 @@ class Builder:
     # Numbers
 
     def get_var(self, node: str, var: str | None = None) -> np.ndarray:
-        """Return a parameter, an input's default, a state or weights.
+        """Return a parameter, an input's default, a state, weights or delays.
 
         Arguments:
             node: the label of a node or edge, or a whole path `"node/operator/variable"`.
-            var: `"operator/variable"`, or `"weights"`; `None` if `node` is a whole path.
+            var: `"operator/variable"`, `"weights"`, or `"delay"` (a time, not a number of steps); `None` if `node` is a
+                whole path.
 
         Returns:
             A number, or an array with one for each unit; weights as `W[target unit, source unit]`, or one number for
@@ -352,6 +353,9 @@ class Builder:
         Raises:
             PathError: there is no such variable, or it is computed by an equation.
         """
+        delayed = self._parts.delayed(node, var)
+        if delayed is not None:
+            return delayed.delays
         edge, bundle = self._parts.place(node, var)
         if edge is not None:
             return edge.numbers()
@@ -359,7 +363,7 @@ class Builder:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def set_var(self, node: str, var: str | None, val: object) -> None:
-        """Change a parameter, an input's default, a state or weights; nothing is compiled again.
+        """Change a parameter, an input's default, a state, weights or delays; nothing is compiled again.
 
         Arguments:
             node, var: as in :meth:`get_var`.
@@ -369,6 +373,10 @@ class Builder:
             PathError: there is no such variable, or it is computed by an equation.
             ShapeError: `val` has the wrong shape.
         """
+        delayed = self._parts.delayed(node, var)
+        if delayed is not None:
+            self._put_delays(delayed, delayed.with_delays(val, self.dt, f"edge {delayed.label}"))
+            return
         edge, bundle = self._parts.place(node, var)
         if edge is not None:
             self._put_edge(edge.with_weights(val, f"edge {edge.label}"))
@@ -467,6 +475,16 @@ class Builder:
         self._parts.replace_edge(edge)
         if edge.is_plain and edge.through is None:
             self._update({edge.paths[0]: edge.numbers()})
+        else:
+            self._relower()
+
+    def _put_delays(self, old: NetworkEdge, edge: NetworkEdge) -> None:
+        """Replace an edge by one with other delays; where there were none and are some the structure changes."""
+        self._parts.replace_edge(edge)
+        same = np.array_equal(old.delays > 0, edge.delays > 0) and old.delays.shape == edge.delays.shape
+        if same and isinstance(edge.weights, float | np.ndarray) and edge.is_plain and edge.through is None:
+            if edge.delay is not None:
+                self._update({f"{edge.label}/delay": edge.delay})
         else:
             self._relower()
 

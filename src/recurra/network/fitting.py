@@ -14,9 +14,10 @@ from recurra.circuits import NodeTemplate, OperatorTemplate
 from recurra.courtesy import warn
 from recurra.engine import Result
 from recurra.engine.devices import find_device
+from recurra.engine.series import rows_of
 from recurra.errors import CapabilityError, OptionError, TrainingError
 from recurra.network.edges import Bundle, NetworkEdge
-from recurra.network.running import read_trials
+from recurra.network.running import begin_of, read_trials
 from recurra.training.readout import Readout, fit_ridge
 from recurra.training.rls import OnlineReadout, fit_rls
 
@@ -48,7 +49,7 @@ def by_bptt(
             found = training.fit_bptt(
                 network.program if surrogate is None else network.program_with(surrogate, slope),
                 _inputs(network, inputs, targets),
-                np.asarray(targets),
+                _targets(network, targets),
                 output=list(_output(network, output).paths),
                 train=constraints,
                 dt=network.step_of_runs,
@@ -105,7 +106,7 @@ def by_eprop(
         found = training.fit_eprop(
             network.program,
             _inputs(network, inputs, targets),
-            np.asarray(targets),
+            _targets(network, targets),
             output=list(readout.signal.paths),
             train=constraints,
             dt=network.dt,
@@ -163,7 +164,7 @@ def by_ridge(
         found = fit_ridge(
             network.program,
             _inputs(network, inputs, targets, every),
-            np.asarray(targets),
+            _targets(network, targets, every),
             output=list(source.paths),
             dt=network.step_of_runs,
             every=every,
@@ -205,7 +206,7 @@ def by_rls(
         found = fit_rls(
             quiet,
             _inputs(network, inputs, targets),
-            np.asarray(targets),
+            _targets(network, targets),
             output=list(signal.paths),
             dt=network.dt,
             feedback=chosen.target.paths[0],
@@ -242,7 +243,7 @@ def test(
         found = training.evaluate(
             network.program,
             _inputs(network, inputs, targets),
-            np.asarray(targets),
+            _targets(network, targets),
             output=list(bundle.paths),
             dt=network.step_of_runs,
             **_defaults(network, options),
@@ -287,9 +288,15 @@ def _variable(network: Network, path: str) -> Bundle:
 
 
 def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
-    goal = np.asarray(targets)
+    goal = _targets(network, targets, every)
     rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
-    return read_trials(network._parts, inputs, rows * every)
+    return read_trials(network._parts, inputs, rows * every, network.step_of_runs, begin_of(network._snapshot))
+
+
+def _targets(network: Network, targets: Any, every: int = 1) -> np.ndarray:
+    """Return targets as an array; a series with a time axis from where the network stands, a row for `every` steps."""
+    dt = network.step_of_runs * every
+    return np.asarray(rows_of(targets, dt, begin_of(network._snapshot), None, "targets"))
 
 
 def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
@@ -301,14 +308,20 @@ def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
         if network.is_of_groups(str(name)):
             found |= dict.fromkeys(_variable(network, str(name)).paths, constraint)
             continue
+        delayed = parts.delayed(str(name), None)
+        if delayed is not None:
+            if not delayed.is_plain or delayed.delay is None:
+                why = "it joins several variables; split it" if delayed.delay is not None else "it has none"
+                raise CapabilityError(f"edge {delayed.label}: its delay cannot be trained, since {why}.")
+            found[f"{delayed.label}/delay"] = constraint
+            continue
         edge, bundle = parts.place(str(name), None)
         if edge is None:
             found |= dict.fromkeys(bundle.paths, constraint)
             continue
         if not edge.is_plain:
             raise CapabilityError(
-                f"edge {edge.label}: its weights cannot be trained, since it joins several variables, or some of its"
-                " delays are 0 and others not; split it."
+                f"edge {edge.label}: its weights cannot be trained, since it joins several variables; split it."
             )
         if edge.mask is not None:
             mask = training.Mask(edge.mask)

@@ -137,13 +137,23 @@ class Structure:
         if var in WEIGHTS and node in edges:
             return edges[node], nothing
         if node in edges and node not in self.nodes:
-            raise PathError(unknown("number of an edge", var, ("weights",), f"edge {node}"))
+            raise PathError(unknown("number of an edge", var, ("weights", "delay"), f"edge {node}"))
         owner = self.owner(node)
         if var in WEIGHTS and node == owner.label:
             if owner.recurrent is None:
                 raise PathError(f"node {node!r} has no recurrent weights; those of an edge are under the edge's label.")
             return owner.recurrent, nothing
         return None, owner.find(node if var is None else var if node == owner.label else f"{node}/{var}")
+
+    def delayed(self, node: str, var: str | None) -> NetworkEdge | None:
+        """Return the edge whose delay a pair or a whole path means, `None` if it means something else."""
+        label, _, last = (str(node) if var is None else f"{node}/{var}").rpartition("/")
+        if last != "delay":
+            return None
+        edges, owner = self.all_edges(), self.nodes.get(label)
+        if owner is not None and owner.recurrent is not None:
+            return owner.recurrent
+        return edges.get(label)
 
     def trained(self, way: str | None) -> list[str]:
         """List the paths of what is trained in one way."""

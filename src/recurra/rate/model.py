@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from recurra.courtesy import guard
 from recurra.engine import Graph, Program, Result, lower, simulate
+from recurra.engine.series import rows_of
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.rate.connectivity import (
     DISTRIBUTIONS,
@@ -213,7 +214,8 @@ class FR_RNN_dale:
         """Run one trial.
 
         Arguments:
-            stim: `(inputs, T)`, or `(inputs, T - 1)`: the last column has no effect.
+            stim: `(inputs, T)`, or `(inputs, T - 1)`: the last column has no effect. A series with a time axis (in
+                units of 5 ms) is `(T, inputs)`, and aligned by it.
             T: number of rows; as many as the stimulus has columns if `None`.
             step: duration of a step in units of 5 ms.
             taus, activation: in place of the network's own.
@@ -228,7 +230,7 @@ class FR_RNN_dale:
         Raises:
             ShapeError: a wrong shape, or a stimulus shorter than the trial.
         """
-        stimulus, rows = self._stimulus(stim, T)
+        stimulus, rows = self._stimulus(stim, T, step)
         kind = noise if isinstance(noise, str) else "none"
         inputs: dict[str, np.ndarray] = {STIMULUS: stimulus}
         if not isinstance(noise, str):
@@ -244,8 +246,10 @@ class FR_RNN_dale:
             device=self.device, progress=False,
         )  # fmt: skip
 
-    def _stimulus(self, stim: ArrayLike, T: int | None) -> tuple[np.ndarray, int]:
+    def _stimulus(self, stim: ArrayLike, T: int | None, step: float) -> tuple[np.ndarray, int]:
         """Return the stimulus as `(T, inputs)`, and T."""
+        series = rows_of(stim, step, 0.0, T, "stim")
+        stim = stim if series is stim else np.atleast_2d(series.T)
         found = matrix(stim, "stim", (self.w_in.shape[1], None)).T
         rows = len(found) if T is None else T
         if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 2:

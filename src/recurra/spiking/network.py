@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from recurra.courtesy import returns_changed
 from recurra.engine import Emission, Graph, Program, Result, Rule, as_function, lower, simulate
+from recurra.engine.series import rows_of
 from recurra.engine.store import read_arrays, write_atomically
 from recurra.errors import OptionError, RecurraError, ShapeError, StoreError, TimeError, unknown
 from recurra.rate.connectivity import choose_lesions, fraction
@@ -177,7 +178,8 @@ class SpikingNetwork:
         """Run one trial.
 
         Arguments:
-            stim: `(inputs, rows)`; a row holds until the middle between it and the next.
+            stim: `(inputs, rows)`; a row holds until the middle between it and the next. A series with a time axis (in
+                ms) is `(rows, inputs)`, and aligned by it.
             row: duration of a row, in ms.
             duration: in ms; all rows if `None`.
             stimulation: light.
@@ -199,6 +201,8 @@ class SpikingNetwork:
         for name in record:
             if name not in RECORDS:
                 raise OptionError(unknown("recording", name, RECORDS))
+        series = rows_of(stim, row, 0.0, None, "stim")
+        stim = stim if series is stim else np.atleast_2d(series.T)
         stimulus = matrix(stim, "stim", (self.w_in.shape[1], None))
         per_row, dt = self.rows_to_steps(row), self.parameters.dt
         total = stimulus.shape[1] * per_row if duration is None else round(duration / dt)

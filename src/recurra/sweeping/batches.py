@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra.engine import Program, Result, Snapshot, simulate
+from recurra.engine.refit import by_structure
 from recurra.errors import OptionError, RecurraError, ShapeError
 
 BATCH_BYTES = 128_000_000
@@ -59,6 +60,13 @@ def run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome
         size: number of runs of a full batch; a shorter one is filled up, so that nothing is compiled again.
     """
     count = len(next(iter(numbers.values())))
+    try:
+        base = job.program.update(job.options.get("params") or {})
+        alike = by_structure(base, {path: np.asarray(value) for path, value in numbers.items()})
+    except RecurraError:
+        alike = []  # what is wrong with it is said where it is run
+    if len(alike) > 1:
+        return _joined(job, alike, count)
     if count < size:
         numbers = {path: np.concatenate([v, np.repeat(v[-1:], size - count, axis=0)]) for path, v in numbers.items()}
     try:
@@ -80,6 +88,19 @@ def run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome
     found = [_judge(job, result, i, bool(ok)) for i, ok in enumerate(finite)]
     labels = {name: result.labels[name] for name in result.data}
     return Outcome([m for m, _ in found], [e for _, e in found], labels, result.time)
+
+
+def _joined(job: Job, alike: list, count: int) -> Outcome:
+    """Run points of different structure, those of one structure at once, and put them into their order."""
+    measures: list[Measures | None] = [None] * count
+    errors, good = [""] * count, None
+    for program, numbers, points in alike:
+        # Sizes are rounded up to powers of two, so that few of them are compiled.
+        part = run_batch(replace(job, program=program), numbers, 1 << (len(points) - 1).bit_length())
+        for point, found, error in zip(points, part.measures, part.errors, strict=True):
+            measures[point], errors[point] = found, error
+        good = part if good is None or (not good.dims and part.dims) else good
+    return Outcome(measures, errors, good.dims if good else {}, good.time if good else np.zeros(0))
 
 
 def _judge(job: Job, result: Result, index: int, finite: bool) -> tuple[Measures | None, str]:

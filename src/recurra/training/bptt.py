@@ -18,6 +18,7 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot
+from recurra.engine.refit import with_spreads
 from recurra.errors import OptionError
 from recurra.training.checkpoint import Checkpoint, describe
 from recurra.training.fitting import Fit, Settings
@@ -26,7 +27,7 @@ from recurra.training.losses import find_loss
 from recurra.training.objective import Batch, Objective, cut, gather, on_device
 from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax
 from recurra.training.parameters import Parameters, make_parameters, make_penalties
-from recurra.training.trials import count_units, make_trials
+from recurra.training.trials import count_units, make_trials, on_steps
 
 
 def fit_bptt(
@@ -117,8 +118,8 @@ def fit_bptt(
     parameters = make_parameters(program, train, dt)
     cost = make_penalties(penalties, parameters.origin)
     kind, transform, rate = find_optimizer(optimizer, lr, clip)
-    data = make_trials(program, inputs, targets, units, name, mask)
-    held = None if validation is None else make_trials(program, *_validation(validation, units, name))
+    data = make_trials(program, *on_steps(inputs, targets, dt, state), units, name, mask)
+    held = None if validation is None else make_trials(program, *_validation(validation, units, name, dt, state))
     objective = Objective(parameters, cost, paths, function, dt, solver, precision, state, history)
     objective.run(settings.windows(data.steps)[0][1])  # solver, precision, state: complain before anything is computed
     file = None
@@ -143,11 +144,11 @@ def fit_bptt(
         ).go()
 
 
-def _validation(validation: object, units: int, loss: str) -> tuple:
+def _validation(validation: object, units: int, loss: str, dt: float, state: Snapshot | None) -> tuple:
     if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         raise OptionError("validation: expected (inputs, targets) or (inputs, targets, mask).")
     inputs, targets, *mask = validation
-    return (inputs, targets, units, loss, mask[0] if mask else None)
+    return (*on_steps(inputs, targets, dt, state), units, loss, mask[0] if mask else None)
 
 
 def _update(
@@ -181,4 +182,5 @@ def held_loss(objective: Objective, free: Any, data: Batch, chosen: Array, key: 
 def finish(parameters: Parameters, free: Any) -> tuple[Program, dict[str, np.ndarray]]:
     """Return the trained program and its parameters."""
     values = parameters.final(free)
-    return parameters.program.update(values), values
+    program = parameters.program.update(with_spreads(parameters.program, values))
+    return program, values

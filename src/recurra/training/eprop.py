@@ -28,7 +28,7 @@ from recurra.training.losses import Loss, find_loss, trial_loss
 from recurra.training.objective import Batch, gather, on_device
 from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax
 from recurra.training.parameters import Parameters, make_parameters
-from recurra.training.trials import count_units, make_trials
+from recurra.training.trials import count_units, make_trials, on_steps
 
 FEEDBACK = ("symmetric", "random", "adaptive")
 
@@ -337,7 +337,8 @@ def fit_eprop(
     parameters = make_parameters(program, train, dt)
     rule = make_rule(parameters, paths, function, dt, decay, solver, precision)
     _, transform, rate = find_optimizer(optimizer, lr, clip)
-    data = make_trials(program, inputs, targets, None if readout is None else len(np.asarray(readout)), name, mask)
+    classes = None if readout is None else len(np.asarray(readout))
+    data = make_trials(program, *on_steps(inputs, targets, dt, None), classes, name, mask)
     if readout is None and data.targets.ndim == 2:
         raise ShapeError("targets are class numbers: give a readout (classes, units) to start from.")
     count = data.targets.shape[2] if readout is None else len(np.asarray(readout))

@@ -15,7 +15,7 @@ from recurra.engine.randomness import seed_key
 from recurra.training.losses import find_loss, trial_loss
 from recurra.training.objective import Objective, batches, gather, on_device, untrained
 from recurra.training.parameters import Penalties
-from recurra.training.trials import count_units, make_inputs, make_trials
+from recurra.training.trials import count_units, inputs_on_steps, make_inputs, make_trials, on_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def evaluate(
     """
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
-    trials = make_trials(program, inputs, targets, units, name, mask)
+    trials = make_trials(program, *on_steps(inputs, targets, dt, state), units, name, mask)
     objective = Objective(untrained(program), Penalties(()), paths, function, dt, solver, precision, state, history)
     with jax.enable_x64(precision == "float64"):
         data, key = on_device(trials, precision), seed_key(seed)
@@ -127,7 +127,8 @@ def collect(
         `(rows, units)`, or `(trials, rows, units)` if an input had an axis of trials.
     """
     paths, _ = count_units(program, output)
-    given, count = make_inputs(program, inputs, rows * every)
+    begin = 0.0 if state is None else state.t0 + state.step * state.dt
+    given, count = make_inputs(program, inputs_on_steps(inputs, dt, begin, rows * every), rows * every)
     run = as_function(
         program,
         rows * every * dt,

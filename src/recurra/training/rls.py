@@ -17,7 +17,7 @@ from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.loop import scan_rows
 from recurra.engine.randomness import seed_key
 from recurra.errors import OptionError, ShapeError
-from recurra.training.trials import count_units, make_trials
+from recurra.training.trials import count_units, make_trials, on_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +212,7 @@ def fit_rls(
     paths, size = count_units(program, output)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise OptionError(f"every must be a whole number of steps >= 1, got {every!r}.")
-    trials = make_trials(program, inputs, targets, None, "mse", mask)
+    trials = make_trials(program, *on_steps(inputs, targets, dt, state), None, "mse", mask)
     if trials.mask.shape[2] != 1:
         raise ShapeError("mask: all targets of a step are learned together; give (steps,) or (trials, steps).")
     k = trials.targets.shape[2]
