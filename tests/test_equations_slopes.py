@@ -32,6 +32,7 @@ LIMITS = [
     ("sqrt(relu(x))", {"x": 0.0}, 0.0),
     ("relu(x)**0.5", {"x": -1.0}, 0.0),
     ("sqrt(5*x*x)", {"x": 0.0}, 0.0),
+    ("y*sqrt(x)", {"x": 0.0, "y": 3.0}, 0.0),
     ("arctan2(x, y)", {"x": 0.0, "y": 0.0}, 0.0),
     ("arcsin(1 - x**2)", {"x": 0.0}, 0.0),
     ("x/y", {"x": 0.0, "y": 1e-200}, 1e200),
@@ -129,6 +130,14 @@ def test_slopes_are_those_of_finite_differences(text, x, y):
         assert abs(slope - found.mean()) < 2e-3 * scale
     else:  # at a kink there is more than one slope
         assert not np.isnan(slope)
+
+
+def test_a_root_that_starts_at_0_lets_other_parameters_be_trained():
+    """x stays 0 whatever k is, so by finite differences nothing depends on k."""
+    net = Network(dt=0.1, seed=0)
+    net.add_diffeq_node("a", "x' = k*sqrt(x) - x + 0*u", variables={"x": "output(0.0)", "u": "input", "k": 2.0})
+    fit = net.fit_bptt(np.ones((50, 1)), np.zeros((50, 1)), train=["a/k"], epochs=2, progress=False)
+    assert fit.history["gradient_norm"].tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(

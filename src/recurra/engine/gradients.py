@@ -23,6 +23,7 @@ from recurra.engine.run import Run, feed_infos, in_precision, loop_data, prepare
 from recurra.engine.solvers import FIXED_STEP
 from recurra.engine.stepping import Stepper, units_told
 from recurra.engine.system import System
+from recurra.engine.taming import tame_rules
 from recurra.errors import CapabilityError, OptionError, TimeError
 
 Numbers = Mapping[str, object]
@@ -204,7 +205,7 @@ def write_numbers(run: Run, numbers: Numbers, told: Mapping[str, np.ndarray], co
             store[target.key] = new if whole else old.at[target.index].set(new)
     if not continues:
         start |= refill_rings(system, start, told, jnp.where)
-    stepper, fits = replace(plan.stepper, rematerialise=True), None
+    stepper, fits = replace(plan.stepper, system=tame_rules(system), rematerialise=True), None
     if delays:
         stepper = replace(stepper, delays=_off_grid(system, stepper.delays))
         fits = fit_rings(system, plan.stepper.delays, params, run.start.dt)

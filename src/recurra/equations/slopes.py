@@ -1,9 +1,10 @@
 """Elementary functions whose derivatives stay finite where their values do, and values as in `jax.numpy`, bit for bit.
 
 Reverse mode multiplies slopes. Where one of them is infinite and the next is 0, as in `1/(1 + exp(800))` or
-`sqrt(x^2)` at 0, the product would be NaN though finite differences find a finite number. Here an infinite slope
-counts as the root of the greatest number: far above any slope that matters, and 0 times it is 0. A slope that does not
-exist, as that of `sqrt(-1)`, counts as 0: the value tells there.
+`sqrt(x^2)` at 0, the product would be NaN though finite differences find a finite number. Here a slope that is
+infinite or does not exist counts as 0, as that of a kink does (`abs`, `relu`): where a number overflows, what comes after
+it does not depend on it any more, and at a single point, as 0 for a root, every other slope is as good as this one.
+Where that hides a model without derivatives, as `sqrt(-1)`, the value tells.
 """
 
 from __future__ import annotations
@@ -163,8 +164,7 @@ def _total(value: Any, tangents: tuple, slopes: tuple[Work, Work]) -> Any:
 
 def _finite(slope: Any) -> Any:
     slope = jnp.asarray(slope)
-    most = float(jnp.finfo(slope.dtype).max) ** 0.5
-    return jnp.nan_to_num(slope, nan=0.0, posinf=most, neginf=-most)
+    return jnp.where(jnp.isfinite(slope), slope, jnp.zeros_like(slope))
 
 
 def _is_real(x: Any) -> bool:

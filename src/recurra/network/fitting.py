@@ -53,7 +53,7 @@ def by_bptt(
                 output=list(_output(network, output).paths),
                 train=constraints,
                 dt=network.step_of_runs,
-                **_defaults(network, options),
+                **_defaults(network, _with_validation(network, options)),
             )
         except TrainingError as error:
             # Only a training that has begun has anything to give back.
@@ -269,6 +269,14 @@ def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
     # The arrays of rules have types of their own, in a run in float64.
     precision = {"precision": "float64"} if network.has_code else {}
     return {"seed": network.seed, "state": state, **precision, **options}
+
+
+def _with_validation(network: Network, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the inputs of the validation as those of the training: by the label of a node, or an array."""
+    given = options.get("validation")
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        return options  # none, or refused by the training
+    return {**options, "validation": (_inputs(network, given[0], given[1]), *given[1:])}
 
 
 def _output(network: Network, output: Any) -> Bundle:

@@ -21,6 +21,7 @@ from recurra.engine import Program, Snapshot
 from recurra.engine.refit import with_spreads
 from recurra.errors import OptionError
 from recurra.training.checkpoint import Checkpoint, describe
+from recurra.training.diagnosis import explain_gradient, explain_loss
 from recurra.training.fitting import Fit, Settings
 from recurra.training.history import Training
 from recurra.training.losses import find_loss
@@ -141,6 +142,7 @@ def fit_bptt(
             jax.jit(partial(held_loss, objective)),
             partial(finish, parameters),
             rate,
+            partial(_explain, objective, on_device(data, precision)),
         ).go()
 
 
@@ -172,6 +174,17 @@ def _update(
     change, momenta = transform.update(gradient, momenta, free)
     free = import_optax().apply_updates(free, change)
     return free, momenta, {"loss": loss, "penalty": total - loss, "gradient_norm": norm, "weight": weight}, last
+
+
+def _explain(
+    objective: Objective, data: Batch, what: str, free: Any, chosen: np.ndarray, key: Array, state: Any, start: Any,
+    steps: int,
+) -> str:  # fmt: skip
+    """Say why loss or gradient is not finite."""
+    if what == "the loss":
+        return explain_loss(objective, finish(objective.parameters, free)[0], data, chosen, key)
+    batch = cut(gather(data, chosen, key), start, steps)
+    return explain_gradient(objective, free, batch, steps, state, objective.first + start)
 
 
 def held_loss(objective: Objective, free: Any, data: Batch, chosen: Array, key: Array) -> Array:

@@ -72,6 +72,7 @@ class Fit:
         held_loss: function of (free, data, chosen trials, key) that returns the loss on those trials.
         finish: free -> trained program and its parameters.
         rate: number of the update -> learning rate.
+        explain: function of (what is not finite, free, chosen trials, key, state, first step, steps) that says why.
     """
 
     settings: Settings
@@ -84,6 +85,7 @@ class Fit:
     held_loss: Callable
     finish: Callable[[Any], tuple[Program, dict[str, np.ndarray]]]
     rate: Callable[[int], float]
+    explain: Callable[..., str] | None = None
     good: Any = None
     best: Any = None
     best_epoch: int = -1
@@ -164,21 +166,25 @@ class Fit:
             self.free, self.momenta, self.data, chosen, key, state, np.int32(start)
         )
         report = {name: float(value) for name, value in jax.device_get(told).items()} | {"lr": self.rate(self.updates)}
-        if not np.isfinite(report["loss"] + report["penalty"]):
-            self._fail("the loss", self.good)
-        if not np.isfinite(report["gradient_norm"]):
-            self._fail("the gradient", self.free)
+        for what, number, good in (
+            ("the loss", report["loss"] + report["penalty"], self.good),
+            ("the gradient", report["gradient_norm"], self.free),
+        ):
+            if not np.isfinite(number):
+                why = self.explain(what, self.free, chosen, key, state, start, steps) if self.explain else ""
+                self._fail(what, good, why)
         if report["weight"] > 0:
             self.good, self.free, self.momenta = self.free, free, momenta
             self.updates += 1
         return report, last
 
-    def _fail(self, what: str, good: Any) -> None:
+    def _fail(self, what: str, good: Any, why: str) -> None:
         self.free = self.best = good
         self.stopped = f"{what} is not finite at update {self.updates}"
         raise TrainingError(
-            f"{what} is not finite at update {self.updates} (epoch {self.epoch}). Try a smaller lr, clip=1.0 or a"
-            " smaller dt; `error.result` holds the last good parameters.",
+            f"{what} is not finite at update {self.updates} (epoch {self.epoch}). {why}{' ' if why else ''}Try a"
+            " smaller lr, clip=1.0, a smaller dt or precision='float64'; `error.result` holds the last good"
+            " parameters.",
             self.updates,
             self._result(),
         )
