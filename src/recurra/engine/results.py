@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine.store import write_atomically
-from recurra.errors import OptionError, PathError, StoreError, unknown
+from recurra.errors import OptionError, PathError, unknown
+from recurra.files import read_arrays, refusing
 
 Name = str | tuple[str, ...]
 
@@ -56,14 +57,10 @@ class Snapshot:
         Raises:
             StoreError: the file is not a snapshot.
         """
-        from recurra.engine.store import read_arrays
-
         meta, arrays = read_arrays(path, "recurra.Snapshot")
         state = {key.removeprefix("state:"): value for key, value in arrays.items()}
-        try:
+        with refusing(path, "not a complete snapshot"):
             return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: not a complete snapshot ({error}).") from None
 
 
 @dataclass(frozen=True, eq=False)

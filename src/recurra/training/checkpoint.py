@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.engine import Program
-from recurra.engine.store import read_arrays, write_atomically
+from recurra.engine.store import write_atomically
 from recurra.errors import StoreError
+from recurra.files import read_arrays, refusing
 from recurra.training.history import History
 from recurra.training.parameters import Parameters
 from recurra.training.trials import Trials
@@ -90,7 +91,7 @@ class Checkpoint:
                 f" {self.told[name]}{also}. Resume with the same"
                 " settings, or take another path."
             )
-        try:
+        with refusing(self.path, "not a complete checkpoint"):
             for name in TREES:
                 leaves, tree = jax.tree.flatten(getattr(fit, name))
                 read = [jnp.asarray(arrays[f"{name}:{i}"], leaf.dtype) for i, leaf in enumerate(leaves)]
@@ -102,5 +103,3 @@ class Checkpoint:
             )
             for name in NUMBERS:
                 setattr(fit, name, meta[name])
-        except KeyError as error:
-            raise StoreError(f"{self.path}: not a complete checkpoint ({error} is missing).") from None
