@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recurra.errors import StoreError
+from recurra.errors import StoreError, cut
 
 MAX_BYTES = 2_000_000_000  # of numbers that a file of another format may unpack to
 FREE_BYTES = 64_000_000  # that any file may unpack to
@@ -21,12 +21,7 @@ def reason(error: BaseException) -> str:
     ('odd', 'MemoryError')
     """
     lines = str(error).strip().splitlines()
-    return shortened(lines[0]) if lines else type(error).__name__
-
-
-def shortened(text: str) -> str:
-    """Return a text, or its two ends if it is long."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 60]} ... {text[-50:]}"
+    return cut(lines[0], _LONGEST) if lines else type(error).__name__
 
 
 @contextmanager
@@ -67,7 +62,7 @@ def find_file(path: str | Path) -> Path:
             return found
         what = "not a file" if found.exists() else "no such file"
     except (OSError, ValueError, TypeError) as error:
-        raise StoreError(f"{shortened(str(path))}: no such file ({reason(error)}).") from None
+        raise StoreError(f"{cut(str(path), _LONGEST)}: no such file ({reason(error)}).") from None
     raise StoreError(f"{path}: {what}.")
 
 

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recurra.errors import StoreError
+from recurra.errors import StoreError, cut
 from recurra.files import hdf5_copy
-from recurra.files.guard import MAX_BYTES, allowance, find_file, shortened
+from recurra.files.guard import MAX_BYTES, allowance, find_file
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SECONDS, _PER_SECOND = 10, 20_000_000  # of the processor: at least, and bytes for each further one
@@ -97,4 +97,4 @@ def _copy(file: Path, copy: Path, size: int, soft_links: bool, path: str | Path)
         raise StoreError(f"{path}: cannot be read as HDF5 (it is damaged so that its reader crashes).")
     told = done.stdout.decode(errors="replace").strip()
     if told != "done":
-        raise StoreError(f"{path}: {shortened(told)}")
+        raise StoreError(f"{path}: {cut(told, 300)}")
