@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,6 +72,21 @@ def circuit_from_yaml(path: str) -> CircuitTemplate:
     return CircuitTemplate.from_yaml(path)
 
 
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Put the name of the file in front of what is wrong with a template, which knows only its own name."""
+    try:
+        yield
+    except errors.EquationError as error:
+        if file.name in error.where:
+            raise
+        raise errors.EquationError(error.message, error.source, error.span, f"{file.name}/{error.where}") from None
+    except (errors.TemplateError, errors.PathError, errors.ShapeError) as error:
+        if file.name in str(error):
+            raise
+        raise type(error)(f"{file.name}/{error}") from None
+
+
 class Key(NamedTuple):
     file: Path
     name: str
@@ -102,7 +119,8 @@ class Loader:
         if key not in self.done:
             draft = self.draft(key)
             name = draft.arguments.pop("label")
-            self.done[key] = draft.kind(name=name, path=f"{key.file}/{key.name}", **draft.arguments)
+            with _naming(key.file):
+                self.done[key] = draft.kind(name=name, path=f"{key.file}/{key.name}", **draft.arguments)
             self.count(self.done[key], key)
         return self.done[key]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recurra.errors import StoreError, cut
+from recurra.errors import RecurraError, StoreError, cut
 
 MAX_BYTES = 2_000_000_000  # of numbers that a file of another format may unpack to
 FREE_BYTES = 64_000_000  # that any file may unpack to
@@ -21,6 +21,8 @@ def reason(error: BaseException) -> str:
     ('odd', 'MemoryError')
     """
     lines = str(error).strip().splitlines()
+    if isinstance(error, KeyError) and not isinstance(error, RecurraError):
+        lines = [f"{lines[0]} is missing"]
     return cut(lines[0], _LONGEST) if lines else type(error).__name__
 
 
@@ -39,7 +41,7 @@ def refusing(path: str | Path, what: str) -> Iterator[None]:
     ...     {}["weights"]
     Traceback (most recent call last):
         ...
-    recurra.errors.StoreError: a.npz: not a complete network ('weights').
+    recurra.errors.StoreError: a.npz: not a complete network ('weights' is missing).
     """
     try:
         yield

@@ -146,13 +146,11 @@ class Copier:
         import numpy as np
 
         if isinstance(value, h5py.Reference):
-            if not value:
-                return value
-            found = self.old[value]
-            place = self.seen.get(hash(found.id))
-            if place is None:
-                raise Refused("something refers to an object that is in no group.")
-            return self.new[place].ref
+            try:
+                place = self.seen.get(hash(self.old[value].id)) if value else None
+            except (ValueError, KeyError, RuntimeError, OSError):
+                place = None  # what it referred to is gone
+            return h5py.h5r.Reference() if place is None else self.new[place].ref
         if dtype.names:
             flat = np.array(value, dtype)
             for field in dtype.names:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +14,7 @@ from numpy.lib import format as npy
 from recurra.errors import StoreError
 from recurra.files.guard import find_file, refusing
 
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # how the length of the header is written
 _MAX_HEADER = 10_000
 _STEP = 1 << 22
 
@@ -35,13 +37,9 @@ def take_array(stream: BinaryIO, size: int) -> np.ndarray:
         StoreError: it is none that this library writes: objects, records, or not as many numbers as the header says.
         ValueError: the header is damaged.
     """
-    version = npy.read_magic(stream)
-    if version not in _HEADERS:
-        raise StoreError(f"version {version} of the format is not read")
-    shape, fortran, dtype = _HEADERS[version](stream, max_header_size=_MAX_HEADER)
+    shape, fortran, dtype = _header(stream)
     if dtype.kind not in "biufcUS" or dtype.subdtype or dtype.itemsize > (16 if dtype.kind in "biufc" else size):
         raise StoreError(f"arrays of type {str(dtype)[:60]} are not read")
-    shape = tuple(int(length) for length in shape)
     expected = math.prod(shape) * dtype.itemsize
     # An array without numbers may still claim any length, which what is made of it would have.
     if min(shape, default=0) < 0 or len(shape) > 32 or max(shape, default=0) > size:
@@ -60,3 +58,21 @@ def take_array(stream: BinaryIO, size: int) -> np.ndarray:
     found = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
     # JAX knows numbers in the machine's own order only.
     return found if dtype.isnative else found.astype(dtype.newbyteorder("="))
+
+
+def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read shape, order and type; NumPy's own reader also takes what Python 2 has written, for which it warns."""
+    version = npy.read_magic(stream)
+    if version not in _LENGTHS:
+        raise StoreError(f"version {version} of the format is not read")
+    (length,) = struct.unpack(_LENGTHS[version], stream.read(struct.calcsize(_LENGTHS[version])))
+    if length > _MAX_HEADER:
+        raise StoreError(f"its header has {length} bytes")
+    header = ast.literal_eval(stream.read(length).decode("latin-1").strip())
+    if not isinstance(header, dict) or header.keys() != {"descr", "fortran_order", "shape"}:
+        raise StoreError("its header is damaged")
+    kind, fortran, shape = header["descr"], header["fortran_order"], header["shape"]
+    whole = isinstance(shape, tuple) and all(type(each) is int for each in shape)
+    if not isinstance(kind, str) or not isinstance(fortran, bool) or not whole:
+        raise StoreError(f"arrays of type {str(kind)[:60]} and shape {str(shape)[:60]} are not read")
+    return shape, fortran, np.dtype(kind)

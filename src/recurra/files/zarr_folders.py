@@ -22,7 +22,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def check_zarr(path: str | Path, what: str) -> None:
-    """Refuse a folder that is not made as this library makes stores.
+    """Refuse a folder that is not made as this library makes stores, or that asks for more memory than it is large.
 
     Arguments:
         path: the folder.
@@ -89,28 +89,25 @@ def _block(folder: Path) -> int:
 def _check_grid(meta: dict[str, Any]) -> None:
     if meta["chunk_grid"]["name"] != "regular" or meta["chunk_key_encoding"]["name"] != "default":
         raise StoreError("its blocks are laid out in another way")
-    if meta.get("storage_transformers"):
+    if meta.get("storage_transformers", []) != []:
         raise StoreError("it has storage transformers, which are not read")
 
 
 def _check_block(entry: os.DirEntry[str], block: int) -> None:
-    """Check that a block has its size, packed or not, before a reader makes room for what the block says."""
-    size = entry.stat().st_size
-    if size == block:
-        return
+    """Refuse a block that would unpack to more than its size; whoever reads it finds out about other damage."""
     with open(entry.path, "rb") as stream:
         head = stream.read(18)
-    if head[:4] == _ZSTD and size < block + block // 8 + 1000 and _unpacked(head) == block:
-        return
-    if size < block and head[:4] != _ZSTD:
-        return  # a write that was cut off; whoever reads the block finds out
-    raise StoreError(f"the block {entry.name!r} does not have its size")
+    packed = head[:4] == _ZSTD
+    if entry.stat().st_size > block + block // 8 + 1000 or (packed and not 0 <= _unpacked(head) <= block):
+        raise StoreError(f"the block {entry.name!r} holds more than its array has room for")
 
 
-def _unpacked(head: bytes) -> int | None:
-    """Return the size that a frame of Zstandard says it unpacks to (RFC 8878, section 3.1.1.1); None if it does not."""
+def _unpacked(head: bytes) -> int:
+    """Return the size that a frame of Zstandard says it unpacks to (RFC 8878, section 3.1.1.1); -1 if it does not."""
+    if len(head) < 18:
+        return 0
     described = head[4]
     single, flag = described >> 5 & 1, described >> 6
     at = 5 + (0 if single else 1) + (0, 1, 2, 4)[described & 3]
     form, more = (("<B", 0) if single else (None, 0), ("<H", 256), ("<I", 0), ("<Q", 0))[flag]
-    return None if form is None else struct.unpack_from(form, head, at)[0] + more
+    return -1 if form is None else struct.unpack_from(form, head, at)[0] + more
