@@ -26,8 +26,8 @@ TOKENS = (
     "1e999", "-1", "0", "nan", "inf", "1" * 60, "10000000000", "999999", "null", "[]", "{}", "[", "]", "{", "}", ",",
     ":", "- ", "'", '"', "&x", "*x", "*again", "!!python/object:os.system", "!!binary", "<<: *again", "x", "op",
     "model", "all", "(", ")", "((((", "**", "9**9**9**9", "x(t-1)", "past(x, 1)", "'", "exp(", "output(",
-    "input(1, 1000000)", "#", "%", "\t", "\n", "\n\n", "   ", "?", "|", ">", "\0", "\u2028", "é", "---", "...", "base: op", "operators",
-    "equations", "lambda",
+    "input(1, 1000000)", "#", "%", "\t", "\n", "\n\n", "   ", "?", "|", ">", "\0", "\u2028", "é", "---", "...",
+    "base: op", "operators", "equations", "lambda",
 )  # fmt: skip
 
 
@@ -42,7 +42,10 @@ def damage(rng: Random, good: Path, folder: Path) -> Path:
     if rng.random() < 0.35:
         path.write_bytes(_bytes(rng, data))
     else:
-        path.write_bytes(structured(rng, data))
+        try:
+            path.write_bytes(structured(rng, data))
+        except Exception:  # it was damaged so that it cannot be damaged by structure once more
+            path.write_bytes(_bytes(rng, data))
         if rng.random() < 0.1:
             path.write_bytes(_bytes(rng, path.read_bytes()))
     return path

@@ -14,7 +14,7 @@ import numpy as np
 from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Sparse, Spike, Variable
 from recurra.equations import Equation, parse_equation, to_text
 from recurra.errors import StoreError
-from recurra.files import read_arrays, refusing
+from recurra.files import check_count, read_arrays, refusing
 
 if TYPE_CHECKING:
     from recurra.engine.program import Program
@@ -61,6 +61,7 @@ def save(program: Program, path: str | Path) -> None:
     for store in ("params", "state"):
         arrays |= {f"{store}:{key}": value for key, value in getattr(program, store).items()}
     text = json.dumps(meta)
+    check_count(path, arrays)
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
 
 

@@ -1,6 +1,6 @@
 """Files of strangers, read within bounds of size and memory: no pickles, no links, one kind of error."""
 
-from recurra.files.archives import MAX_MEMBERS, read_arrays
+from recurra.files.archives import check_count, read_arrays
 from recurra.files.guard import find_file, read_bytes, reason, refusing
 from recurra.files.hdf5 import plain_hdf5
 from recurra.files.matlab import read_matlab
@@ -8,7 +8,7 @@ from recurra.files.npy import read_array
 from recurra.files.zarr_folders import check_zarr
 
 __all__ = [
-    "MAX_MEMBERS",
+    "check_count",
     "check_zarr",
     "find_file",
     "plain_hdf5",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,16 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict, dict[str, np.ndarray
         shown = repr(found) if isinstance(found, str) and len(found) < 60 else "something else"
         raise StoreError(f"{path}: expected a {kind}, found {shown}.")
     return meta, arrays
+
+
+def check_count(path: str | Path, arrays: Collection[str]) -> None:
+    """Refuse to write more arrays than are read again.
+
+    Raises:
+        StoreError: there are more.
+    """
+    if len(arrays) >= MAX_MEMBERS:
+        raise StoreError(f"{path}: {len(arrays)} arrays are more than one file holds ({MAX_MEMBERS - 1}).")
 
 
 def _members(file: Path) -> dict[str, np.ndarray]:

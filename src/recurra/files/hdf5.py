@@ -51,7 +51,11 @@ def plain_hdf5(path: str | Path, *, soft_links: bool = False) -> Iterator[Any]:
         raise StoreError(f"{path}: cannot be read as HDF5 (it does not begin like one).")
     import h5py
 
-    with tempfile.TemporaryDirectory(prefix="recurra-") as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="recurra-")
+    except OSError as error:
+        raise StoreError(f"{path}: there is no room for a copy of it in {tempfile.gettempdir()} ({error}).") from None
+    with temporary as folder:
         copy = Path(folder) / "copy.h5"
         _copy(file, copy, size, soft_links, path)
         with h5py.File(copy, "r") as opened:

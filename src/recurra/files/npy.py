@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import struct
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,6 +56,8 @@ def take_array(stream: BinaryIO, size: int) -> np.ndarray:
                 raise StoreError("the file ends too early")
             raw[at : at + len(piece)] = piece
             at += len(piece)
+    if dtype.kind == "U" and expected and int(flat.view(dtype.str[0] + "u4").max()) > sys.maxunicode:
+        raise StoreError("it holds a text with characters that do not exist")
     found = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
     # JAX knows numbers in the machine's own order only.
     return found if dtype.isnative else found.astype(dtype.newbyteorder("="))

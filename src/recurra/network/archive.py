@@ -21,7 +21,7 @@ from recurra.engine.store import (
     write_atomically,
 )
 from recurra.errors import StoreError
-from recurra.files import read_arrays, refusing
+from recurra.files import check_count, read_arrays, refusing
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.nodes import NetworkNode
 from recurra.network.running import check_state
@@ -58,6 +58,7 @@ def save(network: Network, path: str | Path) -> None:
     # Their sizes bear out those of the nodes when the file is read.
     for node in parts.nodes.values():
         arrays |= {f"units:{label}": np.zeros(part.size, np.uint8) for label, part in node.parts.items()}
+    check_count(path, arrays)
     text = json.dumps(meta)
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
 

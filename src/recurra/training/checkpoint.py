@@ -82,7 +82,9 @@ class Checkpoint:
         if not self.resume or not self.path.exists():
             return
         meta, arrays = read_arrays(self.path, KIND)
-        found = meta.get("told", {})
+        found = meta.get("told")
+        if not isinstance(found, dict):
+            raise StoreError(f"{self.path}: not a complete checkpoint.")
         other = [name for name in self.told if found.get(name) != self.told[name]]
         if other:
             name, also = other[0], f" (also {', '.join(other[1:])})" if other[1:] else ""
