@@ -44,7 +44,7 @@ model:
     - [a/op/x, b/child/u, null, {weight: 0.5, delay: 1.0, spread: 0.5}]
     - [b/child/x, d/op/u, link, {weight: 1.5}]
 """
-OLD = "op: {base: OperatorTemplate, equations: d/dt x = -k*x, variables: {x: 'output(1.0, float)', k: {default: 2.0}}}\n"
+OLD = "op: {base: OperatorTemplate, equations: d/dt x = -k*x, variables: {x: 'output(1, float)', k: {default: 2.0}}}\n"
 GOLDEN = Path(__file__).parent / "golden" / "spikernn_trained_gonogo.mat"
 
 

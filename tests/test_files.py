@@ -321,7 +321,7 @@ def hdf5_offences(tmp_path: Path) -> dict[str, tuple]:
     return {
         "link": (lambda f: f.__setitem__("bad", h5py.ExternalLink(other, "secret")), "'bad' is a link"),
         "soft link": (lambda f: f.__setitem__("bad", h5py.SoftLink("/time")), "'bad' is a link"),
-        "external": (lambda f: f.create_dataset("bad", (9,), "u1", external=[("/etc/passwd", 0, 9)]), "in another file"),
+        "external": (lambda f: f.create_dataset("bad", (9,), "u1", external=[("/etc/passwd", 0, 9)]), "another file"),
         "virtual": (virtual, "in another file"),
         "huge": (lambda f: f.create_dataset("bad", (8 * 10**9,), "f8", chunks=(10**5,)), "more than 64 MB of numbers"),
         "huge in parts": (lambda f: [f.create_dataset(f"x{i}", (10**6,), "f8") for i in range(9)], "more than 64 MB"),

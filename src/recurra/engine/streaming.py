@@ -15,7 +15,7 @@ import numpy as np
 from recurra.engine.recording import Recording
 from recurra.engine.store import write_atomically
 from recurra.errors import CapabilityError, StoreError
-from recurra.files import check_zarr, read_arrays, reason, refusing
+from recurra.files import check_zarr, read_arrays, reason
 
 BLOCK_BYTES = 4_000_000
 CHECKPOINT_SECONDS = 5.0
@@ -83,12 +83,11 @@ class StoredRows(Rows):
         meta, arrays = read_arrays(self._checkpoint, "recurra.Checkpoint")
         if meta.get("mark") != self._mark:
             raise StoreError(f"{self._checkpoint}: belongs to another run; delete it, or choose another store=.")
+        self.done = int(meta["done"])
         parts: dict[str, dict[str, np.ndarray]] = {"state": {}, "block": {}}
-        with refusing(self._checkpoint, "not a complete checkpoint"):
-            self.done = int(meta["done"])
-            for key, value in arrays.items():
-                kind, _, name = key.partition(":")
-                parts[kind][name] = value
+        for key, value in arrays.items():
+            kind, _, name = key.partition(":")
+            parts[kind][name] = value
         self.state, self._block = parts["state"], parts["block"]
 
     def put(self, buffers: Sequence[jax.Array], rows: int) -> None:
