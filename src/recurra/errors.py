@@ -10,6 +10,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MAX_MESSAGE = 2_000  # characters: texts come from files of strangers, and a message is for people
+_MAX_SHOWN = 200  # of the equation that a message shows
+_MAX_NAME, _MAX_KNOWN = 80, 5_000  # what is compared when near names are searched, which takes the square of a length
+
 
 class RecurraError(ValueError):
     """Say what is wrong with something the user gave; the base of every error of the library.
@@ -21,6 +25,9 @@ class RecurraError(ValueError):
     ...     print(type(error).__name__, isinstance(error, ValueError))
     EquationError True
     """
+
+    def __init__(self, *args: object):
+        super().__init__(*(cut(each, MAX_MESSAGE) if isinstance(each, str) else each for each in args))
 
 
 class EquationError(RecurraError):
@@ -48,11 +55,30 @@ class EquationError(RecurraError):
         self.message, self.source, self.span, self.where = message, source, span, where
         text = f"{where}: {message}" if where else message
         if source is not None:
-            text += "\n  " + source
-            if span is not None:
-                start, end = span
-                text += "\n  " + " " * start + "^" * max(1, min(end, len(source)) - start)
+            text = cut(text, MAX_MESSAGE // 2) + _spot(source, span)
         super().__init__(text)
+
+
+def _spot(source: str, span: tuple[int, int] | None) -> str:
+    """Show an equation with a caret under the spot; of a long one, what is around the spot."""
+    start, end = span or (0, 0)
+    first = max(0, start - _MAX_SHOWN // 2) if len(source) > _MAX_SHOWN else 0
+    last = min(len(source), first + _MAX_SHOWN)
+    before, after = "... " if first else "", " ..." if last < len(source) else ""
+    text = f"\n  {before}{source[first:last]}{after}"
+    if span is not None:
+        width = max(1, min(end, last) - start)
+        text += "\n  " + " " * (len(before) + start - first) + "^" * width
+    return text
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most about `most` characters: all of it, or its two ends.
+
+    >>> cut("0123456789" * 10, 20)
+    '01234567890123 ... 456789'
+    """
+    return text if len(text) <= most else f"{text[: most - most // 3]} ... {text[-(most // 3) :]}"
 
 
 class TemplateError(RecurraError):
@@ -288,10 +314,13 @@ def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
     >>> near("tua", ["tau", "gamma", "Delta"])
     ['tau']
     """
-    names = list(dict.fromkeys(str(k) for k in known))
+    names = list(dict.fromkeys(str(k) for k in known))[:_MAX_KNOWN]
     by_lower: dict[str, str] = {}
+    if len(str(name)) > _MAX_NAME:
+        return []
     for candidate in names:
-        by_lower.setdefault(candidate.lower(), candidate)
+        if len(candidate) <= _MAX_NAME:
+            by_lower.setdefault(candidate.lower(), candidate)
     found = difflib.get_close_matches(str(name).lower(), by_lower, n=count, cutoff=0.6)
     return [by_lower[f] for f in found]
 
@@ -313,12 +342,12 @@ def unknown(what: str, name: object, known: Iterable[object], where: str = "") -
     """
     names = list(dict.fromkeys(str(k) for k in known))
     text = f"{where}: " if where else ""
-    text += f"unknown {what} {str(name)!r}."
+    text += f"unknown {what} {cut(str(name), _MAX_NAME)!r}."
     close = near(name, names)
     if close:
         text += " Did you mean " + " or ".join(repr(c) for c in close) + "?"
     if names:
-        shown = ", ".join(names[:12])
+        shown = ", ".join(cut(each, _MAX_NAME) for each in names[:12])
         text += f" Known: {shown}{f' and {len(names) - 12} more' if len(names) > 12 else ''}."
     else:
         text += " There is none here."

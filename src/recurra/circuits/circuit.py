@@ -190,7 +190,7 @@ class CircuitTemplate(Template):
             `(source, target, template, values)` tuples with full paths; an empty list if nothing matches.
         """
         from_, to = paths.end_matcher(source), paths.end_matcher(target)
-        return [edge for edge in self.collect_edges() if from_.fullmatch(edge.source) and to.fullmatch(edge.target)]
+        return [edge for edge in self.collect_edges() if from_(edge.source) and to(edge.target)]
 
     def get_edge(self, source: str, target: str, idx: int | None = None) -> CircuitEdge:
         """Return one edge.

@@ -12,7 +12,8 @@ import numpy as np
 
 from recurra.courtesy import brief
 from recurra.engine.store import write_atomically
-from recurra.errors import OptionError, PathError, StoreError, unknown
+from recurra.errors import OptionError, PathError, unknown
+from recurra.files import read_arrays, refusing
 
 Name = str | tuple[str, ...]
 
@@ -65,14 +66,10 @@ class Snapshot:
         Raises:
             StoreError: the file is not a snapshot.
         """
-        from recurra.engine.store import read_arrays
-
         meta, arrays = read_arrays(path, "recurra.Snapshot")
         state = {key.removeprefix("state:"): value for key, value in arrays.items()}
-        try:
+        with refusing(path, "not a complete snapshot"):
             return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: not a complete snapshot ({error}).") from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from recurra.engine.recording import Recording
-from recurra.engine.store import read_arrays, write_atomically
+from recurra.engine.store import write_atomically
 from recurra.errors import MissingPackageError, StoreError
+from recurra.files import check_zarr, read_arrays, reason
 
 BLOCK_BYTES = 4_000_000
 CHECKPOINT_SECONDS = 5.0
@@ -198,10 +199,13 @@ def open_group(path: Path, what: str, mark: str) -> Any:
         except OSError as error:
             raise StoreError(f"{path}: cannot write there ({error.strerror}).") from None
     try:
+        check_zarr(path, what)
         group = zarr.open_group(path, mode="r+")
         known = group.attrs.get("recurra"), group.attrs.get("mark")
+    except StoreError:
+        raise
     except Exception as error:  # whatever zarr makes of a foreign folder
-        raise StoreError(f"{path}: not the store of {what} ({error}).") from None
+        raise StoreError(f"{path}: not the store of {what} ({reason(error)}).") from None
     if known != (what, mark):
         raise StoreError(
             f"{path}: it is the store of something else (another model, other numbers, options, duration or points):"

@@ -11,7 +11,7 @@ import numpy as np
 
 from recurra.engine import Node, Sparse
 from recurra.errors import CapabilityError, OptionError, RecurraError, ShapeError, TemplateError, TimeError
-from recurra.interchange.hdf5_files import reason
+from recurra.files import reason
 from recurra.interchange.nir_files import read_graph
 from recurra.interchange.nir_kinds import KINDS, SUPPORTED, import_nir, make_node, numbers
 from recurra.network import Network

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike
 from recurra.courtesy import returns_changed
 from recurra.engine import Emission, Graph, Program, Result, Rule, as_function, lower, simulate
 from recurra.engine.series import rows_of
-from recurra.engine.store import read_arrays, write_atomically
-from recurra.errors import OptionError, RecurraError, ShapeError, StoreError, TimeError, unknown
+from recurra.engine.store import write_atomically
+from recurra.errors import OptionError, ShapeError, TimeError, unknown
+from recurra.files import read_arrays, refusing
 from recurra.rate.connectivity import choose_lesions, fraction
 from recurra.rate.lowering import STEP_MS, effective_weights, time_constants
 from recurra.rate.model import FR_RNN_dale, matrix
@@ -315,15 +316,13 @@ class SpikingNetwork:
             StoreError: the file is missing, damaged, or holds something else.
         """
         meta, arrays = read_arrays(path, KIND)
-        try:
+        with refusing(path, "not a complete network"):
             size = len(arrays["w"])
             shapes = {"w": (size, size), "w_in": (size, None), "w_out": (None, size), "inh": (size, 1)}
             parts: dict[str, Any] = {name: matrix(arrays[name], name, shape) for name, shape in shapes.items()}
             parts["inh"] = parts["inh"].astype(bool)
             parts["fall"] = matrix(arrays["fall"][:, None], "fall", (size, 1))[:, 0]
             return cls(**parts, scale=meta["scale"], parameters=SpikingParameters(**meta["parameters"]))
-        except (KeyError, TypeError, IndexError, RecurraError) as error:
-            raise StoreError(f"{path}: not a complete network ({error}).") from None
 
     def __repr__(self) -> str:
         return (
