@@ -31,14 +31,15 @@ from recurra.groups import Behavior
 
 
 def time_step(behavior: Behavior, parent: Any) -> float:
-    """Return the step of a behavior: its parameter `dt`, else the network's if the user chose it, else 1 ms.
+    """Return the step of a behavior, which is that of its network (ms).
+
+    A network that was not given one takes that of its behaviors' `dt`, else 1 ms.
 
     Raises:
-        OptionError: it is no number > 0.
+        TimeError: the behavior's parameter `dt` is no number > 0, or not the step of the network.
     """
-    network = parent.network
-    chosen = network.dt if getattr(network, "dt_given", False) else 1.0
-    return positive(behavior, "dt", behavior.parameter("dt", float(chosen)))
+    own = behavior.parameter("dt", None)
+    return parent.network.pace.take(own, f"{type(behavior).__name__} of {parent.tag!r}")
 
 
 def positive(behavior: Behavior, name: str, value: Any) -> Any:
@@ -56,6 +57,21 @@ def _checked(behavior: Behavior, name: str, value: Any, good: Any, words: str) -
     if array.dtype.kind not in "iuf" or not np.all(np.isfinite(array) & good(array)):
         raise OptionError(f"{type(behavior).__name__}: {name} must be a finite number {words}, got {value!r}.")
     return value
+
+
+def at_most_one(behavior: Behavior, name: str, rate: Any, dt: float) -> Any:
+    """Return a rate (Hz), or several, of which a step (ms) holds one spike at most.
+
+    Raises:
+        TimeError: it is higher.
+    """
+    highest = float(np.max(rate, initial=0.0))
+    if highest * dt / 1000 > 1 + 1e-9:
+        raise TimeError(
+            f"{type(behavior).__name__}: {name} is {highest:g} Hz, but with steps of {dt:g} ms there are at most"
+            f" {1000 / dt:g} spikes in a second; take a dt of {1000 / highest:.3g} ms or less."
+        )
+    return rate
 
 
 def one_of(behavior: Behavior, name: str, value: Any, known: Any) -> Any:

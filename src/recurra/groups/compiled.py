@@ -96,8 +96,10 @@ class Compiled:
         self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
 
     def _lower(self, traced: Traced | Smooth) -> Program:
-        rule = _rule(traced, self._outside)
-        return lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
+        rule = _rule(traced, self._outside, self.network.precision)
+        if self.nodes is not None:
+            return lower(self.nodes.graph(rule))
+        return lower(Graph({"": rule}, dt=self.network.dt, precision=self.network.chosen_precision))
 
     def _bodies(self) -> list[Body]:
         bodies = [Body(COUNTER, lambda: count_step(self.network))]
@@ -250,9 +252,8 @@ class Compiled:
         return self._standing(self.traced.current()[0])
 
     def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
-        dt = 1.0 if self.nodes is None else self.nodes.dt
         equations = {} if self.nodes is None else self.nodes.state()
-        return Snapshot({**equations, **state}, self.network.iteration, 0.0, dt)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, self.network.dt)
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -422,7 +423,7 @@ def _spec(value: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
 
 
-def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
+def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], precision: str) -> Rule:
     def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
         fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
         return traced.update(state, params, fed, clock.k, clock.key)
@@ -430,7 +431,7 @@ def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) 
     emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
     text = "the behaviors of the groups, in their order"
-    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive)
+    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -69,7 +70,7 @@ class Bridge:
 
     def graph(self, rule: Rule | None) -> Graph:
         """Return all nodes and edges, with a rule among them that is joined to the node groups."""
-        graph = self.network._parts.to_graph(self.network.dt, self.network.name)
+        graph = self.network.to_graph()
         if rule is None:
             return graph
         edges = list(graph.edges)
@@ -77,7 +78,7 @@ class Bridge:
             ones: dict[str, Any] = {n: 1.0 if width == 1 else _identity(width) for n, width in group.widths.items()}
             edges += [Edge(path, f"{group.tag}/{name}", ones[name]) for name, path in group.reads.items()]
             edges += [Edge(f"{group.tag}/{name}", group.inputs[name], ones[name]) for name in group.fed]
-        return Graph({**graph.nodes, "": rule}, tuple(edges), graph.name)
+        return replace(graph, nodes={**graph.nodes, "": rule}, edges=tuple(edges), dt=self.network.dt)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the equations, by storage key."""

@@ -51,7 +51,7 @@ def by_bptt(
                 np.asarray(targets),
                 output=list(_output(network, output).paths),
                 train=constraints,
-                dt=network.step_of_runs,
+                dt=network.dt,
                 **_defaults(network, options),
             )
         except TrainingError as error:
@@ -166,7 +166,7 @@ def by_ridge(
             _inputs(network, inputs, targets, every),
             np.asarray(targets),
             output=list(source.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             every=every,
             **_defaults(network, options),
         )
@@ -245,7 +245,7 @@ def test(
             _inputs(network, inputs, targets),
             np.asarray(targets),
             output=list(bundle.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             **_defaults(network, options),
         )
     rows = found.outputs.shape[-2]
@@ -266,9 +266,7 @@ def _on(network: Network) -> AbstractContextManager:
 
 def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
     state = network.snapshot if network.has_groups else network._snapshot
-    # The arrays of rules have types of their own, in a run in float64.
-    precision = {"precision": "float64"} if network.has_code else {}
-    return {"seed": network.seed, "state": state, **precision, **options}
+    return {"seed": network.seed, "state": state, **options}
 
 
 def _output(network: Network, output: Any) -> Bundle:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot, as_function
+from recurra.engine.run import needs_wide, read_precision
 from recurra.training.losses import find_loss, trial_loss
-from recurra.training.objective import Objective, batches, gather, on_device, untrained
+from recurra.training.objective import Objective, batches, gather, on_device, training_precision, untrained
 from recurra.training.parameters import Penalties
 from recurra.training.trials import count_units, make_inputs, make_trials
 
@@ -52,7 +53,7 @@ def evaluate(
     mask: ArrayLike | None = None,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float32",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -80,9 +81,10 @@ def evaluate(
     """
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
+    precision = training_precision(program, precision)
     trials = make_trials(program, inputs, targets, units, name, mask)
     objective = Objective(untrained(program), Penalties(()), paths, function, dt, solver, precision, state, history)
-    with jax.enable_x64(precision == "float64"):
+    with jax.enable_x64(needs_wide(program, precision)):
         data, key = on_device(trials, precision), jax.random.key(seed)
 
         def one(chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -107,7 +109,7 @@ def collect(
     every: int = 1,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -123,6 +125,7 @@ def collect(
         `(rows, units)`, or `(trials, rows, units)` if an input had an axis of trials.
     """
     paths, _ = count_units(program, output)
+    precision = read_precision(program, precision)
     given, count = make_inputs(program, inputs, rows * every)
     run = as_function(
         program,
@@ -135,7 +138,7 @@ def collect(
         history=history,
         precision=precision,
     )
-    with jax.enable_x64(precision == "float64"):
+    with jax.enable_x64(needs_wide(program, precision)):
         key = jax.random.key(seed)
 
         def one(trial: jax.Array, given: Mapping[str, jax.Array]) -> jax.Array:
