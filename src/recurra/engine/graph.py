@@ -204,6 +204,8 @@ class Emission:
     Arguments:
         shape: of the array.
         dtype: of its numbers.
+        early: whether it is about the state before the step. Of a row of several steps the first tells it then, and
+            otherwise the last.
 
     >>> Emission((10,), np.dtype(bool)).shape
     (10,)
@@ -211,6 +213,7 @@ class Emission:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    early: bool = False
 
 
 @dataclass(frozen=True, eq=False)

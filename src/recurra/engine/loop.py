@@ -259,22 +259,30 @@ def _step_function(plan: LoopPlan, data: LoopData, first: Array):
 def _row_function(plan: LoopPlan, data: LoopData, first: Array):
     """Make the function that records a row and advances to the next.
 
-    Variables are recorded before the first step of the row, and what rules put out is recorded in its last step.
+    Variables are recorded before the first step of the row, as is what rules tell early; what else they put out is
+    recorded in its last step.
     """
     at, one = loop_context(plan, data, first), _step_function(plan, data, first)
+    single = plan.every == 1
+    opening = single or any(track.early for track in plan.tracks)
+    closing = not single and any(track.emitted and not track.early for track in plan.tracks)
 
     def row(state: dict, j: Array) -> tuple[dict, tuple[Array, ...]]:
         begin = j * plan.every
         clock, drive, noise = at(begin)
         values = plan.stepper.values(clock, state, data.params, data.tables, drive, noise)
-        apart = plan.every == 1 or bool(plan.stepper.system.rules)
-        inner, emitted = plan.every - apart, {}
+        inner, early, late = plan.every - opening - closing, {}, {}
+        if opening:
+            state, early = one(state, begin)
         if inner:
-            state = lax.fori_loop(0, inner, lambda i, s: one(s, begin + i)[0], state)
-        if apart:
-            state, emitted = one(state, begin + inner)
+            state = lax.fori_loop(0, inner, lambda i, s: one(s, begin + opening + i)[0], state)
+        if closing:
+            state, late = one(state, begin + plan.every - 1)
+        late = early if single else late
         recorded = tuple(
-            emitted[track.key].reshape(-1) if track.emitted else _pick(values[track.key], track, units)
+            (early if track.early else late)[track.key].reshape(-1)
+            if track.emitted
+            else _pick(values[track.key], track, units)
             for track, units in zip(plan.tracks, data.units, strict=True)
         )
         return state, recorded

@@ -314,7 +314,7 @@ class CoupledMixin:
             state = {k: np.asarray(v) for k, v in begin.items()} | {"spikes": np.zeros(neurons)}
         emits = {"rate": Emission((neurons,), np.dtype("float64"))}
         rule = Rule(_Step(way), state, params, {"drive": np.zeros(neurons)}, emits, f"coupled GLM of {neurons} neurons")
-        size = self.bin_size_ if bin_size is None else read_bin_size(bin_size)
+        size = getattr(self, "bin_size_", None) if bin_size is None else read_bin_size(bin_size)
         return Graph({"glm": rule}, name="GLM", dt=size)
 
     def to_node(self, net: Any, label: str, *, bin_size: float | None = None) -> Any:

@@ -190,10 +190,10 @@ class Builder:
         """
         name = self._parts.free(label)
         if isinstance(node, Builder):
-            if node.dt != self.dt:
-                raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
             if getattr(node, "schedule", None) or getattr(node, "NeuronGroups", None):
                 raise TemplateError(f"node {name!r}: the inner network has groups, which cannot be a node yet.")
+            if node.dt != self.dt:
+                raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
             built = node._parts.as_node(name)
         else:
             built = read_node(name, node, None, None, "")

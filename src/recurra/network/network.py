@@ -326,7 +326,7 @@ class Network(Builder, GroupNetwork):
                 units, paths, or a dict of name -> path; `"cells/voltage"` is a variable of a group.
             record_output: whether the output is recorded, as `"out"`: the `output_var` of the node that no edge reads;
                 of several such nodes side by side, and each by its label too. What a Recorder of a group records is
-                output too, as `"cells/voltage"`: row k after step k, as the Recorder itself would have it.
+                output too, as `"cells/voltage"`: row k is what it would read before step k, as everything in a Result.
             solver: one of `recurra.engine.SOLVERS` with a fixed step; Euler by default.
             seed: seed of the noise; the network's if `None`.
             state: where to start, the `final` of an earlier run; :attr:`state` if `None`.
