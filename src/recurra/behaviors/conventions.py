@@ -29,6 +29,9 @@ import numpy as np
 from recurra.errors import OptionError, TimeError, unknown
 from recurra.groups import Behavior
 
+# float32 rounds by up to 6e-8 of a value, which is less than a thousandth of changes from this size on.
+SLOW = 1e-4
+
 
 def time_step(behavior: Behavior, parent: Any) -> float:
     """Return the step of a behavior, which is that of its network (ms).
@@ -108,10 +111,38 @@ def steps_of(behavior: Behavior, name: str, duration: Any, dt: float) -> Any:
 
 
 def decay(behavior: Behavior, name: str, tau: Any, dt: float) -> Any:
-    """Return the factor `exp(-dt / tau)` by which something decays in a step: a number, or an array of tau's type."""
-    factor = np.exp(-dt / positive(behavior, name, tau))
+    """Return the factor `exp(-dt / tau)` by which something decays in a step: a number, or an array of tau's type.
+
+    Where that is so near to 1 that float32 cannot tell, the array is in double precision; see :func:`keep`.
+    """
+    factor = np.exp(-dt / np.asarray(positive(behavior, name, tau), dtype=float))
     # A Python number, unlike a NumPy one, leaves the type of the arrays that it multiplies as it is.
-    return float(factor) if np.ndim(factor) == 0 else factor
+    if np.ndim(factor) == 0:
+        return float(factor)
+    return factor if is_slow(1 - factor) else factor.astype(np.asarray(tau).dtype)
+
+
+def is_slow(change: Any) -> bool:
+    """Tell whether something changes in a step by so small a part of itself that float32 would round it badly."""
+    sizes = np.abs(np.asarray(change, dtype=float))
+    return bool(np.any((sizes > 0) & (sizes < SLOW)))
+
+
+def keep(obj: Any, change: Any, *names: str) -> None:
+    """Keep variables of a group in double precision if they are slow, whatever the network's precision.
+
+    Arguments:
+        obj: a group, a sub-group or synapses.
+        change: by how much of themselves they change in a step, a number or several.
+        names: their names.
+    """
+    if is_slow(change):
+        keep_wide(obj, *names)
+
+
+def keep_wide(obj: Any, *names: str) -> None:
+    """Keep variables of a group, or of the group of a sub-group, in double precision whatever the network's."""
+    getattr(obj, "BaseNeuronGroup", obj).keep_wide(*names)
 
 
 def begin(group: Any, name: str, mode: Any = "zeros()") -> None:
