@@ -20,7 +20,15 @@ from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.graph import Rule
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
+from recurra.engine.loop import (
+    FeedInfo,
+    LoopData,
+    LoopPlan,
+    find_divergence,
+    run_chunk,
+    run_chunk_in_place,
+    split_step,
+)
 from recurra.engine.lowering import as_program
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
@@ -339,6 +347,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
+        ticks=split_step(run.start.t0, run.start.dt) if run.precision == "float32" else np.zeros(0),  # type: ignore
         seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
     )
 
