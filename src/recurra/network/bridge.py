@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from recurra.engine import Clock, Edge, Emission, Graph, Program, Rule, Snapshot, Sparse, lower
+from recurra.engine.run import as_precision
 from recurra.errors import CapabilityError, TimeError
 from recurra.groups.nodes import NodeGroup
 from recurra.network.rules import units_of
@@ -102,8 +103,9 @@ class Bridge:
         program, advance = self._equations()
         k, groups = self.network.iteration, self.network.node_groups
         fed = {f"{g.tag}/{name}": np.asarray(getattr(g, name), float) for g in groups for name in g.fed}
+        now = np.asarray(k * self.dt, self.network.precision)
         with jax.enable_x64(True):
-            state, seen = advance({**self.state(), **fed}, dict(program.params), np.int32(k), self.network.seed)
+            state, seen = advance({**self.state(), **fed}, self._narrow(program.params), np.int32(k), now, self.network.seed)
         found = {key: np.asarray(v) for key, v in state.items() if key not in fed}
         self.network._snapshot = Snapshot(found, k + 1, 0.0, self.dt)
         for group in groups:
@@ -121,7 +123,12 @@ class Bridge:
 
     def _initial(self) -> dict[str, Any]:
         program, probe = self._equations()[0], self._probe()
-        return {key: value for key, value in program.init(self.dt).items() if key not in probe.state}
+        return self._narrow({key: value for key, value in program.init(self.dt).items() if key not in probe.state})
+
+    def _narrow(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        """Return numbers of equations in the precision of the network; arrays of rules have types of their own."""
+        own = self._equations()[0].system.rule_keys
+        return {k: v if k in own else as_precision(np.asarray(v), self.network.precision) for k, v in numbers.items()}
 
     def _probe(self) -> Rule:
         """Make a rule in the place of that of the groups, which holds what they feed and tells what they read.
@@ -146,8 +153,8 @@ class Bridge:
             program = lower(self.graph(probe if probe.inputs else None)).update(self.network._start)
 
             @jax.jit
-            def advance(state: dict, params: dict, k: Any, seed: Any) -> tuple[dict, dict]:
-                clock = Clock(k, k * self.dt, np.float64(self.dt), seed)
+            def advance(state: dict, params: dict, k: Any, now: Any, seed: Any) -> tuple[dict, dict]:
+                clock = Clock(k, now, np.asarray(self.dt, now.dtype), seed)
                 new, values = program.step(state, params, {}, clock)
                 return new, {name: values[name] for name in probe.emits}
 

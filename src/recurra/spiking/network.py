@@ -126,7 +126,9 @@ class SpikingNetwork:
             numbers |= {"push": stimulation.push(size), "light": np.array(window)}
         if clock:
             numbers["step_s"] = p.dt / 1000.0
-        params = {name: np.asarray(value, precision) for name, value in numbers.items()}
+        # Times of the clock are those of the published code, which compares them in float64.
+        kinds = dict.fromkeys(("step_s", "tref"), "float64") if clock else {}
+        params = {name: np.asarray(value, kinds.get(name, precision)) for name, value in numbers.items()}
         emits = {
             "o": Emission((len(self.w_out),), np.dtype(precision)),
             "spikes": Emission((size,), np.dtype(bool)),
