@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine import Program, Result
+from recurra.engine.grid import read_step
 from recurra.engine.progress import Progress
 from recurra.engine.spiking import check_surrogate
 from recurra.errors import OptionError, TimeError, UnknownTag, unknown
@@ -135,6 +136,7 @@ class GroupNetwork(NetworkObject):
         for synapses in self.SynapseGroups:
             synapses.find_ends()
         self.pace.forget()
+        read_step(self.dt)  # which a network of nodes and groups must have been given
         with self.random_lent():
             self.schedule.initialize()
         for obj in self.all_objects():
