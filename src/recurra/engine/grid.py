@@ -17,7 +17,7 @@ def read_step(dt: object) -> float:
     Raises:
         TimeError: it is none.
     """
-    if not isinstance(dt, Real) or isinstance(dt, bool) or not 0 < dt < math.inf:
+    if not isinstance(dt, Real) or isinstance(dt, bool) or not 0 < float(dt) < math.inf:
         raise TimeError(f"dt must be a finite number > 0, got {dt!r}.")
     return float(dt)
 

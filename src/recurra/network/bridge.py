@@ -105,7 +105,8 @@ class Bridge:
         fed = {f"{g.tag}/{name}": np.asarray(getattr(g, name), float) for g in groups for name in g.fed}
         now = np.asarray(k * self.dt, self.network.precision)
         with jax.enable_x64(True):
-            state, seen = advance({**self.state(), **fed}, self._narrow(program.params), np.int32(k), now, self.network.seed)
+            params, seed = self._narrow(program.params), self.network.seed
+            state, seen = advance({**self.state(), **fed}, params, np.int32(k), now, seed)
         found = {key: np.asarray(v) for key, v in state.items() if key not in fed}
         self.network._snapshot = Snapshot(found, k + 1, 0.0, self.dt)
         for group in groups:

@@ -127,7 +127,7 @@ class SpikingNetwork:
         if clock:
             numbers["step_s"] = p.dt / 1000.0
         # Times of the clock are those of the published code, which compares them in float64.
-        kinds = dict.fromkeys(("step_s", "tref"), "float64") if clock else {}
+        kinds: dict[str, str] = {"step_s": "float64", "tref": "float64"} if clock else {}
         params = {name: np.asarray(value, kinds.get(name, precision)) for name, value in numbers.items()}
         emits = {
             "o": Emission((len(self.w_out),), np.dtype(precision)),
