@@ -46,7 +46,7 @@ def as_function(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
     final: bool = False,
     segment: int | None = None,
 ) -> Callable[..., Any]:
@@ -101,8 +101,8 @@ def as_function(
         step: Array | int | None = None,
         seed: Array | int | None = None,
     ) -> dict[str, Array] | tuple[dict[str, Array], dict[str, Array]]:
-        _check_mode((numbers, inputs, state), precision)
-        with jax.enable_x64(precision == "float64"):
+        _check_mode((numbers, inputs, state), run.wide)
+        with jax.enable_x64(run.wide):
             written = write_numbers(run, numbers, told, continues or state is not None)
             plan = replace(fixed_plan(run), stepper=written.stepper)
             now = replace(run, seed=run.seed if seed is None else seed, plan=plan)
@@ -135,9 +135,9 @@ def fixed_plan(run: Run) -> LoopPlan:
     return run.plan
 
 
-def _check_mode(values: object, precision: str) -> None:
+def _check_mode(values: object, wide: bool) -> None:
     traced = any(isinstance(leaf, jax_core.Tracer) for leaf in jax.tree_util.tree_leaves(values))
-    if traced and precision == "float64" and not jax.config.read("jax_enable_x64"):
+    if traced and wide and not jax.config.read("jax_enable_x64"):
         raise CapabilityError(
             "a float64 run is being transformed outside of float64 mode. Write `with jax.enable_x64(True):` around"
             " the call of jax.grad, or ask for precision='float32'."

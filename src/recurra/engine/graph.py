@@ -228,6 +228,8 @@ class Emission:
     Arguments:
         shape: of the array.
         dtype: of its numbers.
+        early: whether it is about the state before the step. Of a row of several steps the first tells it then, and
+            otherwise the last.
 
     >>> Emission((10,), np.dtype(bool)).shape
     (10,)
@@ -235,6 +237,7 @@ class Emission:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    early: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +257,7 @@ class Rule:
         text: what the rule does, for people.
         derive: a pure function of the params that is called once a run, e.g. to transpose a matrix; what it returns is
             among the params that `update` gets.
+        precision: what it computes in; a run in float32 takes only rules that do so too.
 
     >>> from recurra.engine import lower, simulate
     >>> def count(state, params, inputs, clock):
@@ -275,6 +279,7 @@ class Rule:
     emits: Mapping[str, Emission] = field(default_factory=dict)
     text: str = ""
     derive: Callable[[dict], dict] | None = None
+    precision: str = "float64"
 
     __repr__ = brief
 
@@ -290,6 +295,9 @@ class Graph:
         name: the name of the network, for people.
         input, output: paths of the input that others feed and of the variable that they read, where the graph becomes
             a node of a network and nobody says otherwise; empty if that is to be found out.
+        dt: the step that it was written for, in its unit of time; it refuses to run with another. `None` if any will
+            do, as for differential equations.
+        precision: `"float64"` or `"float32"`, for runs and trainings that are not asked for one.
 
     >>> from recurra.engine import lower, simulate
     >>> from recurra.equations import parse_equation
@@ -305,5 +313,7 @@ class Graph:
     name: str = ""
     input: str = ""
     output: str = ""
+    dt: float | None = None
+    precision: str | None = None
 
     __repr__ = brief

@@ -57,7 +57,7 @@ def lay_out_rules(
                 if kind == "input" and len(shapes[key]) != 1:
                     raise ShapeError(f"{key}: an input is a vector, one number for each unit; got {shapes[key]}.")
         parts = (names["state"], names["parameter"], names["input"])
-        emits = tuple((name, key, str(rule.emits[name].dtype)) for name, key in names["emitted"])
+        emits = tuple((n, key, str(rule.emits[n].dtype), rule.emits[n].early) for n, key in names["emitted"])
         steps.append(RuleStep(label, rule.update, *parts, emits, rule.derive, rule.text))
     return targets, tuple(steps)
 
@@ -122,7 +122,7 @@ def call_rules(
         after, out = rule.update(own, given, fed, clock._replace(key=keys[_key_of(rule)]))
         for name, k in rule.state:
             new[k] = _unchanged(after[name], own[name], k)
-        emitted |= {k: jnp.asarray(out[name]) for name, k, _ in rule.emits}
+        emitted |= {k: jnp.asarray(out[name]) for name, k, *_ in rule.emits}
     return new, emitted
 
 

@@ -18,8 +18,17 @@ from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import check_chains, plan_delays, ring_key, with_jumps
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
+from recurra.engine.graph import Rule
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
+from recurra.engine.loop import (
+    FeedInfo,
+    LoopData,
+    LoopPlan,
+    find_divergence,
+    run_chunk,
+    run_chunk_in_place,
+    split_step,
+)
 from recurra.engine.lowering import as_program
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
@@ -59,6 +68,11 @@ class Run:
     def rows(self) -> int:
         return self.steps // self.every
 
+    @property
+    def wide(self) -> bool:
+        """Whether JAX must know 64 bits: arrays of rules have types of their own."""
+        return needs_wide(self.program, self.precision)
+
 
 def simulate(
     program: Any,
@@ -75,7 +89,7 @@ def simulate(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
     device: object = None,
     progress: bool | Callable[[int], None] = True,
     store: str | Path | None = None,
@@ -100,7 +114,7 @@ def simulate(
         state: where to go on, the `final` of an earlier result.
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
-        precision: `"float64"` or `"float32"`.
+        precision: `"float64"` or `"float32"`; by default what the program was made for, else float64.
         device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
             spread, or without a batch the rows of the weights.
         progress: show a bar if the run takes longer than a second; or a function that is told the steps done.
@@ -163,7 +177,7 @@ def prepare(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
 ) -> Run:
     """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
     if not isinstance(program, Program):
@@ -179,8 +193,7 @@ def prepare(
             f"{steps} steps are not a whole number of rows of {every} steps: use a duration of"
             f" {low * dt:.12g} or {(low + every) * dt:.12g}, or another `every`."
         )
-    if precision not in ("float32", "float64"):
-        raise OptionError(unknown("precision", precision, ("float32", "float64")))
+    precision = read_precision(program, precision)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer, jax.Array)):
         raise OptionError(f"seed must be an integer (or a jax.random.key), got {seed!r}.")
     if not isinstance(seed, jax.Array) and not -(2**63) <= seed < 2**63:
@@ -189,8 +202,6 @@ def prepare(
     if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
     program = program.update(changed)
-    if program.system.rules and precision != "float64":
-        raise OptionError("precision: the arrays of a rule have types of their own; leave the precision at float64.")
     if batch:
         program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
     _check_finite(program, {**program.params, **program.state})
@@ -207,6 +218,35 @@ def prepare(
         delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
         plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
+
+
+def read_precision(program: Program, precision: str | None, default: str = "float64") -> str:
+    """Return the precision of a run or a training: what it was asked for, else what the program was made for.
+
+    Arguments:
+        program: the program.
+        precision: what was asked for, `None` for nothing.
+        default: what it is if nobody says anything.
+
+    Raises:
+        OptionError: there is no such precision, or a rule of the program computes in another.
+    """
+    chosen = precision or program.graph.precision or default
+    if chosen not in ("float32", "float64"):
+        raise OptionError(unknown("precision", chosen, ("float32", "float64")))
+    rules = {label: node for label, node in program.graph.nodes.items() if isinstance(node, Rule)}
+    wide = next((label or "the groups" for label, rule in rules.items() if rule.precision != "float32"), None)
+    if chosen == "float32" and wide is not None:
+        raise OptionError(
+            f"precision: the arrays of a rule have types of their own, and {wide} computes in float64; leave the"
+            " precision at float64, or make it for float32 (a network with groups: Network(precision='float32'))."
+        )
+    return chosen
+
+
+def needs_wide(program: Program, precision: str) -> bool:
+    """Say whether JAX must know 64 bits for a run: in float64, and for rules, whose arrays have types of their own."""
+    return precision == "float64" or bool(program.system.rules)
 
 
 def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
@@ -327,6 +367,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
+        ticks=split_step(run.start.t0, run.start.dt) if run.precision == "float32" else np.zeros(0),  # type: ignore
         seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
     )
 
@@ -382,7 +423,7 @@ def _run_fixed(
     bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     if rows.done:
         bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), place.default():
+    with jax.enable_x64(run.wide), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:

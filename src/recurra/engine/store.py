@@ -127,6 +127,8 @@ def graph_to_dict(graph: Graph, arrays: dict[str, Any]) -> dict:
         "name": graph.name,
         "input": graph.input,
         "output": graph.output,
+        "dt": graph.dt,
+        "precision": graph.precision,
         "nodes": {label: _node_to_dict(node, arrays) for label, node in graph.nodes.items()},
         "edges": [
             {
@@ -250,4 +252,9 @@ def graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
         for e in data["edges"]
     )
     nodes = {label: node(item) for label, item in data["nodes"].items()}
-    return Graph(nodes, edges, data["name"], data.get("input", ""), data.get("output", ""))
+    dt = data.get("dt")
+    precision = data.get("precision")
+    return Graph(
+        nodes, edges, data["name"], data.get("input", ""), data.get("output", ""),
+        None if dt is None else float(dt), None if precision is None else str(precision),
+    )  # fmt: skip

@@ -143,7 +143,7 @@ class SpikeRule:
 class RuleStep:
     """Call `update` once a step; the names that it uses, and the storage keys they stand for.
 
-    What it emits has a type, too.
+    What it emits has a type, too, and is told early (before the step) or not.
     Two of them are equal if they call the same function.
     """
 
@@ -152,7 +152,7 @@ class RuleStep:
     state: Names
     params: Names
     inputs: Names
-    emits: tuple[tuple[str, str, str], ...]
+    emits: tuple[tuple[str, str, str, bool], ...]
     derive: Callable[[dict], dict] | None
     text: str
 

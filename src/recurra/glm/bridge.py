@@ -298,11 +298,15 @@ class CoupledMixin:
         coupling = self.coupling()
         return analyse_stability(coupling, self.coupling_basis_, self.intercept_, link, rates=self.null_rate_)
 
-    def to_graph(self) -> Graph:
+    def to_graph(self, *, bin_size: float | None = None) -> Graph:
         """Return the population as a graph of the engine: one rule, with input `drive` and state `spikes`.
 
         What arrives at `drive` adds to the linear predictors, `(neurons,)`; `spikes` is what was observed last, and
         `rate` the mean, both to be recorded. One step is one bin.
+
+        Arguments:
+            bin_size: length of a bin in the unit of time of whatever runs the graph, which then refuses other steps;
+                by default that of the fit, in seconds, and if it is not known, any step is a bin.
         """
         family = self._plan().family  # type: ignore[attr-defined]
         neurons = len(self.intercept_)
@@ -316,19 +320,24 @@ class CoupledMixin:
             state = {k: np.asarray(v) for k, v in begin.items()} | {"spikes": np.zeros(neurons)}
         emits = {"rate": Emission((neurons,), np.dtype("float64"))}
         rule = Rule(_Step(way), state, params, {"drive": np.zeros(neurons)}, emits, f"coupled GLM of {neurons} neurons")
-        return Graph({"glm": rule})
+        size = getattr(self, "bin_size_", None) if bin_size is None else read_bin_size(bin_size)
+        return Graph({"glm": rule}, name="GLM", dt=size)
 
-    def to_node(self, net: Any, label: str) -> Any:
+    def to_node(self, net: Any, label: str, *, bin_size: float | None = None) -> Any:
         """Add the population to a Network as a node that receives at `drive` and sends `spikes`.
 
         Arguments:
             net: a :class:`recurra.Network` whose dt is the length of a bin.
             label: the name of the node.
+            bin_size: length of a bin in the network's unit of time, see :meth:`to_graph`.
 
         Returns:
             The node.
+
+        Raises:
+            TimeError: the network has another step.
         """
-        return net.add_node(label, self.to_graph())
+        return net.add_node(label, self.to_graph(bin_size=bin_size))
 
 
 class _Step:

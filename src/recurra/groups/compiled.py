@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
+from recurra.errors import PathError
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
@@ -32,6 +34,7 @@ TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
 CHECKED_STEPS = 3
 PIECE = 1 << 15
+BEFORE = "before the step"
 # What a behavior says if it may change which behaviors are executed, or what is recorded.
 RESTRUCTURING = frozenset(
     {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
@@ -91,16 +94,19 @@ class Compiled:
         self._outside = outside
         # What advances the network is quicker; what others differentiate and sweep is general.
         self.quick = self.traced.compressed()
-        self._program = self._lower(self.quick)
+        self._told = {name: name for name in self.traced.emitted if not name.startswith(BEFORE)}
+        self._program = self._lower(self.quick, self._told)
         self._kept = KeptParams(self.quick)
         self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
 
-    def _lower(self, traced: Traced | Smooth) -> Program:
-        rule = _rule(traced, self._outside)
-        return lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
+    def _lower(self, traced: Traced | Smooth, emits: Mapping[str, str]) -> Program:
+        rule = _rule(traced, self._outside, emits, self.network.precision)
+        if self.nodes is not None:
+            return lower(self.nodes.graph(rule))
+        return lower(Graph({"": rule}, dt=self.network.dt, precision=self.network.chosen_precision))
 
     def _bodies(self) -> list[Body]:
-        bodies = [Body(COUNTER, lambda: count_step(self.network))]
+        bodies = [Body(BEFORE, self._before), Body(COUNTER, lambda: count_step(self.network))]
         bodies += [Body(f"{g.tag}: {TAKE_OVER}", g.take_over) for g in self.network.node_groups]
         for member in self.roster.members:
             apart = self.apart.get(member.name)
@@ -109,6 +115,21 @@ class Compiled:
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
+
+    def _before(self) -> dict[str, Any]:
+        """Return what recorders would read before the step: rows of a result are states before a step."""
+        found = {}
+        for member in self.roster.members:
+            if isinstance(member.watcher, Recorder) and member.entry.parent.recording:
+                for name in member.watcher.kept:
+                    with suppress(PathError):  # the first step makes it; the recorder itself will see it
+                        found[f"{member.name}/{name}"] = member.watcher.value(name)
+        return found
+
+    def _shown(self, traced: Traced | Smooth) -> dict[str, str]:
+        """Map what a program puts out to what the step emits: of a recorder, what it reads before the step."""
+        before = {name.removeprefix(f"{BEFORE}/"): name for name in traced.emitted if name.startswith(BEFORE)}
+        return {**self._told, **before}
 
     def stale(self) -> bool:
         """Tell whether the network is no longer what was compiled."""
@@ -181,7 +202,7 @@ class Compiled:
     def _run_from(
         self, start: Snapshot, params: Mapping, steps: int, seed: int, fed: Mapping, **options: Any
     ) -> Result:
-        record = {name: name for name in self.traced.emitted}
+        record = dict(self._told)
         params = self._kept.on_device(params)
         state = {path: start.state[path] for path in self.quick.state}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
@@ -204,7 +225,7 @@ class Compiled:
         if (surrogate, slope) not in self._smooth:
             again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
             smooth = Smooth(again, surrogate, slope)
-            self._smooth[surrogate, slope] = smooth, self._lower(smooth)
+            self._smooth[surrogate, slope] = smooth, self._lower(smooth, self._shown(smooth))
         smooth, program = self._smooth[surrogate, slope]
         return self._with_numbers(program, smooth)
 
@@ -228,9 +249,9 @@ class Compiled:
 
     def update_nodes(self, values: Mapping[str, object]) -> None:
         """Give the equations among the groups other numbers, by path; nothing is traced again."""
-        general = self._general
         self._program = self._program.update(values)
-        self._general = self._program if self.quick is self.traced else general.update(values)
+        if "_general" in vars(self):
+            self._general = self._general.update(values)
 
     def watched(self) -> dict[str, str]:
         """Map what Recorders record, under the names of :meth:`GroupNetwork.observer`, to its path in the program."""
@@ -243,16 +264,15 @@ class Compiled:
 
     @cached_property
     def _general(self) -> Program:
-        return self._program if self.quick is self.traced else self._lower(self.traced)
+        return self._lower(self.traced, self._shown(self.traced))
 
     def snapshot(self) -> Snapshot:
         """Return where objects and equations stand now."""
         return self._standing(self.traced.current()[0])
 
     def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
-        dt = 1.0 if self.nodes is None else self.nodes.dt
         equations = {} if self.nodes is None else self.nodes.state()
-        return Snapshot({**equations, **state}, self.network.iteration, 0.0, dt)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, self.network.dt)
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -292,7 +312,8 @@ class Compiled:
         return 1 if fed or not gaps else math.gcd(*gaps)
 
     def _block(self) -> int:
-        row = sum(np.prod(s.shape, dtype=int) * 8 for s in (*self.given.values(), *self.traced.emitted.values()))
+        specs = (*self.given.values(), *(self.traced.emitted[name] for name in self._told))
+        row = sum(np.prod(spec.shape, dtype=int) * 8 for spec in specs)
         return int(max(1, BLOCK_BYTES // max(row, 1)))
 
     def _run_sources(self, first: int, steps: int) -> dict[str, np.ndarray]:
@@ -422,15 +443,21 @@ def _spec(value: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
 
 
-def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
+def _rule(
+    traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], precision: str
+) -> Rule:
+    """Make a rule of a step; `told` maps what it puts out to what the step emits."""
+
     def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
         fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
-        return traced.update(state, params, fed, clock.k, clock.key)
+        after, emitted = traced.update(state, params, fed, clock.k, clock.key)
+        return after, {name: emitted[source] for name, source in told.items()}
 
-    emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
+    specs = {name: (traced.emitted[source], source.startswith(BEFORE)) for name, source in told.items()}
+    emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, (s, early) in specs.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
     text = "the behaviors of the groups, in their order"
-    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive)
+    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:

@@ -43,7 +43,7 @@ def save(network: Network, path: str | Path) -> None:
         "settings": {
             "dt": network.dt,
             "device": str(network.device),
-            "precision": network.precision,
+            "precision": network.chosen_precision,
             "seed": network.seed,
             "name": network.name,
         },
@@ -123,7 +123,7 @@ def load_values(network: Network, path: str | Path) -> None:
             raise StoreError(f"format {meta['format']!r} is not known; this version reads format {FORMAT}")
         end = meta["state"]
         snapshot = Snapshot(parts["state:"], int(end["step"]), float(end["t0"]), float(end["dt"]))
-        snapshot = check_state(network.program, snapshot, network.step_of_runs)
+        snapshot = check_state(network.program, snapshot, network.dt)
     changed = {name: value for name, value in read.items() if not np.array_equal(value, own[name])}
     for name, value in {**parts["start:"], **changed}.items():
         network.set_var(name, None, value)
@@ -159,7 +159,7 @@ def _check_alike(path: str | Path, own: Arrays, read: Arrays) -> None:
 def _node_to_dict(node: NetworkNode, arrays: Arrays) -> dict[str, Any]:
     return {
         "label": node.label,
-        "graph": graph_to_dict(Graph(node.parts, node.edges), arrays),
+        "graph": graph_to_dict(Graph(node.parts, node.edges, dt=node.dt), arrays),
         "op": node.op,
         "recurrent": None if node.recurrent is None else _edge_to_dict(node.recurrent, arrays),
         "inner": [_edge_to_dict(edge, arrays) for edge in node.inner],
@@ -184,6 +184,7 @@ def _node_from_dict(item: Mapping[str, Any], arrays: Arrays) -> NetworkNode:
         _bundle_from_dict(item["output"]),
         tuple(item["train"]),
         tuple(item["record"]),
+        dt=graph.dt,
     )
 
 

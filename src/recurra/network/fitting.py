@@ -52,7 +52,7 @@ def by_bptt(
                 _targets(network, targets),
                 output=list(_output(network, output).paths),
                 train=constraints,
-                dt=network.step_of_runs,
+                dt=network.dt,
                 **_defaults(network, _with_validation(network, options)),
             )
         except TrainingError as error:
@@ -166,7 +166,7 @@ def by_ridge(
             _inputs(network, inputs, targets, every),
             _targets(network, targets, every),
             output=list(source.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             every=every,
             **_defaults(network, options),
         )
@@ -245,7 +245,7 @@ def test(
             _inputs(network, inputs, targets),
             _targets(network, targets),
             output=list(bundle.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             **_defaults(network, options),
         )
     rows = found.outputs.shape[-2]
@@ -266,9 +266,7 @@ def _on(network: Network) -> AbstractContextManager:
 
 def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
     state = network.snapshot if network.has_groups else network._snapshot
-    # The arrays of rules have types of their own, in a run in float64.
-    precision = {"precision": "float64"} if network.has_code else {}
-    return {"seed": network.seed, "state": state, **precision, **options}
+    return {"seed": network.seed, "state": state, **options}
 
 
 def _with_validation(network: Network, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -298,12 +296,12 @@ def _variable(network: Network, path: str) -> Bundle:
 def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
     goal = _targets(network, targets, every)
     rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
-    return read_trials(network._parts, inputs, rows * every, network.step_of_runs, begin_of(network._snapshot))
+    return read_trials(network._parts, inputs, rows * every, network.dt, begin_of(network._snapshot))
 
 
 def _targets(network: Network, targets: Any, every: int = 1) -> np.ndarray:
     """Return targets as an array; a series with a time axis from where the network stands, a row for `every` steps."""
-    dt = network.step_of_runs * every
+    dt = network.dt * every
     return np.asarray(rows_of(targets, dt, begin_of(network._snapshot), None, "targets"))
 
 

@@ -175,7 +175,8 @@ class FR_RNN_dale:
             noise: `"kim"`: `level` is the standard deviation added in each step; `"ou"`: `level` is the standard
                 deviation of x that the noise alone would keep up; `"none"`.
             level: how strong the noise is.
-            step: the step it will be run with, which the scale of `kim` noise depends on.
+            step: the step it will be run with, which the scale of `kim` noise depends on: with it, the graph refuses
+                other steps.
             taus, activation: in place of the network's own.
             x0: where x starts, `(N,)`; 0 if not given.
 
@@ -192,7 +193,8 @@ class FR_RNN_dale:
             "sigma": np.full(self.N, level / np.sqrt(step) if noise == "kim" else level),
             "x": np.zeros(self.N) if x0 is None else np.asarray(x0, float).reshape(-1),
         }
-        return rate_graph(numbers, activation or self.activation, noise, "FR_RNN_dale")
+        dt = float(step) if noise == "kim" else None
+        return rate_graph(numbers, activation or self.activation, noise, "FR_RNN_dale", dt)
 
     def to_program(self, **options: Any) -> Program:
         """Lower the network; the options are those of `to_graph`."""

@@ -101,7 +101,7 @@ class SpikingNetwork:
         clock: bool = False,
         precision: str = "float32",
     ) -> Graph:
-        """Describe the network to the engine as a rule called `cells`; time is in ms.
+        """Describe the network to the engine as a rule called `cells`; time is in ms, and a step is `parameters.dt`.
 
         Its inputs are `cells/u` and `cells/current` (mV), its states `cells/v`, `cells/r` and others; it puts out
         `cells/o`, `cells/spikes` and `cells/voltage`. As a node of a :class:`recurra.Network` it receives at `u` and
@@ -131,7 +131,9 @@ class SpikingNetwork:
             numbers |= {"push": stimulation.push(size), "light": np.array(window)}
         if clock:
             numbers["step_s"] = p.dt / 1000.0
-        params = {name: np.asarray(value, precision) for name, value in numbers.items()}
+        # Times of the clock are those of the published code, which compares them in float64.
+        kinds: dict[str, str] = {"step_s": "float64", "tref": "float64"} if clock else {}
+        params = {name: np.asarray(value, kinds.get(name, precision)) for name, value in numbers.items()}
         emits = {
             "o": Emission((len(self.w_out),), np.dtype(precision)),
             "spikes": Emission((size,), np.dtype(bool)),
@@ -139,8 +141,8 @@ class SpikingNetwork:
         }
         state = start(size, step, round(p.tref / p.dt), np.full(size, p.reset))
         text = f"{size} {p.unit} units, scaling factor {self.scale:g}"
-        rule = Rule(step, state, params, inputs, emits, text)
-        return Graph({LABEL: rule}, (), "SpikingNetwork", f"{LABEL}/u", f"{LABEL}/r")
+        rule = Rule(step, state, params, inputs, emits, text, precision=precision)
+        return Graph({LABEL: rule}, (), "SpikingNetwork", f"{LABEL}/u", f"{LABEL}/r", p.dt)
 
     def to_program(self, **options: Any) -> Program:
         """Lower the network; the options are those of `to_graph`."""

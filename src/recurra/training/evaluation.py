@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot, as_function
 from recurra.engine.randomness import seed_key
+from recurra.engine.run import needs_wide, read_precision
 from recurra.training.losses import find_loss, trial_loss
-from recurra.training.objective import Objective, batches, gather, on_device, untrained
+from recurra.training.objective import Objective, batches, gather, on_device, training_precision, untrained
 from recurra.training.parameters import Penalties
 from recurra.training.trials import count_units, inputs_on_steps, make_inputs, make_trials, on_steps
 
@@ -56,7 +57,7 @@ def evaluate(
     mask: ArrayLike | None = None,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float32",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -84,9 +85,10 @@ def evaluate(
     """
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
+    precision = training_precision(program, precision)
     trials = make_trials(program, *on_steps(inputs, targets, dt, state), units, name, mask)
     objective = Objective(untrained(program), Penalties(()), paths, function, dt, solver, precision, state, history)
-    with jax.enable_x64(precision == "float64"):
+    with jax.enable_x64(needs_wide(program, precision)):
         data, key = on_device(trials, precision), seed_key(seed)
 
         def one(chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -111,7 +113,7 @@ def collect(
     every: int = 1,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -127,6 +129,7 @@ def collect(
         `(rows, units)`, or `(trials, rows, units)` if an input had an axis of trials.
     """
     paths, _ = count_units(program, output)
+    precision = read_precision(program, precision)
     begin = 0.0 if state is None else state.t0 + state.step * state.dt
     given, count = make_inputs(program, inputs_on_steps(inputs, dt, begin, rows * every), rows * every)
     run = as_function(
@@ -140,7 +143,7 @@ def collect(
         history=history,
         precision=precision,
     )
-    with jax.enable_x64(precision == "float64"):
+    with jax.enable_x64(needs_wide(program, precision)):
         key = seed_key(seed)
 
         def one(trial: jax.Array, given: Mapping[str, jax.Array]) -> jax.Array:

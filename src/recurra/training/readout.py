@@ -157,7 +157,7 @@ def fit_ridge(
     every: int = 1,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,

@@ -16,6 +16,7 @@ from recurra.courtesy import brief
 from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.loop import scan_rows
 from recurra.engine.randomness import seed_key
+from recurra.engine.run import needs_wide, read_precision
 from recurra.errors import OptionError, ShapeError
 from recurra.training.trials import count_units, make_trials, on_steps
 
@@ -166,7 +167,7 @@ def fit_rls(
     weights: ArrayLike | None = None,
     inverse: ArrayLike | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -210,6 +211,7 @@ def fit_rls(
     True
     """
     paths, size = count_units(program, output)
+    precision = read_precision(program, precision)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise OptionError(f"every must be a whole number of steps >= 1, got {every!r}.")
     trials = make_trials(program, *on_steps(inputs, targets, dt, state), None, "mse", mask)
@@ -219,7 +221,7 @@ def fit_rls(
     shape = (0 if feedback is None else program.layout.one(feedback).size, k)
     matrix = _feedback_weights(feedback, shape, feedback_weights)
     learns = (trials.mask[:, :, 0] > 0) & (np.arange(trials.steps) % every == 0)
-    with jax.enable_x64(precision == "float64"):
+    with jax.enable_x64(needs_wide(program, precision)):
         carry = _start(k, size, alpha, forgetting, weights, inverse, precision)
         back = jnp.asarray(matrix, precision)
 
