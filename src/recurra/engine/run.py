@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
+from recurra.engine.interrupts import came, check, interruptible, take
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
 from recurra.engine.lowering import as_program
 from recurra.engine.program import Program
@@ -128,19 +130,20 @@ def simulate(
     if store is not None and (run.plan is None or cutoff):
         what = f"solver {run.solver!r} chooses its own steps" if run.plan is None else "cutoff leaves rows out"
         raise CapabilityError(f"store: {what}; use a fixed step and record every row.")
-    if run.plan is None:
-        from recurra.engine.adaptive import run_adaptive
+    with interruptible() as partly:
+        if run.plan is None:
+            from recurra.engine.adaptive import run_adaptive
 
-        if isinstance(device, list | tuple):
-            raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; use a fixed step.")
-        result = run_adaptive(run, solver_options, find_device(device))
-    elif solver_options:
-        raise OptionError(
-            f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
-        )
-    else:
-        rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-        result = _run_fixed(run, run.plan, Placement(device), progress, rows)
+            if isinstance(device, list | tuple):
+                raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; fix the step.")
+            result = run_adaptive(run, solver_options, find_device(device), partly)
+        elif solver_options:
+            raise OptionError(
+                f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
+            )
+        else:
+            rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
+            result = _run_fixed(run, run.plan, Placement(device), progress, rows, partly)
     return cut_off(result, cutoff)
 
 
@@ -353,16 +356,16 @@ def _stored_rows(run: Run, store: str | Path) -> StoredRows:
 
 
 def _run_fixed(
-    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows
+    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows, partly: bool
 ) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     begin = state = in_precision(run, rows.state if rows.state is not None else run.start.state)
-    size, interrupted = _first_rows(run, params, state), False
+    size, first, count = min(_first_rows(run, params, state), plan.capacity), rows.done, 0
     bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     if rows.done:
         bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), place.default():
+    with contextlib.closing(bar), jax.enable_x64(run.precision == "float64"), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
@@ -370,27 +373,41 @@ def _run_fixed(
         params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
         chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
-        while rows.done < run.rows and not interrupted:
-            count = min(size, plan.capacity, run.rows - rows.done)
+        while rows.done < run.rows and not came():
+            count = min(size, run.rows - rows.done)
             begun = time.perf_counter()
-            made, interrupted = chunks.advance(state, rows.done, count)
-            if made is None:
-                break
-            before, (state, buffers) = state, made
+            before, (state, buffers) = state, chunks.advance(state, rows.done, count)
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
-                bar.close()
                 raise _diverged(chunks, before, rows, count)
-            rows.checkpoint(whole)
+            rows.checkpoint(whole, due=came())
             bar.update(count * run.every)
             # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
-            size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
-    bar.close()
-    if interrupted:
-        warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
-    extra = {"interrupted": True} if interrupted else {}
+            # No chunk is longer than the plan allows, or the growth of a long run would pass all bounds.
+            faster = min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0)
+            size = min(int(size * faster), plan.capacity)
+    # A run of one piece is whole all the same; Ctrl-C then ends what called it.
+    extra = stopped(rows.done, run.rows, partly) if came() and count < run.rows - first else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
+
+
+def stopped(done: int, total: int, partly: bool) -> dict[str, object]:
+    """Say in the result of an interrupted run that it is one, and warn.
+
+    Arguments:
+        done: rows that are there.
+        total: rows that were asked for.
+        partly: whether a part may be returned.
+
+    Raises:
+        KeyboardInterrupt: it may not, or nothing is there.
+    """
+    if not partly or not done:
+        check(f"interrupted after {done} of {total} rows")
+    take()
+    warnings.warn(f"interrupted after {done} of {total} rows.", RuntimeWarning, stacklevel=5)
+    return {"interrupted": True}
 
 
 @dataclass(frozen=True)
@@ -417,18 +434,10 @@ class _Chunks:
         data = replace(self.fixed, rows=samples(self.run, first, self.plan.capacity * every + 1))
         return data, np.int32(self.run.start.step + first), np.int32(count)
 
-    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, bool]:
-        """Return the state after some rows and what they recorded, and whether Ctrl-C came; None if for nothing."""
-        made, step = None, run_chunk_in_place if self.in_place else run_chunk
-        try:
-            made = step(self.plan, state, *self.start(row, count))
-            return jax.block_until_ready(made), False
-        except KeyboardInterrupt:
-            if not self.in_place or made is None:
-                if any(isinstance(value, jax.Array) and value.is_deleted() for value in state.values()):
-                    raise  # it came between the call and its outcome, and nothing is left to go on from
-                return None, True
-            return jax.block_until_ready(made), True
+    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any]:
+        """Return the state after some rows, and what they recorded."""
+        step = run_chunk_in_place if self.in_place else run_chunk
+        return jax.block_until_ready(step(self.plan, state, *self.start(row, count)))
 
     def replay(self, row: int) -> Mapping:
         """Run again from the first state up to a row."""
@@ -454,8 +463,8 @@ def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
 
 def make_result(run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict) -> Result:
     """Label what was recorded, `rows` rows by name."""
-    steps = np.arange(rows) * run.every + run.start.step
     start = run.start
+    steps = np.arange(rows if run.recording.tracks else 0) * run.every + start.step  # without recordings no rows
     final = Snapshot(
         {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
     )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from recurra.engine import Program
+from recurra.engine.interrupts import check
 from recurra.engine.randomness import seed_key, stream_seed
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.compiled import Apart, Compiled, place_apart
@@ -95,6 +96,7 @@ class Runner:
                 steps = 0
             roster = Roster(self.network)
             for _ in range(steps):
+                check(f"interrupted after step {self.network.iteration}")
                 self.step(roster)
                 progress(1)
                 if Roster(self.network).signature != roster.signature:  # a behavior has changed the schedule
