@@ -451,8 +451,28 @@ class _Chunks:
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
     """Guess how many rows surely take no longer than a chunk should: some nanoseconds for every number of a step."""
+    return _first_rows_of(params, state, run.every)
+
+
+def _first_rows_of(params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray], every: int) -> int:
     numbers = 4 * sum(v.size for v in jax.tree.leaves(params)) + 20 * sum(v.size for v in state.values())
-    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
+    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * every)))
+
+
+def windows(program: Program, rows: int, every: int = 1, runs: int = 1) -> list[tuple[int, int]]:
+    """Cut a forward run of a pure function into parts that take no longer than someone waits who has pressed Ctrl-C.
+
+    Arguments:
+        program: what is run.
+        rows: how many.
+        every: steps of a row.
+        runs: how many runs at once.
+
+    Returns:
+        First row and number of rows of each part.
+    """
+    size = 10 * _first_rows_of(program.params, program.state, every * runs)
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
 
 
 def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
