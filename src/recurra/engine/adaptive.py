@@ -22,10 +22,10 @@ from jaxtyping import Array, Float
 from recurra.engine.delays import NO_DELAYS
 from recurra.engine.evaluation import derivatives, evaluate_system
 from recurra.engine.feeds import Feed
-from recurra.engine.interrupts import came
+from recurra.engine.interrupts import came, next_size
 from recurra.engine.program import Program
 from recurra.engine.results import Result
-from recurra.engine.run import CHUNK_SECONDS, Run, check_batchable, divergence, make_result, stopped
+from recurra.engine.run import Run, check_batchable, divergence, make_result, stopped
 from recurra.engine.stepping import base_drive
 from recurra.errors import CapabilityError, OptionError, unknown
 
@@ -235,7 +235,7 @@ def _diffrax(
         begun = time.perf_counter()
         # Pieces are counted in the solver's own steps, so they change no number.
         carry = jax.block_until_ready(advance(carry, min(done + ahead, int(settings["max_steps"]))))
-        ahead = min(int(ahead * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0)), 1 << 20)
+        ahead = next_size(ahead, time.perf_counter() - begun, 1 << 24)
     if not diffrax.is_successful(carry["result"]):
         raise CapabilityError(
             f"{run.solver} gave up: {diffrax.RESULTS[carry['result']]} Try max_steps=, looser tolerances, or"

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+PIECE_SECONDS = 0.1  # how long a piece between two looks takes, about
+
 
 class Stop:
     """Ask calls in other threads to end; another process gets one of its own.
@@ -184,3 +186,17 @@ def holding() -> Iterator[None]:
         yield
     finally:
         watch.held = before
+
+
+def next_size(size: int, seconds: float, most: int) -> int:
+    """Return how large the next piece of a long call is; pieces grow until they take as long as they may.
+
+    Arguments:
+        size: of the last piece.
+        seconds: how long it took; the first may have been compiled.
+        most: beyond which none is of use.
+
+    >>> next_size(100, 0.01, 10_000), next_size(100, 1e-9, 10_000), next_size(100, 1e-9, 999)
+    (1000, 6400, 999)
+    """
+    return min(int(size * min(max(PIECE_SECONDS / max(seconds, 1e-9), 1.0), 64.0)), most)

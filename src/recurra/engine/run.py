@@ -20,7 +20,7 @@ from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.interrupts import came, check, interruptible, take
+from recurra.engine.interrupts import PIECE_SECONDS, came, check, interruptible, next_size, take
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
 from recurra.engine.lowering import as_program
 from recurra.engine.program import Program
@@ -36,7 +36,7 @@ from recurra.errors import CapabilityError, DivergenceError, OptionError, PathEr
 CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
 ONCE_BYTES = 1_000_000
-CHUNK_SECONDS = 0.1
+CHUNK_SECONDS = PIECE_SECONDS
 IN_PLACE_BYTES = 1 << 26  # states from this size on change in place, since a copy takes as long as many steps
 
 
@@ -383,10 +383,8 @@ def _run_fixed(
                 raise _diverged(chunks, before, rows, count)
             rows.checkpoint(whole, due=came())
             bar.update(count * run.every)
-            # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
-            # No chunk is longer than the plan allows, or the growth of a long run would pass all bounds.
-            faster = min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0)
-            size = min(int(size * faster), plan.capacity)
+            # The first chunk is short by a cautious guess; no chunk is longer than the plan allows.
+            size = next_size(size, time.perf_counter() - begun, plan.capacity)
     # A run of one piece is whole all the same; Ctrl-C then ends what called it.
     extra = stopped(rows.done, run.rows, partly) if came() and count < run.rows - first else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)

@@ -265,7 +265,7 @@ def fit_rls(
                 found.append(np.asarray(readout, float))
             outputs.append(np.concatenate(found))
     begin = Snapshot({}, 0, 0.0, dt) if state is None else state
-    final = Snapshot({key: np.asarray(v) for key, v in last.items()}, begin.step + trials.steps, begin.t0, dt)
+    final = Snapshot({key: np.asarray(v) for key, v in (last or {}).items()}, begin.step + trials.steps, begin.t0, dt)
     found = np.stack(outputs) if trials.batched else outputs[0]
     return OnlineReadout(np.asarray(carry[0], float), np.asarray(carry[1], float), found, final)
 
