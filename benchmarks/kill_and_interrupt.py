@@ -239,7 +239,7 @@ def rls() -> Mapping[str, Any]:
     from recurra.training import fit_rls
 
     net, goal = network(), drive(50_000, 1)
-    found = fit_rls(net.program, {net.nodes["a"].input_var: drive(50_000)}, goal, output=net.output, dt=0.1)
+    found = fit_rls(net.program, {"a/op/u": drive(50_000)}, goal, output="a/op/v", dt=0.1)
     return {"weights": found.weights, "outputs": found.outputs}
 
 
@@ -349,6 +349,7 @@ def all_calls() -> dict[str, Call]:
         "behaviors, compiled": behaviors(True),
         "behaviors, NumPy": behaviors(False),
         "fit_ridge": simple(ridge),
+        "fit_rls": simple(rls),
         "test": simple(tested),
         "lyapunov_exponents": simple(lyapunov),
         "continuation": simple(branch),

@@ -17,7 +17,7 @@ settings.load_profile("recurra")
 
 # Most of the time of the tests goes into XLA's optimiser. Tests of what Python makes of models, which ask for no single
 # bits, leave it out; the engine, the goldens, the corpus of behaviors, examples and pages have what users have.
-PARTS = "analysis behaviors glm_fit glm_observations groups interchange network rate tracing training"
+PARTS = "analysis behaviors glm_fit glm_observations groups interchange interrupts network rate tracing training"
 QUICK = tuple(PARTS.split())
 
 
