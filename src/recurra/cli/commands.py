@@ -76,17 +76,16 @@ def run(options: argparse.Namespace) -> int:
         )
     for warning in said:
         print(f"recurra: warning: {warning.message}", file=sys.stderr)
-    interrupted = bool(result.meta.get("interrupted"))
-    if interrupted and len(result.time) == 0:
-        raise KeyboardInterrupt
     summary(result)
     if save is not None:
+        if result.interrupted and save.suffix == ".csv":  # which has no place for a mark
+            save = save.with_suffix(".interrupted.csv")
         result.save(save)
         print(f"saved {save}")
     if plot is not None:
         draw(result, plot, options.path)
         print(f"drew {plot}")
-    return INTERRUPTED if interrupted else 0
+    return INTERRUPTED if result.interrupted else 0
 
 
 def model_of(options: argparse.Namespace) -> tuple[CircuitTemplate, dict[str, np.ndarray]]:

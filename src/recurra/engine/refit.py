@@ -7,13 +7,13 @@ again from its graph, with all its other numbers; so it is what it would be if i
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine.delays import gamma_order
 from recurra.engine.graph import Edge, Sparse
 from recurra.engine.layout import EdgePlace
@@ -97,11 +97,10 @@ def with_spreads(program: Program, values: Mapping[str, Any]) -> dict[str, Any]:
         stages = next(c.order for c in program.system.chains if c.spreads == place.spread_key)
         if np.any(_orders(value, spread) != stages):
             found[f"{label}/spread"] = new = np.asarray(value) / np.sqrt(stages)
-            warnings.warn(
+            warn(
                 f"{path}: was trained with the {stages} stages that it had; with them its spread is"
                 f" {float(np.ravel(new)[0]):g} now, and no longer {float(np.ravel(spread)[0]):g}.",
                 RuntimeWarning,
-                stacklevel=2,
             )
     return found
 

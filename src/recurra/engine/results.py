@@ -103,6 +103,16 @@ class Result:
     final: Snapshot
     meta: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def interrupted(self) -> bool:
+        """Say whether Ctrl-C ended the run, so that there are fewer rows than were asked for; go on from `final`."""
+        return bool(self.meta.get("interrupted"))
+
+    @property
+    def marks(self) -> dict[str, bool]:
+        """Return what a table of the result must carry along: `interrupted`, if it is so."""
+        return {"interrupted": True} if self.interrupted else {}
+
     def __getitem__(self, name: Name) -> np.ndarray:
         """Return one recording, `(rows, units)`; `"steps"` gives the number of the step at every row.
 
@@ -192,7 +202,9 @@ class Result:
         if not single:
             pairs = [(name, label) for name in self.data for label in self.labels[name]]
             columns = pandas.MultiIndex.from_tuples(pairs, names=["name", "unit"])
-        return pandas.DataFrame(self.to_numpy(), index=index, columns=columns)  # type: ignore[arg-type]
+        table = pandas.DataFrame(self.to_numpy(), index=index, columns=columns)  # type: ignore[arg-type]
+        table.attrs.update(self.marks)
+        return table
 
     def to_xarray(self) -> xarray.Dataset:
         """Return a dataset with dimensions `(batch,) time, <name>_unit` and the provenance as attributes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.graph import Rule
 from recurra.engine.grid import MOST_STEPS, count_steps
+from recurra.engine.interrupts import PIECE_SECONDS, came, check, interruptible, next_size, take
 from recurra.engine.loop import (
     FeedInfo,
     LoopData,
@@ -44,7 +46,7 @@ from recurra.errors import CapabilityError, DivergenceError, OptionError, PathEr
 CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
 ONCE_BYTES = 1_000_000
-CHUNK_SECONDS = 0.1
+CHUNK_SECONDS = PIECE_SECONDS
 IN_PLACE_BYTES = 1 << 26  # states from this size on change in place, since a copy takes as long as many steps
 
 
@@ -144,19 +146,20 @@ def simulate(
     if store is not None and (run.plan is None or cutoff):
         what = f"solver {run.solver!r} chooses its own steps" if run.plan is None else "cutoff leaves rows out"
         raise CapabilityError(f"store: {what}; use a fixed step and record every row.")
-    if run.plan is None:
-        from recurra.engine.adaptive import run_adaptive
+    with interruptible() as partly:
+        if run.plan is None:
+            from recurra.engine.adaptive import run_adaptive
 
-        if isinstance(device, list | tuple):
-            raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; use a fixed step.")
-        result = run_adaptive(run, solver_options, find_device(device))
-    elif solver_options:
-        raise OptionError(
-            f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
-        )
-    else:
-        rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-        result = _run_fixed(run, run.plan, Placement(device), progress, rows)
+            if isinstance(device, list | tuple):
+                raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; fix the step.")
+            result = run_adaptive(run, solver_options, find_device(device), partly)
+        elif solver_options:
+            raise OptionError(
+                f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
+            )
+        else:
+            rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
+            result = _run_fixed(run, run.plan, Placement(device), progress, rows, partly)
     return cut_off(result, cutoff)
 
 
@@ -414,16 +417,16 @@ def _stored_rows(run: Run, store: str | Path) -> StoredRows:
 
 
 def _run_fixed(
-    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows
+    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows, partly: bool
 ) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     begin = state = in_precision(run, rows.state if rows.state is not None else run.start.state)
-    size, interrupted = _first_rows(run, params, state), False
+    size, first, count = min(_first_rows(run, params, state), plan.capacity), rows.done, 0
     bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     if rows.done:
         bar.update(rows.done * run.every)
-    with jax.enable_x64(run.wide), place.default():
+    with contextlib.closing(bar), jax.enable_x64(run.wide), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
@@ -431,27 +434,39 @@ def _run_fixed(
         params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
         chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
-        while rows.done < run.rows and not interrupted:
-            count = min(size, plan.capacity, run.rows - rows.done)
+        while rows.done < run.rows and not came():
+            count = min(size, run.rows - rows.done)
             begun = time.perf_counter()
-            made, interrupted = chunks.advance(state, rows.done, count)
-            if made is None:
-                break
-            before, (state, buffers) = state, made
+            before, (state, buffers) = state, chunks.advance(state, rows.done, count)
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
-                bar.close()
                 raise _diverged(chunks, before, rows, count)
-            rows.checkpoint(whole)
+            rows.checkpoint(whole, due=came())
             bar.update(count * run.every)
-            # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
-            size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
-    bar.close()
-    if interrupted:
-        warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning)
-    extra = {"interrupted": True} if interrupted else {}
+            # The first chunk is short by a cautious guess; no chunk is longer than the plan allows.
+            size = next_size(size, time.perf_counter() - begun, plan.capacity)
+    # A run of one piece is whole all the same; Ctrl-C then ends what called it.
+    extra = stopped(rows.done, run.rows, partly) if came() and count < run.rows - first else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
+
+
+def stopped(done: int, total: int, partly: bool) -> dict[str, object]:
+    """Say in the result of an interrupted run that it is one, and warn.
+
+    Arguments:
+        done: rows that are there.
+        total: rows that were asked for.
+        partly: whether a part may be returned.
+
+    Raises:
+        KeyboardInterrupt: it may not, or nothing is there.
+    """
+    if not partly or not done:
+        check(f"interrupted after {done} of {total} rows")
+    take()
+    warn(f"interrupted after {done} of {total} rows.", RuntimeWarning)
+    return {"interrupted": True}
 
 
 @dataclass(frozen=True)
@@ -478,18 +493,10 @@ class _Chunks:
         data = replace(self.fixed, rows=samples(self.run, first, self.plan.capacity * every + 1))
         return data, np.int32(self.run.start.step + first), np.int32(count)
 
-    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, bool]:
-        """Return the state after some rows and what they recorded, and whether Ctrl-C came; None if for nothing."""
-        made, step = None, run_chunk_in_place if self.in_place else run_chunk
-        try:
-            made = step(self.plan, state, *self.start(row, count))
-            return jax.block_until_ready(made), False
-        except KeyboardInterrupt:
-            if not self.in_place or made is None:
-                if any(isinstance(value, jax.Array) and value.is_deleted() for value in state.values()):
-                    raise  # it came between the call and its outcome, and nothing is left to go on from
-                return None, True
-            return jax.block_until_ready(made), True
+    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any]:
+        """Return the state after some rows, and what they recorded."""
+        step = run_chunk_in_place if self.in_place else run_chunk
+        return jax.block_until_ready(step(self.plan, state, *self.start(row, count)))
 
     def replay(self, row: int) -> Mapping:
         """Run again from the first state up to a row."""
@@ -503,8 +510,28 @@ class _Chunks:
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
     """Guess how many rows surely take no longer than a chunk should: some nanoseconds for every number of a step."""
+    return _first_rows_of(params, state, run.every)
+
+
+def _first_rows_of(params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray], every: int) -> int:
     numbers = 4 * sum(v.size for v in jax.tree.leaves(params)) + 20 * sum(v.size for v in state.values())
-    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
+    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * every)))
+
+
+def windows(program: Program, rows: int, every: int = 1, runs: int = 1) -> list[tuple[int, int]]:
+    """Cut a forward run of a pure function into parts that take no longer than someone waits who has pressed Ctrl-C.
+
+    Arguments:
+        program: what is run.
+        rows: how many.
+        every: steps of a row.
+        runs: how many runs at once.
+
+    Returns:
+        First row and number of rows of each part.
+    """
+    size = 10 * _first_rows_of(program.params, program.state, every * runs)
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
 
 
 def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
@@ -515,8 +542,8 @@ def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
 
 def make_result(run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict) -> Result:
     """Label what was recorded, `rows` rows by name."""
-    steps = np.arange(rows) * run.every + run.start.step
     start = run.start
+    steps = np.arange(rows if run.recording.tracks else 0) * run.every + start.step  # without recordings no rows
     final = Snapshot(
         {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
     )

@@ -41,8 +41,8 @@ class Rows:
             track[..., self.done : self.done + rows, :] = np.asarray(buffer)[..., :rows, :]
         self.done += rows
 
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep the state after the last row, where rows are kept beyond the process."""
+    def checkpoint(self, state: Mapping[str, Any], due: bool = False) -> None:
+        """Keep the state after the last row, where rows are kept beyond the process; at once if it is due."""
 
     def data(self, rows: int) -> dict[str, Any]:
         """Return the first rows by name."""
@@ -126,9 +126,9 @@ class StoredRows(Rows):
             start = (self.done - 1) // length * length
             self._group[store_name(name)][..., start : start + length, :] = block
 
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep the state after the last row, every few seconds and at the end."""
-        if self.done < self.total and time.monotonic() - self._saved < CHECKPOINT_SECONDS:
+    def checkpoint(self, state: Mapping[str, Any], due: bool = False) -> None:
+        """Keep the state after the last row, every few seconds, at the end, and where it is due."""
+        if not due and self.done < self.total and time.monotonic() - self._saved < CHECKPOINT_SECONDS:
             return
         meta = json.dumps({"kind": "recurra.Checkpoint", "mark": self._mark, "done": self.done})
         arrays: dict[str, Any] = {f"state:{k}": np.asarray(v) for k, v in state.items()}

@@ -21,6 +21,7 @@ from recurra.glm.recording import Recording, read_bin_size, read_recording
 from recurra.glm.simulation import COUNT_LIMIT, VALUE_LIMIT, simulate_recurrent
 from recurra.glm.stabilising import read_bound, stabilise_fit
 from recurra.glm.stability import StabilityReport, analyse_stability
+from recurra.glm.whole import whole_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,22 +84,23 @@ class CoupledMixin:
         with jax.enable_x64(True):
             kernel = np.asarray(basis.kernel_, float)
         given = None if inputs is None else np.asarray(inputs, float)
-        chunks: Any
-        if rows is None:
-            y = np.asarray(recording.counts, float)
-            with jax.enable_x64(True):
-                made = basis.compute_features(recording.series if recording.series is not None else y)
-                features = {COUPLING: np.asarray(values_of(made), float).reshape(len(y), -1)}
-            if given is not None:
-                features[INPUTS] = given
-            self.fit(features, y, **fit)  # type: ignore[attr-defined]
-            chunks = [(features, y, fit.get("sample_weight"))]
-        else:
-            chunks = self._in_chunks(recording, basis, kernel, given, rows, fit)
-            self.fit_chunks(chunks)  # type: ignore[attr-defined]
-        self.coupling_basis_, self.neuron_labels_, self.bin_size_ = kernel, recording.labels, recording.bin_size
-        if bound is not None:
-            stabilise_fit(self, chunks, bound)  # type: ignore[arg-type]
+        with whole_fit(self):
+            chunks: Any
+            if rows is None:
+                y = np.asarray(recording.counts, float)
+                with jax.enable_x64(True):
+                    made = basis.compute_features(recording.series if recording.series is not None else y)
+                    features = {COUPLING: np.asarray(values_of(made), float).reshape(len(y), -1)}
+                if given is not None:
+                    features[INPUTS] = given
+                self.fit(features, y, **fit)  # type: ignore[attr-defined]
+                chunks = [(features, y, fit.get("sample_weight"))]
+            else:
+                chunks = self._in_chunks(recording, basis, kernel, given, rows, fit)
+                self.fit_chunks(chunks)  # type: ignore[attr-defined]
+            self.coupling_basis_, self.neuron_labels_, self.bin_size_ = kernel, recording.labels, recording.bin_size
+            if bound is not None:
+                stabilise_fit(self, chunks, bound)  # type: ignore[arg-type]
         return self
 
     def _in_chunks(

@@ -14,6 +14,7 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from recurra.courtesy import brief
+from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import newton
 from recurra.glm.convolve import convolve_valid
@@ -114,6 +115,7 @@ class Source:
 
     def __iter__(self) -> Iterator[Rows]:
         for chunk in self.chunks:
+            check("interrupted; nothing was fitted")
             if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3):
                 raise ShapeError("chunks: every chunk must be (X, y) or (X, y, sample_weight).")
             x, y, *weight = chunk

@@ -23,6 +23,7 @@ from recurra.glm.pynapple_series import as_given
 from recurra.glm.regularizers import ARD, Regularizer, find_regularizer
 from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.solvers import read_settings
+from recurra.glm.whole import whole_fit
 
 
 class Classifier(ClassifierMixin, BaseGLM):
@@ -216,7 +217,8 @@ class ClassifierGLM(Classifier):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit_classes(X, y, sample_weight, init_params)
+        with whole_fit(self):
+            self._fit_classes(X, y, sample_weight, init_params)
         return self
 
     def _shape(self, columns: int) -> tuple[int, ...]:
@@ -285,7 +287,8 @@ class ClassifierPopulationGLM(Classifier):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit_classes(X, y, sample_weight, init_params, self.feature_mask)
+        with whole_fit(self):
+            self._fit_classes(X, y, sample_weight, init_params, self.feature_mask)
         return self
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:

@@ -31,6 +31,7 @@ from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.solvers import Settings, Solution, choose, read_settings
 from recurra.glm.streaming import fit_estimator_chunks, learn_estimator_chunk
+from recurra.glm.whole import whole_fit
 
 SCORES = ("log-likelihood", "pseudo-r2-McFadden", "pseudo-r2-Cohen")
 
@@ -384,7 +385,8 @@ class Regression(RegressorMixin, BaseGLM):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        return fit_estimator_chunks(self, chunks)
+        with whole_fit(self):
+            return fit_estimator_chunks(self, chunks)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
         """Learn from one more chunk of data, and remember of it only a quadratic function of the parameters.
@@ -400,7 +402,8 @@ class Regression(RegressorMixin, BaseGLM):
         Raises:
             CapabilityError: the penalty is not quadratic.
         """
-        return learn_estimator_chunk(self, X, y, sample_weight)
+        with whole_fit(self):
+            return learn_estimator_chunk(self, X, y, sample_weight)
 
     def posterior(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Posterior:
         """Return the normal distribution of the parameters around the fit, with standard errors.

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from recurra.courtesy import warn
+from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.chain import most_probable_path, smooth
 from recurra.glm.design import Rows
@@ -23,6 +24,7 @@ from recurra.glm.observations import ObservationModel
 from recurra.glm.penalty import Penalty
 from recurra.glm.population import real
 from recurra.glm.regularizers import ARD, Regularizer
+from recurra.glm.whole import whole_fit
 
 TRIAL_ROUNDS = 15
 
@@ -122,6 +124,11 @@ class GLMHMM(BaseGLM):
         Raises:
             RecurraError: data or parameters do not fit.
         """
+        with whole_fit(self):
+            self._fit_states(X, y, session_starts)
+        return self
+
+    def _fit_states(self, X: Any, y: ArrayLike, session_starts: ArrayLike | None) -> None:
         self._check()
         plan = self._plan()
         if isinstance(plan.regularizer, ARD):
@@ -150,7 +157,6 @@ class GLMHMM(BaseGLM):
                 " try fewer states.",
                 ConvergenceWarning,
             )
-        return self
 
     def _check(self) -> None:
         for name, least in (("n_states", 1), ("maxiter", 1), ("n_init", 1)):
@@ -207,6 +213,7 @@ class GLMHMM(BaseGLM):
         values: list[float] = []
         now = guess
         for _ in range(rounds):
+            check("interrupted; nothing was fitted")
             _, share, counts, sizes = self._expect(plan, rows, starts, now)
             values.append(float(sizes.sum()) + self._log_prior(rows, penalty, now))
             if len(values) > 1 and values[-1] - values[-2] <= self.tol * rows.count:

@@ -23,6 +23,7 @@ from recurra.glm.observations import (
 )
 from recurra.glm.pynapple_series import as_given
 from recurra.glm.regularizers import Regularizer
+from recurra.glm.whole import whole_fit
 
 
 class GLM(Regression):
@@ -93,7 +94,8 @@ class GLM(Regression):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit(X, y, sample_weight, init_params)
+        with whole_fit(self):
+            self._fit(X, y, sample_weight, init_params)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -175,7 +177,8 @@ class PopulationGLM(CoupledMixin, Regression):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit(X, y, sample_weight, init_params, self.feature_mask)
+        with whole_fit(self):
+            self._fit(X, y, sample_weight, init_params, self.feature_mask)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from recurra.courtesy import brief, warn
+from recurra.engine.interrupts import interruptible
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.design import Rows, read_mask
 from recurra.glm.estimator import Plan, Regression
@@ -154,7 +155,8 @@ def cross_validate(
     plan = _usable_plan(fresh, strengths is None)
     levels = _read_strengths([fresh.regularizer_strength or 1.0] if strengths is None else strengths)
     held = _read_folds(folds, len(rows.x))
-    found = _fit_folds(fresh, plan, rows, levels, ~held)
+    with interruptible():
+        found = _fit_folds(fresh, plan, rows, levels, ~held)
     neurons = rows.y.shape[1]
     shape = (len(levels), len(held), neurons)
     coef = found.coef[..., 0].reshape(-1, *shape)

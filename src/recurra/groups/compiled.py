@@ -8,9 +8,10 @@ of steps; nothing depends on a sink, so it is run in Python after the block, on 
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ import jax
 import numpy as np
 
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
+from recurra.engine.interrupts import came, check, holding, taking_parts
 from recurra.errors import PathError
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
+BLOCK_SECONDS, FIRST_PACE = 0.3, 1024  # of steps for which behaviors in Python run ahead
 CHECKED_STEPS = 3
 PIECE = 1 << 15
 BEFORE = "before the step"
@@ -82,7 +85,7 @@ class Compiled:
 
     def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
         self.network, self.random, self.apart = network, random, dict(apart)
-        self.unchecked = CHECKED_STEPS
+        self.unchecked, self._pace = CHECKED_STEPS, FIRST_PACE
         self.roster = Roster(network)
         slots = self.roster.slots()
         hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
@@ -154,25 +157,28 @@ class Compiled:
         every = self._stride()
         while steps:
             first = self.network.iteration
-            block = steps if not self.apart else min(steps, self._block())
+            block = steps if not self.apart else min(steps, self._block(), self._pace)
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
+            begun = time.perf_counter()
             self._run_block(block, seed, stride, progress)
+            if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
+                share = BLOCK_SECONDS / (time.perf_counter() - begun)
+                self._pace = max(1, int(block * min(max(share, 0.25), 4.0)))
             steps -= block
 
     def _run_block(self, steps: int, seed: int, every: int, progress: Callable[[int], None]) -> None:
-        first, done, interrupted = self.network.iteration, 0, False
-        fed = self._run_sources(first, steps)
-        # Sources that have run ahead cannot go back, so what they gave is used up before the interrupt is passed on.
-        while done < steps and (fed or not interrupted):
-            rest = {path: rows[done:] for path, rows in fed.items()}
-            result = self.advance(steps - done, seed, rest, every, progress)
-            self._deliver(result, first + done, every)
-            done += len(result.time) * every
-            interrupted = interrupted or bool(result.meta.get("interrupted"))
-        if interrupted:
-            raise KeyboardInterrupt(f"interrupted after step {self.network.iteration}")
+        first, done = self.network.iteration, 0
+        # Sources that have run ahead cannot go back, so what they gave is used up before an interrupt is passed on.
+        with holding() if any(one.kind == "hoisted" for one in self.apart.values()) else nullcontext():
+            fed = self._run_sources(first, steps)
+            while done < steps and not came():
+                rest = {path: rows[done:] for path, rows in fed.items()}
+                result = self.advance(steps - done, seed, rest, every, progress)
+                self._deliver(result, first + done, every)
+                done = result.final.step - first
+        check(f"interrupted after step {self.network.iteration}")
 
     def advance(
         self,
@@ -206,7 +212,7 @@ class Compiled:
         params = self._kept.on_device(params)
         state = {path: start.state[path] for path in self.quick.state}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), taking_parts():
             warnings.filterwarnings("ignore", "interrupted after", RuntimeWarning)  # whoever called is told
             return simulate(
                 program, steps * start.dt, dt=start.dt, record=record, inputs=fed, state=start, seed=seed, **options
@@ -295,8 +301,7 @@ class Compiled:
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
         now, params = self.quick.held()
         result = self._run_from(before, params, 1, seed, fed, progress=False)
-        if result.meta.get("interrupted"):
-            raise KeyboardInterrupt(f"interrupted after step {self.network.iteration}")
+        check(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
         return next((p for p, value in now.items() if not _alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
@@ -353,7 +358,7 @@ class Compiled:
     def _feed(self, sinks: list[Member], result: Result, first: int) -> None:
         rows = {m.name: {p: self._rows(result, f"{m.name}/{p}") for p in self.apart[m.name].slots} for m in sinks}
         end, _ = self.traced.current()
-        for i in range(len(result.time)):
+        for i in range(result.final.step - first):
             for member in sinks:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                 self.network.iteration = first + i + 1

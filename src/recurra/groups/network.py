@@ -11,6 +11,7 @@ import numpy as np
 
 from recurra.engine import Program, Result
 from recurra.engine.grid import read_step
+from recurra.engine.interrupts import check, interruptible
 from recurra.engine.progress import Progress
 from recurra.engine.spiking import check_surrogate
 from recurra.errors import OptionError, TimeError, UnknownTag, unknown
@@ -197,8 +198,8 @@ class GroupNetwork(NetworkObject):
         Raises:
             TimeError: `iterations` or `batch_size` is no such number.
             CapabilityError: `compile=True`, and something cannot be compiled.
-            KeyboardInterrupt: someone interrupted. Compiled, the network then stands after a completed step, and what
-                was recorded up to there is kept; the next call goes on from there.
+            KeyboardInterrupt: someone interrupted. The network then stands after a completed step, and what was
+                recorded up to there is kept; the next call goes on from there. A second Ctrl-C waits for nothing.
         """
         if compile not in (None, True, False):
             raise OptionError(f"compile must be None, True or False, got {compile!r}.")
@@ -208,17 +209,18 @@ class GroupNetwork(NetworkObject):
         bar, start, done = Progress(total, progress), time.perf_counter(), 0
         for obj, _ in recording:
             obj.recording = False
-        try:
-            while done < total:
-                steps = total - done if batch_progress_update_func is None else min(block, total - done)
-                self._advance(steps, compile, bar.update)
-                done += steps
-                if batch_progress_update_func is not None:
-                    batch_progress_update_func(100 * done / total, self)
-        finally:
-            bar.close()
-            for obj, before in recording:
-                obj.recording = before
+        with interruptible():  # Ctrl-C waits for the end of a step
+            try:
+                while done < total:
+                    steps = total - done if batch_progress_update_func is None else min(block, total - done)
+                    self._advance(steps, compile, bar.update)
+                    done += steps
+                    if batch_progress_update_func is not None:
+                        batch_progress_update_func(100 * done / total, self)
+            finally:
+                bar.close()
+                for obj, before in recording:
+                    obj.recording = before
         return (time.perf_counter() - start) * 1e3 if measure_block_time else None
 
     def _advance(self, steps: int, compile: bool | None, progress: Callable[[int], None]) -> None:
@@ -227,6 +229,7 @@ class GroupNetwork(NetworkObject):
             return
         with self.random_lent():
             for _ in range(steps):
+                check(f"interrupted after step {self.iteration}")
                 run_step(self.schedule, self)
                 progress(1)
 

@@ -19,6 +19,7 @@ import jax
 
 from recurra.courtesy import warn
 from recurra.engine import Program
+from recurra.engine.interrupts import check
 from recurra.engine.randomness import seed_key
 from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
@@ -96,6 +97,7 @@ class Runner:
                 steps = 0
             roster = Roster(self.network)
             for _ in range(steps):
+                check(f"interrupted after step {self.network.iteration}")
                 self.step(roster)
                 progress(1)
                 if Roster(self.network).signature != roster.signature:  # a behavior has changed the schedule

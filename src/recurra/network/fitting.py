@@ -14,6 +14,7 @@ from recurra.circuits import NodeTemplate, OperatorTemplate
 from recurra.courtesy import warn
 from recurra.engine import Result
 from recurra.engine.devices import find_device
+from recurra.engine.interrupts import interruptible
 from recurra.engine.series import rows_of
 from recurra.errors import CapabilityError, OptionError, TrainingError
 from recurra.network.edges import Bundle, NetworkEdge
@@ -349,5 +350,6 @@ def _listed(network: Network, train: Any, but: str) -> Iterable[str]:
 
 
 def _take(network: Network, params: Mapping[str, Any]) -> None:
-    for path, value in params.items():
-        network.set_var(path, None, value)
+    with interruptible():  # all of them or none
+        for path, value in params.items():
+            network.set_var(path, None, value)

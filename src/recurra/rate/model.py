@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from recurra.courtesy import guard
 from recurra.engine import Graph, Program, Result, lower, simulate
+from recurra.engine.interrupts import interruptible
 from recurra.engine.series import rows_of
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.rate.connectivity import (
@@ -296,16 +297,17 @@ class FR_RNN_dale:
         >>> len(found), len(found[1]), len(found[3])
         (11, 10, 9)
         """
-        result = self.simulate(
-            stim,
-            T=setting(settings, "T", "settings"),
-            step=float(setting(settings, "DeltaT", "settings")),
-            taus=taus,
-            activation=setting(training_params, "activation", "training_params"),
-            noise=noise,
-            x0=x0,
-            seed=seed,
-        )
+        with interruptible():  # lists of rows cannot say that they are a part
+            result = self.simulate(
+                stim,
+                T=setting(settings, "T", "settings"),
+                step=float(setting(settings, "DeltaT", "settings")),
+                taus=taus,
+                activation=setting(training_params, "activation", "training_params"),
+                noise=noise,
+                x0=x0,
+                seed=seed,
+            )
         x, r, o = ([row[:, None] for row in result[name]] for name in ("x", "r", "o"))
         return (
             np.asarray(stim), x, r, o[1:], self.w, self.w_in, self.mask, self.som_mask, self.w_out, self.b_out,

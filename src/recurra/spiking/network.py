@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from numpy.typing import ArrayLike
 
 from recurra.courtesy import returns_changed
 from recurra.engine import Emission, Graph, Program, Result, Rule, as_function, lower, simulate
+from recurra.engine.interrupts import check, interruptible
+from recurra.engine.run import windows
 from recurra.engine.series import rows_of
 from recurra.engine.store import write_atomically
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
@@ -271,24 +274,42 @@ class SpikingNetwork:
         per_row, p = self.rows_to_steps(trials.dt), self.parameters
         program = self.to_program(stimulation=stimulation, precision=precision)
         total = trials.steps * per_row
-        run = as_function(
-            program, total * p.dt, dt=p.dt, record={"o": f"{LABEL}/o"}, every=per_row, segment=0
-        )
+        parts = windows(program, trials.steps, per_row, scales.size * min(batch, len(trials)))
+        runs = {
+            n: as_function(
+                program, n * per_row * p.dt, dt=p.dt, record={"o": f"{LABEL}/o"}, every=per_row, segment=0, final=True
+            )
+            for n in {n for _, n in parts}
+        }
         held = np.minimum((np.arange(total) / per_row + 0.5).astype(int), trials.steps - 1)
 
-        def one(scale: Any, inputs: Any, key: Any) -> Any:
+        def one(rows: int, at: Any, scale: Any, inputs: Any, key: Any, last: Any) -> Any:
             start_key, noise = jax.random.split(key)
-            first = p.reset + jax.random.uniform(start_key, (self.N,), precision) * (p.peak - p.reset)
-            return run({f"{LABEL}/scale": scale, f"{LABEL}/v": first}, {f"{LABEL}/u": inputs[held]}, seed=noise)["o"]
+            numbers = {f"{LABEL}/scale": scale}
+            if last is None:
+                numbers[f"{LABEL}/v"] = p.reset + jax.random.uniform(start_key, (self.N,), precision) * (
+                    p.peak - p.reset
+                )
+            return runs[rows](numbers, {f"{LABEL}/u": inputs}, seed=noise, state=last, step=at)
+
+        @partial(jax.jit, static_argnums=0)
+        def window(rows: int, at: Any, scales: Any, inputs: Any, keys: Any, last: Any) -> Any:
+            # The inner axis is that of the scales: what does not depend on them, as the noise, is made only once.
+            inner = jax.vmap(partial(one, rows, at), (0, None, None, 0))
+            return jax.vmap(inner, (None, 0, 0, 1), 1)(scales, inputs, keys, last)
 
         found = []
-        with jax.enable_x64(True):
-            # The inner axis is that of the scales: what does not depend on them, as the noise, is made only once.
-            over = jax.vmap(jax.vmap(one, (0, None, None)), (None, 0, 0), 1)
+        with interruptible(), jax.enable_x64(True):
             for begin in range(0, len(trials), batch):
                 part = trials.inputs[begin : begin + batch]
-                keys = trial_keys(seed, begin, len(part))
-                found.append(np.asarray(over(jnp.asarray(scales, precision), jnp.asarray(part), keys), float))
+                keys, last, rows = trial_keys(seed, begin, len(part)), None, []
+                for start, count in parts:
+                    check()
+                    inputs = jnp.asarray(part[:, held[start * per_row : (start + count) * per_row]])
+                    at = np.int32(start * per_row)
+                    out, last = window(count, at, jnp.asarray(scales, precision), inputs, keys, last)
+                    rows.append(np.asarray(out["o"], float))
+                found.append(np.concatenate(rows, axis=2))
         return np.concatenate(found, axis=1)[:, :, :-1]
 
     def judge(self, task: Task, outputs: np.ndarray, trials: Trials) -> np.ndarray:

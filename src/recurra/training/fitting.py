@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ import numpy as np
 
 from recurra.courtesy import warn
 from recurra.engine import Program
+from recurra.engine.interrupts import check, interruptible, take
 from recurra.engine.progress import Progress
 from recurra.engine.randomness import seed_key
 from recurra.errors import OptionError, TrainingError
@@ -94,6 +97,7 @@ class Fit:
     stopped: str = ""
     history: History = field(default_factory=History)
     compiled: dict[int, Any] = field(default_factory=dict)
+    last: Fit | None = None  # how it stood after the last epoch, where the file does not hold that yet
 
     def go(self) -> Training:
         """Train, from the checkpoint on if there is one, and return the outcome."""
@@ -103,23 +107,37 @@ class Fit:
         count = self.data.targets.shape[0]
         steps = self.data.targets.shape[1]
         bar = Progress((self.settings.epochs - self.epoch) * count * steps, self.settings.progress)
-        try:
-            while self.epoch < self.settings.epochs and not self.stopped:
-                self._one_epoch()
-                bar.update(count * steps)
-                self._keep()
-        except KeyboardInterrupt:
-            self.stopped = "interrupted"
-            warn(f"interrupted in epoch {self.epoch} of {self.settings.epochs}.", RuntimeWarning)
-        finally:
-            bar.close()
+        begun = self.updates
+        with interruptible() as partly, contextlib.closing(bar):
+            try:
+                while self.epoch < self.settings.epochs and not self.stopped:
+                    self._one_epoch()
+                    bar.update(count * steps)
+                    self._keep()
+            except KeyboardInterrupt:
+                self._keep_last()
+                if not partly or self.updates == begun:
+                    raise
+                take()
+                self.stopped = "interrupted"
+                told = f"interrupted in epoch {self.epoch} of {self.settings.epochs}."
+                warn(told, RuntimeWarning)
         return self._result()
+
+    def _keep_last(self) -> None:
+        """Write the checkpoint of the last whole epoch, from which an interrupted training goes on."""
+        last = self.last
+        if self.file is not None and last is not None and len(last.history) == last.epoch:
+            self.file.write(last)
 
     def _keep(self) -> None:
         """Write the checkpoint if it is due."""
         due = self.epoch % self.settings.checkpoint_every == 0
         if self.file is not None and (due or self.stopped or self.epoch == self.settings.epochs):
             self.file.write(self)
+            self.last = None
+        elif self.file is not None:
+            self.last = copy.copy(self)
 
     def _one_epoch(self) -> None:
         begun = time.perf_counter()
@@ -159,6 +177,7 @@ class Fit:
             self.stopped = f"no smaller loss in {self.settings.patience} epochs"
 
     def _one_update(self, chosen: np.ndarray, start: int, steps: int, state: Any) -> tuple[dict, Any]:
+        check(f"interrupted in epoch {self.epoch} of {self.settings.epochs}")
         key = jax.random.fold_in(seed_key(self.settings.seed), self.epoch)
         if steps not in self.compiled:
             self.compiled[steps] = jax.jit(self.update(steps))
