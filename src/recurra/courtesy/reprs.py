@@ -9,13 +9,13 @@ from typing import Any
 FEW, LONG, LONGEST = 6, 80, 1000  # entries that are written out; characters of a value; characters in all
 
 
-def brief(thing: Any) -> str:
+def brief(self: Any) -> str:
     """Write a dataclass in short: fields that are not at their defaults, large ones by their size only.
 
     A class takes it as its `__repr__`.
 
     Arguments:
-        thing: an object of a dataclass.
+        self: an object of a dataclass.
 
     Returns:
         `Name(field=value, ...)`, of at most some 1,000 characters.
@@ -26,11 +26,11 @@ def brief(thing: Any) -> str:
     Edge(source='a/op/x', target='b/op/u', weight=<float64 (20, 20)>, delay=1.0)
     """
     parts = []
-    for field in dataclasses.fields(thing):
-        value = getattr(thing, field.name)
+    for field in dataclasses.fields(self):
+        value = getattr(self, field.name)
         if field.repr and not _is_default(field, value):
             parts.append(f"{field.name}={_short(value)}")
-    return _cut(f"{type(thing).__name__}({', '.join(parts)})", LONGEST)
+    return _cut(f"{type(self).__name__}({', '.join(parts)})", LONGEST)
 
 
 def _is_default(field: dataclasses.Field, value: Any) -> bool:

@@ -2,9 +2,9 @@
 
 Reverse mode multiplies slopes. Where one of them is infinite and the next is 0, as in `1/(1 + exp(800))` or
 `sqrt(x^2)` at 0, the product would be NaN though finite differences find a finite number. Here a slope that is
-infinite or does not exist counts as 0, as that of a kink does (`abs`, `relu`): where a number overflows, what comes after
-it does not depend on it any more, and at a single point, as 0 for a root, every other slope is as good as this one.
-Where that hides a model without derivatives, as `sqrt(-1)`, the value tells.
+infinite or does not exist counts as 0, as that of a kink does (`abs`, `relu`): where a number overflows, what comes
+after it does not depend on it any more, and at a single point, as 0 for a root, every other slope is as good as this
+one. Where that hides a model without derivatives, as `sqrt(-1)`, the value tells.
 """
 
 from __future__ import annotations
