@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.engine.open_ends import split_arrays
 from recurra.engine.store import read_arrays, write_atomically
 from recurra.errors import StoreError
 
@@ -61,7 +62,8 @@ def _meta(result: Result) -> dict:
 
 def _arrays(result: Result) -> dict[str, np.ndarray]:
     data = {f"data:{name}": value for name, value in result.data.items()}
-    return data | {f"final:{key}": np.asarray(value) for key, value in result.final.state.items()}
+    end = result.final.end.to_arrays() if result.final.end is not None else {}
+    return data | {f"final:{key}": np.asarray(value) for key, value in result.final.state.items()} | end
 
 
 def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Result:
@@ -72,7 +74,8 @@ def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Resu
 
     try:
         end = meta["final"]
-        final = Snapshot(those("final:"), int(end["step"]), float(end["t0"]), float(end["dt"]))
+        last = split_arrays(arrays)[1]
+        final = Snapshot(those("final:"), int(end["step"]), float(end["t0"]), float(end["dt"]), last)
         labels = {str(name): list(units) for name, units in meta["labels"].items()}
         return Result(arrays["time"], those("data:"), labels, final, dict(meta["meta"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

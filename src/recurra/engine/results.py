@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.engine.open_ends import OpenEnd, split_arrays
 from recurra.engine.store import write_atomically
 from recurra.errors import OptionError, PathError, StoreError, unknown
 
@@ -29,6 +30,7 @@ class Snapshot:
         state: every state variable and ring, by storage key.
         step: number of steps since `t0`.
         t0, dt: time of step 0, and the step.
+        end: what it takes to compute the last row again, where its inputs did not say how they go on; `None` else.
 
     >>> from recurra import CircuitTemplate
     >>> from recurra.engine import simulate
@@ -42,10 +44,12 @@ class Snapshot:
     step: int
     t0: float
     dt: float
+    end: OpenEnd | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
         arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
+        arrays |= self.end.to_arrays() if self.end is not None else {}
         meta = json.dumps({"kind": "recurra.Snapshot", "step": self.step, "t0": self.t0, "dt": self.dt})
         write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), **arrays))
 
@@ -59,9 +63,10 @@ class Snapshot:
         from recurra.engine.store import read_arrays
 
         meta, arrays = read_arrays(path, "recurra.Snapshot")
-        state = {key.removeprefix("state:"): value for key, value in arrays.items()}
+        own, end = split_arrays(arrays)
+        state = {key.removeprefix("state:"): value for key, value in own.items()}
         try:
-            return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]))
+            return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]), end)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path}: not a complete snapshot ({error}).") from None
 

@@ -21,13 +21,14 @@ from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
 from recurra.engine.lowering import as_program
+from recurra.engine.open_ends import mark_of, open_end
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
 from recurra.engine.refit import TIMING, by_structure
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
-from recurra.engine.solvers import ADAPTIVE, choose_solver
+from recurra.engine.solvers import ADAPTIVE, TABLEAUS, choose_solver
 from recurra.engine.stepping import Stepper, initial_state
 from recurra.engine.streaming import Rows, StoredRows, fingerprint
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
@@ -54,6 +55,27 @@ class Run:
     precision: str
     batch: Mapping[str, np.ndarray]
     plan: LoopPlan | None
+
+    @property
+    def ends_open(self) -> bool:
+        """Say whether the last row reads a sample of an input that is not there."""
+        ahead = self.plan is None or (self.solver in TABLEAUS and any(TABLEAUS[self.solver].nodes))
+        return ahead and any(f.series and len(f.rows) <= self.steps for f in self.feeds)
+
+    @property
+    def closing(self) -> tuple[np.ndarray, ...] | None:
+        """Return the samples of the last row of the run before, if its end was open and this run closes it."""
+        end = self.start.end
+        if end is None or end.mark != self.mark or {k: np.shape(v) for k, v in end.state.items()} != {
+            k: np.shape(v) for k, v in self.start.state.items()
+        }:
+            return None
+        return end.closed_by(self.feeds)
+
+    @property
+    def mark(self) -> str:
+        """Return what must be the same in a run that goes on from an open end."""
+        return mark_of(self.program, self.batch, self.feeds, self.seed, self.solver, self.precision)
 
     @property
     def rows(self) -> int:
@@ -191,8 +213,7 @@ def prepare(
     program = program.update(changed)
     if program.system.rules and precision != "float64":
         raise OptionError("precision: the arrays of a rule have types of their own; leave the precision at float64.")
-    if batch:
-        program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
+    program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
     _check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
@@ -389,9 +410,15 @@ def _run_fixed(
             params = jax.device_put(params)  # else chunk by chunk is quicker
         params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
+        if not rows.done and run.start.end is not None:
+            begin = {key: np.asarray(value) for key, value in _closed(run, plan, state, params).items()}
+            state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
         chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
+        last, kept = run.rows - run.ends_open, None
         while rows.done < run.rows and not interrupted:
-            count = min(size, plan.capacity, run.rows - rows.done)
+            if rows.done == last:
+                kept = {key: np.array(value) for key, value in place.gather(state).items()}
+            count = min(size, plan.capacity, (last if rows.done < last else run.rows) - rows.done)
             begun = time.perf_counter()
             made, interrupted = chunks.advance(state, rows.done, count)
             if made is None:
@@ -410,7 +437,23 @@ def _run_fixed(
     if interrupted:
         warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
     extra = {"interrupted": True} if interrupted else {}
-    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
+    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra, kept)
+
+
+def _closed(run: Run, plan: LoopPlan, state: Mapping, params: Mapping) -> Mapping:
+    """Return the state to start from: with the last row before it computed again, if that lacked a sample."""
+    end, rows = run.start.end, run.closing
+    if end is None or rows is None:
+        return state
+    # The same compiled code, if rows are as long as before.
+    plan, count = (plan, 1) if plan.every == end.steps else (replace(plan, every=1), end.steps)
+    capacity, padded = plan.capacity * plan.every + 1, []
+    for feed, own in zip(run.feeds, rows, strict=True):
+        own = np.concatenate([own, np.repeat(own[-1:], max(0, capacity - len(own)), axis=0)]) if feed.series else own
+        padded.append(as_precision(own, run.precision))
+    data = replace(loop_data(run, params, 0, 1), rows=tuple(padded))
+    before = {key: np.asarray(value) for key, value in in_precision(run, end.state).items()}
+    return run_chunk(plan, before, data, np.int32(run.start.step - end.steps), np.int32(count))[0]
 
 
 @dataclass(frozen=True)
@@ -472,12 +515,18 @@ def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
     return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
 
 
-def make_result(run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict) -> Result:
-    """Label what was recorded, `rows` rows by name."""
+def make_result(
+    run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict, before: Mapping | None = None
+) -> Result:
+    """Label what was recorded, `rows` rows by name; `before` is the state before the last row, if that is open."""
     steps = np.arange(rows) * run.every + run.start.step
     start = run.start
     final = Snapshot(
-        {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
+        {k: np.asarray(v) for k, v in state.items()},
+        start.step + rows * run.every,
+        start.t0,
+        start.dt,
+        None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.mark),
     )
     meta = provenance(run) | extra
     return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)

@@ -255,4 +255,4 @@ def with_states(program: Program, snapshot: Snapshot, values: Mapping[str, objec
         for target, part in program.split(path, value):
             state[target.key] = np.array(state[target.key])
             state[target.key][target.index] = part  # pyright: ignore[reportArgumentType]
-    return replace(snapshot, state=state)
+    return replace(snapshot, state=state, end=None)  # the last row is not to be computed again
