@@ -71,6 +71,11 @@ class Snapshot:
             raise StoreError(f"{path}: not a complete snapshot ({error}).") from None
 
 
+def time_of(state: object) -> float:
+    """Return the time at which a run begins that goes on from a state; 0 for no state (what is none is refused later)."""
+    return state.t0 + state.step * state.dt if isinstance(state, Snapshot) else 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """Hold what a run recorded.

@@ -246,6 +246,8 @@ def _of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Pr
     if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
         return program, batch  # which is refused below
     alike = by_structure(program, rows)
+    if any(one is program for one, _, _ in alike):
+        return program, batch  # a delay or spread that cannot be, which is refused below
     if len(alike) > 1:
         raise TimeError(
             "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot, as_function
+from recurra.engine.results import time_of
 from recurra.training.losses import find_loss, trial_loss
 from recurra.training.objective import Objective, batches, gather, on_device, untrained
 from recurra.training.parameters import Penalties
@@ -123,7 +124,7 @@ def collect(
         `(rows, units)`, or `(trials, rows, units)` if an input had an axis of trials.
     """
     paths, _ = count_units(program, output)
-    begin = 0.0 if state is None else state.t0 + state.step * state.dt
+    begin = time_of(state)
     given, count = make_inputs(program, inputs_on_steps(inputs, dt, begin, rows * every), rows * every)
     run = as_function(
         program,
