@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +19,11 @@ from recurra.errors import StoreError
 
 if TYPE_CHECKING:
     from recurra.engine.feeds import Feed
-    from recurra.engine.program import Program
 
 
-def mark_of(
-    program: Program, batch: Mapping[str, np.ndarray], feeds: tuple[Feed, ...], seed: Any, solver: str, precision: str
-) -> str:
-    """Return what must be the same in a run that goes on, for the last row of the run before to be computed again."""
-    fed = [(f.key, f.index, None if f.series else f.rows) for f in feeds]
-    return fingerprint(program.system.text, program.params, batch, fed, repr(seed), solver, precision)
+def ends_open(feeds: tuple[Feed, ...], steps: int) -> bool:
+    """Say whether a series has no sample for the end of a run of so many steps."""
+    return any(feed.series and len(feed.rows) <= steps for feed in feeds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +34,18 @@ class OpenEnd:
         state: the state before it.
         steps: how many steps it has.
         samples: key of an input -> its samples in these steps.
-        mark: see :func:`mark_of`.
+        told: what must be the same in a run that goes on, for the row to be computed again; or its mark, from a file.
     """
 
     state: Mapping[str, np.ndarray]
     steps: int
     samples: Mapping[str, np.ndarray]
-    mark: str
+    told: tuple | str
+
+    @cached_property
+    def mark(self) -> str:
+        """Give a short text that is equal where what was told is equal; made when it is asked for."""
+        return self.told if isinstance(self.told, str) else fingerprint(*self.told)
 
     def closed_by(self, feeds: tuple[Feed, ...]) -> tuple[np.ndarray, ...] | None:
         """Return the samples of the row and the one after it, for each input; `None` if other inputs go on."""
@@ -65,10 +67,10 @@ class OpenEnd:
         return found | {"end:steps": np.array(self.steps), "end:mark": np.array(self.mark)}
 
 
-def open_end(before: Mapping[str, Any], feeds: tuple[Feed, ...], steps: int, every: int, mark: str) -> OpenEnd:
+def open_end(before: Mapping[str, Any], feeds: tuple[Feed, ...], steps: int, every: int, told: tuple) -> OpenEnd:
     """Return the open end of a run of so many steps, given the state before its last row."""
     samples = {f.key: np.array(f.rows[steps - every : steps + 1]) for f in feeds if f.series}
-    return OpenEnd({key: np.asarray(value) for key, value in before.items()}, every, samples, mark)
+    return OpenEnd({key: np.asarray(value) for key, value in before.items()}, every, samples, told)
 
 
 def split_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], OpenEnd | None]:

@@ -72,7 +72,7 @@ class Snapshot:
 
 
 def time_of(state: object) -> float:
-    """Return the time at which a run begins that goes on from a state; 0 for no state (what is none is refused later)."""
+    """Return the time at which a run begins that goes on from a state; 0 for anything else, which is refused later."""
     return state.t0 + state.step * state.dt if isinstance(state, Snapshot) else 0.0
 
 

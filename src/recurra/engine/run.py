@@ -21,14 +21,14 @@ from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
 from recurra.engine.lowering import as_program
-from recurra.engine.open_ends import mark_of, open_end
+from recurra.engine.open_ends import ends_open, open_end
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
 from recurra.engine.refit import TIMING, by_structure
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
-from recurra.engine.solvers import ADAPTIVE, TABLEAUS, choose_solver
+from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
 from recurra.engine.stepping import Stepper, initial_state
 from recurra.engine.streaming import Rows, StoredRows, fingerprint
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
@@ -59,23 +59,24 @@ class Run:
     @property
     def ends_open(self) -> bool:
         """Say whether the last row reads a sample of an input that is not there."""
-        ahead = self.plan is None or (self.solver in TABLEAUS and any(TABLEAUS[self.solver].nodes))
-        return ahead and any(f.series and len(f.rows) <= self.steps for f in self.feeds)
+        return reads_ahead(self.solver) and ends_open(self.feeds, self.steps)
 
     @property
     def closing(self) -> tuple[np.ndarray, ...] | None:
         """Return the samples of the last row of the run before, if its end was open and this run closes it."""
         end = self.start.end
-        if end is None or end.mark != self.mark or {k: np.shape(v) for k, v in end.state.items()} != {
+        if end is None or end.mark != fingerprint(*self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
             k: np.shape(v) for k, v in self.start.state.items()
         }:
             return None
         return end.closed_by(self.feeds)
 
     @property
-    def mark(self) -> str:
+    def told(self) -> tuple:
         """Return what must be the same in a run that goes on from an open end."""
-        return mark_of(self.program, self.batch, self.feeds, self.seed, self.solver, self.precision)
+        fed = [(f.key, f.index, None if f.series else f.rows) for f in self.feeds]
+        program = self.program
+        return program.system.text, program.params, self.batch, fed, repr(self.seed), self.solver, self.precision
 
     @property
     def rows(self) -> int:
@@ -226,7 +227,7 @@ def prepare(
     plan = None
     if solver not in ADAPTIVE:
         delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
-        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
+        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers, steps)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
 
 
@@ -325,6 +326,7 @@ def _loop_plan(
     feeds: tuple[Feed, ...],
     every: int,
     numbers: Mapping[str, np.ndarray],
+    steps: int,
 ) -> LoopPlan:
     infos = feed_infos(feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
@@ -332,7 +334,8 @@ def _loop_plan(
     row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
-    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
+    keep = reads_ahead(stepper.solver) and ends_open(feeds, steps)
+    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched, keep)
 
 
 def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
@@ -416,16 +419,14 @@ def _run_fixed(
             begin = {key: np.asarray(value) for key, value in _closed(run, plan, state, params).items()}
             state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
         chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
-        last, kept = run.rows - run.ends_open, None
+        kept: Mapping[str, Any] = {}
         while rows.done < run.rows and not interrupted:
-            if rows.done == last:
-                kept = {key: np.array(value) for key, value in place.gather(state).items()}
-            count = min(size, plan.capacity, (last if rows.done < last else run.rows) - rows.done)
+            count = min(size, plan.capacity, run.rows - rows.done)
             begun = time.perf_counter()
             made, interrupted = chunks.advance(state, rows.done, count)
             if made is None:
                 break
-            before, (state, buffers) = state, made
+            before, (state, buffers, kept) = state, made
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
@@ -439,7 +440,7 @@ def _run_fixed(
     if interrupted:
         warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
     extra = {"interrupted": True} if interrupted else {}
-    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra, kept)
+    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra, place.gather(kept) or None)
 
 
 def _closed(run: Run, plan: LoopPlan, state: Mapping, params: Mapping) -> Mapping:
@@ -500,7 +501,7 @@ class _Chunks:
         state, done = self.begin, self.first
         while done < row:
             count = min(self.plan.capacity, row - done)
-            state, _ = run_chunk_in_place(self.plan, state, *self.start(done, count))
+            state, *_ = run_chunk_in_place(self.plan, state, *self.start(done, count))
             done += count
         return state
 
@@ -528,7 +529,7 @@ def make_result(
         start.step + rows * run.every,
         start.t0,
         start.dt,
-        None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.mark),
+        None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.told),
     )
     meta = provenance(run) | extra
     return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)
