@@ -1,6 +1,6 @@
 """What must not matter, for every way in which signals are delivered and every solver.
 
-Parallel edges add; weight 0 is no edge; delay 0 is no delay; batches and sweeps are single runs; two halves are a whole.
+Parallel edges add; weight 0 is no edge, delay 0 no delay; batches and sweeps are single runs; two halves are a whole.
 """
 
 from __future__ import annotations
