@@ -174,6 +174,8 @@ def test_every_front_end_aligns():
     assert len(net.run({"p": u}, progress=False)["out"]) == STEPS + 8  # as long as the series
     both = net.run({"p": u}, solver="heun", steps=STEPS, progress=False)["out"]
     assert np.array_equal(both, run(PLAIN))
+    fields = [MODEL.get_run_func("f", DT, {U: each}) for each in (u, PLAIN)]
+    assert len({float(func(0.73, *arguments[1:])[0]) for func, arguments, *_ in fields}) == 1
     function = as_function(MODEL.program, 2.0, dt=DT, record={"x": X}, inputs={U: u})
     assert np.array_equal(np.asarray(function({})["x"]), simulate(MODEL, 2.0, dt=DT, inputs={U: PLAIN})[X])
 
@@ -201,6 +203,7 @@ def test_training_aligns_inputs_and_targets():
         lambda: MODEL.run(2.0, DT, inputs={U: WRONG}),
         lambda: MODEL.run(2.0, DT, inputs={U: WRONG}, backend="numpy"),
         lambda: sweep(MODEL, {X: [0.1]}, 2.0, dt=DT, inputs={U: WRONG}, progress=False),
+        lambda: MODEL.get_run_func("f", DT, {U: WRONG}),
         lambda: network().run(WRONG),
         lambda: network().run({"p": WRONG}, steps=STEPS),
         lambda: network().fit_bptt(WRONG, PLAIN[:, None], train=["p/op/tau"]),

@@ -233,7 +233,7 @@ class Connectivity:
         weights = _weights(weights, where)
         delays = None if delays is None else _delays(delays, f"{where}, delay")
         if not np.ndim(weights) and np.ndim(delays):  # pyright: ignore[reportArgumentType]
-            weights = _weights(np.full(np.shape(delays), weights), where)  # pyright: ignore[reportArgumentType]
+            weights = _weights(np.full(np.shape(np.asarray(delays)), weights), where)  # pyright: ignore
         given: dict[str, Any] = {"delay": delays, "spread": spread}
         for key, value in expect_mapping(edge_var_map, where, "{'op/var': 'source'}").items():
             if not isinstance(value, str) or (value != "source" and value.count("/") < 2):

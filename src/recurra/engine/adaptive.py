@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -77,7 +77,7 @@ def run_adaptive(run: Run, options: Mapping[str, object], device: Any, partly: b
     for name, value in settings.items():
         if name != "method" and not (isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0):
             raise OptionError(f"solver {run.solver!r}: {name} must be a number > 0, got {value!r}.")
-    state = dict(run.start.state)
+    state = _closed(run, options, device)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
         flat = Flattened(state)
         model = _Model(run, flat)
@@ -92,6 +92,17 @@ def run_adaptive(run: Run, options: Mapping[str, object], device: Any, partly: b
             raise divergence(run, states, run.start.step + bad * run.every, partial)
         extra = {} if len(path) == len(times) else stopped(len(path) - 1, run.rows, partly)
         return _collect(run, model, path, times, extra)
+
+
+def _closed(run: Run, options: Mapping[str, object], device: Any) -> dict[str, np.ndarray]:
+    """Return the state to start from: with the last row before it integrated again, if that lacked a sample."""
+    end, rows = run.start.end, run.closing
+    if end is None or rows is None:
+        return dict(run.start.state)
+    before = replace(run.start, state=end.state, step=run.start.step - end.steps, end=None)
+    feeds = tuple(replace(feed, rows=own) for feed, own in zip(run.feeds, rows, strict=True))
+    again = run_adaptive(replace(run, start=before, feeds=feeds, steps=end.steps, every=end.steps), options, device)
+    return dict(again.final.state)
 
 
 class _Model:
@@ -342,8 +353,9 @@ def _collect(run: Run, model: _Model, path: np.ndarray, times: np.ndarray, extra
     """Make a result of states at the rows and, last, at the end."""
     rows = len(path) - 1
     observed = [np.asarray(v) for v in model.observe(times[:rows], path[:rows], model.params)]
-    state = model.flat.unpack(path[-1], run.start.state)
-    return make_result(run, state, run.recording.named(observed), rows, extra)
+    like = run.start.state
+    before = model.flat.unpack(path[-2], like) if run.ends_open and rows else None
+    return make_result(run, model.flat.unpack(path[-1], like), run.recording.named(observed), rows, extra, before)
 
 
 class VectorField:

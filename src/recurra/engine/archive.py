@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.engine.open_ends import split_arrays
 from recurra.engine.store import write_atomically
 from recurra.errors import MissingPackageError, StoreError
 from recurra.files import find_file, plain_hdf5, read_arrays, refusing
@@ -62,7 +63,8 @@ def _meta(result: Result) -> dict:
 
 def _arrays(result: Result) -> dict[str, np.ndarray]:
     data = {f"data:{name}": value for name, value in result.data.items()}
-    return data | {f"final:{key}": np.asarray(value) for key, value in result.final.state.items()}
+    end = result.final.end.to_arrays() if result.final.end is not None else {}
+    return data | {f"final:{key}": np.asarray(value) for key, value in result.final.state.items()} | end
 
 
 def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Result:
@@ -73,7 +75,8 @@ def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Resu
 
     with refusing(path, "not a complete result"):
         end = meta["final"]
-        final = Snapshot(those("final:"), int(end["step"]), float(end["t0"]), float(end["dt"]))
+        last = split_arrays(arrays)[1]
+        final = Snapshot(those("final:"), int(end["step"]), float(end["t0"]), float(end["dt"]), last)
         labels = {str(name): list(units) for name, units in meta["labels"].items()}
         result = Result(arrays["time"], those("data:"), labels, final, dict(meta["meta"]))
         _check(result)

@@ -17,7 +17,7 @@ from jax import core as jax_core
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
-from recurra.engine.results import Snapshot
+from recurra.engine.results import Snapshot, time_of
 from recurra.engine.series import rows_of
 from recurra.errors import PathError, ShapeError, unknown
 
@@ -89,7 +89,7 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int, s
         ShapeError: wrong shape, wrong number of samples, or values that are not finite numbers.
         TimeError: the time axis of a series does not fit the steps.
     """
-    begin = start.t0 + start.step * start.dt
+    begin = time_of(start)
     found: dict[tuple[str, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
     taken: dict[str, dict[int, str]] = {}
     for path, value in as_mapping(inputs, "inputs").items():

@@ -60,6 +60,7 @@ class LoopPlan:
         every: steps from one recorded row to the next.
         capacity: rows a chunk can hold.
         batched: keys of the parameters and states that have a leading batch axis; `None` outside of batches.
+        keep: give back the state before the last row of a chunk, too.
     """
 
     stepper: Stepper
@@ -68,6 +69,7 @@ class LoopPlan:
     every: int
     capacity: int
     batched: frozenset[str] | None = None
+    keep: bool = False
 
 
 @jax.tree_util.register_dataclass
@@ -103,12 +105,12 @@ _OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 def _run_chunk(
     plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
-) -> tuple[dict[str, Array], tuple[Array, ...]]:
+) -> tuple[dict[str, Array], tuple[Array, ...], dict[str, Array]]:
     """Advance by `rows` rows of `plan.every` steps from step `first` on.
 
     Returns:
-        The state after the last step, and one buffer `(capacity, units)` for each track, of which the first `rows`
-        rows are filled; with a leading batch axis in a batch.
+        The state after the last step; one buffer `(capacity, units)` for each track, of which the first `rows`
+        rows are filled; and the state before the last row, if the plan says so. In a batch all have a leading axis.
     """
     _count_trace()
     if plan.batched is None:
@@ -129,7 +131,7 @@ run_chunk_in_place = jax.jit(_run_chunk, static_argnums=0, donate_argnums=1, com
 
 def _chunk(
     plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
-) -> tuple[dict[str, Array], tuple[Array, ...]]:
+) -> tuple[dict[str, Array], tuple[Array, ...], dict[str, Array]]:
     row = _row_function(plan, data, first)
     buffers = tuple(
         jnp.zeros((plan.capacity, units.shape[0]), _dtype(track, data))
@@ -145,9 +147,22 @@ def _chunk(
         )
         return j + 1, state, buffers
 
+    def until(end: Array, carry: tuple) -> tuple:
+        return lax.while_loop(lambda carry: carry[0] < end, body, carry)
+
     start = (jnp.zeros((), jnp.int32), dict(state), buffers)
-    _, state, buffers = lax.while_loop(lambda carry: carry[0] < rows, body, start)
-    return state, buffers
+    if not plan.keep:
+        return (*until(rows, start)[1:], {})
+
+    def part(carry: tuple) -> tuple:
+        # First all rows but one, then that one: a loop of two rounds, so that the body is compiled once.
+        last, (j, before, buffers), _ = carry
+        return last + 1, until(rows - 1 + last, (j, before, buffers)), before
+
+    _, (_, after, buffers), kept = lax.while_loop(
+        lambda carry: carry[0] < 2, part, (jnp.zeros((), jnp.int32), start, dict(state))
+    )
+    return after, buffers, kept
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.courtesy import brief
+from recurra.engine.open_ends import OpenEnd, split_arrays
 from recurra.engine.store import write_atomically
 from recurra.errors import OptionError, PathError, unknown
 from recurra.files import read_arrays, refusing
@@ -31,6 +32,7 @@ class Snapshot:
         state: every state variable and ring, by storage key.
         step: number of steps since `t0`.
         t0, dt: time of step 0, and the step.
+        end: what it takes to compute the last row again, where its inputs did not say how they go on; `None` else.
 
     >>> from recurra import CircuitTemplate
     >>> from recurra.engine import simulate
@@ -44,6 +46,7 @@ class Snapshot:
     step: int
     t0: float
     dt: float
+    end: OpenEnd | None = None
 
     __repr__ = brief
 
@@ -56,6 +59,7 @@ class Snapshot:
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
         arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
+        arrays |= self.end.to_arrays() if self.end is not None else {}
         meta = json.dumps({"kind": "recurra.Snapshot", "step": self.step, "t0": self.t0, "dt": self.dt})
         write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), **arrays))
 
@@ -67,9 +71,15 @@ class Snapshot:
             StoreError: the file is not a snapshot.
         """
         meta, arrays = read_arrays(path, "recurra.Snapshot")
-        state = {key.removeprefix("state:"): value for key, value in arrays.items()}
         with refusing(path, "not a complete snapshot"):
-            return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]))
+            own, end = split_arrays(arrays)
+            state = {key.removeprefix("state:"): value for key, value in own.items()}
+            return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]), end)
+
+
+def time_of(state: object) -> float:
+    """Return the time at which a run begins that goes on from a state; 0 for anything else, which is refused later."""
+    return state.t0 + state.step * state.dt if isinstance(state, Snapshot) else 0.0
 
 
 @dataclass(frozen=True, eq=False)

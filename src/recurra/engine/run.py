@@ -32,13 +32,14 @@ from recurra.engine.loop import (
     split_step,
 )
 from recurra.engine.lowering import as_program
+from recurra.engine.open_ends import ends_open, open_end
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
 from recurra.engine.refit import TIMING, by_structure
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
-from recurra.engine.solvers import ADAPTIVE, choose_solver
+from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
 from recurra.engine.stepping import Stepper, initial_state
 from recurra.engine.streaming import Rows, StoredRows, fingerprint
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
@@ -65,6 +66,28 @@ class Run:
     precision: str
     batch: Mapping[str, np.ndarray]
     plan: LoopPlan | None
+
+    @property
+    def ends_open(self) -> bool:
+        """Say whether the last row reads a sample of an input that is not there."""
+        return reads_ahead(self.solver) and ends_open(self.feeds, self.steps)
+
+    @property
+    def closing(self) -> tuple[np.ndarray, ...] | None:
+        """Return the samples of the last row of the run before, if its end was open and this run closes it."""
+        end = self.start.end
+        if end is None or end.mark != fingerprint(*self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
+            k: np.shape(v) for k, v in self.start.state.items()
+        }:
+            return None
+        return end.closed_by(self.feeds)
+
+    @property
+    def told(self) -> tuple:
+        """Return what must be the same in a run that goes on from an open end."""
+        fed = [(f.key, f.index, None if f.series else f.rows) for f in self.feeds]
+        program = self.program
+        return program.system.text, program.params, self.batch, fed, repr(self.seed), self.solver, self.precision
 
     @property
     def rows(self) -> int:
@@ -205,8 +228,7 @@ def prepare(
     if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
     program = program.update(changed)
-    if batch:
-        program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
+    program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
     _check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
@@ -219,7 +241,7 @@ def prepare(
     plan = None
     if solver not in ADAPTIVE:
         delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
-        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
+        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers, steps)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
 
 
@@ -268,6 +290,8 @@ def _of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Pr
     if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
         return program, batch  # which is refused below
     alike = by_structure(program, rows)
+    if any(one is program for one, _, _ in alike):
+        return program, batch  # a delay or spread that cannot be, which is refused below
     if len(alike) > 1:
         raise TimeError(
             "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"
@@ -345,6 +369,7 @@ def _loop_plan(
     feeds: tuple[Feed, ...],
     every: int,
     numbers: Mapping[str, np.ndarray],
+    steps: int,
 ) -> LoopPlan:
     infos = feed_infos(feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
@@ -352,7 +377,8 @@ def _loop_plan(
     row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
-    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
+    keep = reads_ahead(stepper.solver) and ends_open(feeds, steps)
+    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched, keep)
 
 
 def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
@@ -433,11 +459,15 @@ def _run_fixed(
             params = jax.device_put(params)  # else chunk by chunk is quicker
         params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
+        if not rows.done and run.start.end is not None:
+            begin = {key: np.asarray(value) for key, value in _closed(run, plan, state, params).items()}
+            state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
         chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
+        kept: Mapping[str, Any] = {}
         while rows.done < run.rows and not came():
             count = min(size, run.rows - rows.done)
             begun = time.perf_counter()
-            before, (state, buffers) = state, chunks.advance(state, rows.done, count)
+            before, (state, buffers, kept) = state, chunks.advance(state, rows.done, count)
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
@@ -448,7 +478,23 @@ def _run_fixed(
             size = next_size(size, time.perf_counter() - begun, plan.capacity)
     # A run of one piece is whole all the same; Ctrl-C then ends what called it.
     extra = stopped(rows.done, run.rows, partly) if came() and count < run.rows - first else {}
-    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
+    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra, place.gather(kept) or None)
+
+
+def _closed(run: Run, plan: LoopPlan, state: Mapping, params: Mapping) -> Mapping:
+    """Return the state to start from: with the last row before it computed again, if that lacked a sample."""
+    end, rows = run.start.end, run.closing
+    if end is None or rows is None:
+        return state
+    # The same compiled code, if rows are as long as before.
+    plan, count = (plan, 1) if plan.every == end.steps else (replace(plan, every=1), end.steps)
+    capacity, padded = plan.capacity * plan.every + 1, []
+    for feed, own in zip(run.feeds, rows, strict=True):
+        own = np.concatenate([own, np.repeat(own[-1:], max(0, capacity - len(own)), axis=0)]) if feed.series else own
+        padded.append(as_precision(own, run.precision))
+    data = replace(loop_data(run, params, 0, 1), rows=tuple(padded))
+    before = {key: np.asarray(value) for key, value in in_precision(run, end.state).items()}
+    return run_chunk(plan, before, data, np.int32(run.start.step - end.steps), np.int32(count))[0]
 
 
 def stopped(done: int, total: int, partly: bool) -> dict[str, object]:
@@ -503,7 +549,7 @@ class _Chunks:
         state, done = self.begin, self.first
         while done < row:
             count = min(self.plan.capacity, row - done)
-            state, _ = run_chunk_in_place(self.plan, state, *self.start(done, count))
+            state, *_ = run_chunk_in_place(self.plan, state, *self.start(done, count))
             done += count
         return state
 
@@ -540,12 +586,18 @@ def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
     return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
 
 
-def make_result(run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict) -> Result:
-    """Label what was recorded, `rows` rows by name."""
+def make_result(
+    run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict, before: Mapping | None = None
+) -> Result:
+    """Label what was recorded, `rows` rows by name; `before` is the state before the last row, if that is open."""
     start = run.start
     steps = np.arange(rows if run.recording.tracks else 0) * run.every + start.step  # without recordings no rows
     final = Snapshot(
-        {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
+        {k: np.asarray(v) for k, v in state.items()},
+        start.step + rows * run.every,
+        start.t0,
+        start.dt,
+        None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.told),
     )
     meta = provenance(run) | extra
     return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)

@@ -208,6 +208,13 @@ class System:
         return self.rule_state | found
 
     @cached_property
+    def text(self) -> str:
+        """Hold a text that is equal for systems that compute the same."""
+        rules = [(rule.label, rule.text) for rule in self.rules]
+        static = (self.schedule, self.derivatives, self.projections, self.chains, self.past_reads, self.shapes)
+        return repr((*static, rules))
+
+    @cached_property
     def _hash(self) -> int:
         parts = (self.groups, self.schedule, self.derivatives, self.projections, self.chains, self.rules, self.shapes)
         return hash(parts)

@@ -15,10 +15,11 @@ from recurra.courtesy import warn
 from recurra.engine import Result
 from recurra.engine.devices import find_device
 from recurra.engine.interrupts import interruptible
+from recurra.engine.results import time_of
 from recurra.engine.series import rows_of
 from recurra.errors import CapabilityError, OptionError, TrainingError
 from recurra.network.edges import Bundle, NetworkEdge
-from recurra.network.running import begin_of, read_trials
+from recurra.network.running import read_trials
 from recurra.training.readout import Readout, fit_ridge
 from recurra.training.rls import OnlineReadout, fit_rls
 
@@ -297,13 +298,13 @@ def _variable(network: Network, path: str) -> Bundle:
 def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
     goal = _targets(network, targets, every)
     rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
-    return read_trials(network._parts, inputs, rows * every, network.dt, begin_of(network._snapshot))
+    return read_trials(network._parts, inputs, rows * every, network.dt, time_of(network._snapshot))
 
 
 def _targets(network: Network, targets: Any, every: int = 1) -> np.ndarray:
     """Return targets as an array; a series with a time axis from where the network stands, a row for `every` steps."""
     dt = network.dt * every
-    return np.asarray(rows_of(targets, dt, begin_of(network._snapshot), None, "targets"))
+    return np.asarray(rows_of(targets, dt, time_of(network._snapshot), None, "targets"))
 
 
 def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:

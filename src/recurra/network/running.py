@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine import Program, Result, Snapshot, simulate
+from recurra.engine.results import time_of
 from recurra.engine.run import starting_point
 from recurra.engine.series import rows_of, time_axis
 from recurra.errors import OptionError, PathError, ShapeError, TimeError
@@ -33,7 +34,7 @@ def run(
 ) -> Result:
     """Run a network; see :meth:`recurra.network.Network.run`."""
     parts, dt = network._parts, network.dt
-    feeds, count = read_inputs(parts, inputs, steps, dt, begin_of(options["state"]))
+    feeds, count = read_inputs(parts, inputs, steps, dt, time_of(options["state"]))
     every = whole_number(recorded.sampling_steps, "sampling_steps", 1)
     cutoff = whole_number(recorded.cutoff, "cutoff", 0)
     if count % every:
@@ -50,11 +51,6 @@ def run(
         program, count * dt, dt=dt, inputs=feeds, record=names, every=every, cutoff=cutoff * dt, **options
     )
     return _averaged(result, means)
-
-
-def begin_of(state: Snapshot | None) -> float:
-    """Return the time at which a run begins."""
-    return 0.0 if state is None else state.t0 + state.step * state.dt
 
 
 def read_inputs(
@@ -255,4 +251,4 @@ def with_states(program: Program, snapshot: Snapshot, values: Mapping[str, objec
         for target, part in program.split(path, value):
             state[target.key] = np.array(state[target.key])
             state[target.key][target.index] = part  # pyright: ignore[reportArgumentType]
-    return replace(snapshot, state=state)
+    return replace(snapshot, state=state, end=None)  # the last row is not to be computed again

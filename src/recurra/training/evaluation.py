@@ -16,6 +16,7 @@ from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot, as_function
 from recurra.engine.interrupts import check, interruptible
 from recurra.engine.randomness import seed_key
+from recurra.engine.results import time_of
 from recurra.engine.run import needs_wide, read_precision, windows
 from recurra.training.losses import find_loss, trial_loss
 from recurra.training.objective import Objective, batches, cut, gather, on_device, training_precision, untrained
@@ -146,7 +147,7 @@ def collect(
     """
     paths, _ = count_units(program, output)
     precision = read_precision(program, precision)
-    begin = 0.0 if state is None else state.t0 + state.step * state.dt
+    begin = time_of(state)
     given, count = make_inputs(program, inputs_on_steps(inputs, dt, begin, rows * every), rows * every)
     run = partial(
         as_function,

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot
+from recurra.engine.results import time_of
 from recurra.engine.series import rows_of
 from recurra.errors import OptionError, ShapeError
 from recurra.training.evaluation import collect
@@ -192,7 +193,7 @@ def fit_ridge(
     >>> readout.weights.round(3)
     array([[1., 1., 1., 1., 1.]])
     """
-    begin = 0.0 if state is None else state.t0 + state.step * state.dt
+    begin = time_of(state)
     goal = np.asarray(rows_of(targets, dt * every, begin, None, "targets"))
     if goal.ndim not in (1, 2, 3):
         raise ShapeError(f"targets: got shape {goal.shape}, expected (rows, k) or (trials, rows, k).")

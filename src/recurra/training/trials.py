@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot
+from recurra.engine.results import time_of
 from recurra.engine.series import rows_of
 from recurra.errors import OptionError, PathError, ShapeError, unknown
 from recurra.training.losses import CLASSES
@@ -83,7 +84,7 @@ def on_steps(
     Raises:
         TimeError: the time axis of a series does not fit the steps.
     """
-    begin = 0.0 if state is None else state.t0 + state.step * state.dt
+    begin = time_of(state)
     goal = np.asarray(rows_of(targets, dt, begin, None, "targets"))
     steps = goal.shape[1] if goal.ndim == 3 else len(goal) if goal.ndim else 1
     return inputs_on_steps(inputs, dt, begin, steps), goal
