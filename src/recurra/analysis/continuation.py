@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
-from recurra.analysis.flows import Flow, eigenvalues, growing
+from recurra.analysis.flows import SINGULAR, Flow, eigenvalues, growing
 from recurra.errors import CapabilityError, OptionError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ NEWTON_STEPS, TIGHT = 12, 1e-10
 SMALLEST = 1e-9  # part of the longest step below which a branch is given up
 FINEST = 1 / 64  # part of the longest step down to which the neighbourhood of a crossing is looked at
 STRAIGHT = 0.98  # cosine of the angle between neighbouring tangents above which a bend is gentle
-ISOLATED = 1e-13  # part of the longest step to which a crossing is halved
+ISOLATED = 1e-11  # part of the longest step to which a crossing is halved
+TOGETHER = 1e-9  # part of the longest step within which crossings are one
 ZERO = 1e-6  # part of the largest eigenvalue that is 0 at a crossing
 
 
@@ -95,7 +96,7 @@ class Branch:
     def stable(self) -> np.ndarray:
         """Say of each point whether all eigenvalues have a negative real part for certain."""
         grow, unsure = growing(self.eigenvalues)
-        return ~(grow | unsure).any(axis=1)
+        return np.logical_not((grow | unsure).any(axis=1))
 
     def __repr__(self) -> str:
         met = ", ".join(
@@ -167,7 +168,7 @@ def continuation(
     first = curve.settle(flow.point(start), low)
     points, met, left, ended = _follow(curve, first, longest, most)
     complete = not ended.startswith("stopped")
-    states = np.array([curve.state(p) for p in points])
+    states = np.array([p[:-1] for p in points])
     values = np.array([curve.eigenvalues(p) for p in points])
     branch = Branch(
         parameter, flow.names, np.array([curve.value(p) for p in points]), states, values, met, ended, complete, left
@@ -202,6 +203,8 @@ def _follow(
                 found, missing = piece.bifurcations(longest)
                 at = curve.value(piece.end)
                 where = "the end of the span" if border else "the end of the span at which it began"
+                if growing(curve.eigenvalues(piece.end))[1].any():
+                    where = f"a bifurcation at {where}"
                 return [*points, piece.end], met + found, left + missing, f"reached {where}, {at:.6g}"
             return points, met, left, f"stopped at {curve.value(points[-1]):.6g}: it could not be followed to the end"
         found, missing = piece.bifurcations(longest)
@@ -212,11 +215,10 @@ def _follow(
 
 
 class _Curve:
-    """Hold the curve of resting states in units of their sizes.
+    """Hold the curve of resting states.
 
-    A point is the states, each divided by its largest size so far, and last the parameter, 0 at the start of the span
-    and 1 at its end. When a size grows, points are not rewritten: they are held in the model's units but for the
-    parameter, and only distances and directions are taken in units of the sizes.
+    A point is the states and, last, the parameter, which is 0 at the start of the span and 1 at its end. Lengths and
+    angles are taken in units of the largest size that each state has had so far, so that no model's units matter.
     """
 
     def __init__(self, flow: Flow, low: float, wide: float):
@@ -225,9 +227,6 @@ class _Curve:
 
     def value(self, point: np.ndarray) -> float:
         return float(self.low + self.wide * point[-1])
-
-    def state(self, point: np.ndarray) -> np.ndarray:
-        return point[:-1]
 
     @property
     def scale(self) -> np.ndarray:
@@ -242,14 +241,14 @@ class _Curve:
         return tangent / np.linalg.norm(tangent / self.scale)
 
     def rate(self, point: np.ndarray) -> np.ndarray:
-        return self.flow.rate(self.state(point), self.value(point))
+        return self.flow.rate(point[:-1], self.value(point))
 
     def jacobian(self, point: np.ndarray) -> np.ndarray:
-        return self.flow.jacobian(self.state(point), self.value(point))
+        return self.flow.jacobian(point[:-1], self.value(point))
 
     def matrix(self, point: np.ndarray) -> np.ndarray:
         """Return the derivative of dy/dt by states and parameter, in units of the sizes; rows have length 1."""
-        slope = self.flow.slope(self.state(point), self.value(point)) * self.wide
+        slope = self.flow.slope(point[:-1], self.value(point)) * self.wide
         full = np.column_stack([self.jacobian(point) * self.size, slope])
         lengths = np.linalg.norm(full, axis=1, keepdims=True)
         return full / np.where(lengths > 0, lengths, 1.0) if np.isfinite(full).all() else full
@@ -288,17 +287,15 @@ class _Curve:
         """Return the point of the curve at a distance, by Newton steps; `None` if they do not come together."""
         guess, along = point + size * tangent, tangent / self.scale
         for _ in range(NEWTON_STEPS):
-            rate, slope = self.rate(guess), self.flow.slope(self.state(guess), self.value(guess)) * self.wide
+            rate, slope = self.rate(guess), self.flow.slope(guess[:-1], self.value(guess)) * self.wide
             full = np.column_stack([self.jacobian(guess) * self.size, slope])
             if not (np.isfinite(rate).all() and np.isfinite(full).all()):
                 return None
             lengths = np.linalg.norm(full, axis=1)
             lengths[lengths == 0] = 1.0
             wrong = np.append(rate / lengths, along @ ((guess - point) / self.scale) - size)
-            try:
-                change = np.linalg.solve(np.vstack([full / lengths[:, None], along]), wrong)
-            except np.linalg.LinAlgError:
-                return None
+            # The shortest step, for right at a branch point the matrix is singular.
+            change = np.linalg.lstsq(np.vstack([full / lengths[:, None], along]), wrong, rcond=SINGULAR)[0]
             guess = guess - change * self.scale
             if np.abs(change).max() < TIGHT * max(size, 1e-6):
                 far = np.linalg.norm((guess - point) / self.scale)
@@ -324,7 +321,8 @@ class _Piece:
     def __init__(
         self, curve: _Curve, begin: np.ndarray, tangent: np.ndarray, size: float, end: np.ndarray, turned: np.ndarray
     ):
-        self.curve, self.begin, self.tangent, self.size, self.end, self.turned = curve, begin, tangent, size, end, turned
+        self.curve, self.begin, self.tangent, self.size = curve, begin, tangent, size
+        self.end, self.turned = end, turned
         self.known = {0.0: begin, size: end}
         self.spectra: dict[float, np.ndarray] = {}
 
@@ -365,28 +363,19 @@ class _Piece:
 
     def until(self, border: float) -> _Piece | None:
         """Return the piece up to where the parameter is at an end of the span."""
-        from scipy.optimize import brentq
-
-        def over(length: float) -> float:
-            point = self.at(length)
-            return np.nan if point is None else float(point[-1] - border)
-
-        if abs(self.end[-1] - border) < 1e-12:
-            return self
-        try:
-            length: Any = brentq(over, 0.0, self.size, xtol=1e-15)
-        except ValueError:
+        share = (border - self.begin[-1]) / (self.end[-1] - self.begin[-1])
+        guess, value = self.begin + share * (self.end - self.begin), self.curve.low + self.curve.wide * border
+        end = np.append(self.curve.flow.polish(guess[:-1], value), border)
+        length = self.curve.cosine(end - self.begin, self.tangent)
+        near = np.linalg.norm((end - guess) / self.curve.scale) <= self.size
+        if not (0 < length < 2 * self.size and near and self.curve.flow.rests(end[:-1], self.curve.size, value)):
             return None
-        end = self.at(float(length))
-        if end is None or not length > 0:
-            return None
-        end = np.append(self.curve.flow.polish(end[:-1], self.curve.low + self.curve.wide * border), border)
         return _Piece(self.curve, self.begin, self.tangent, length, end, self.curve.tangent(end, self.tangent))
 
     def bifurcations(self, longest: float) -> tuple[list[Bifurcation], list[tuple[float, float, int]]]:
         """Return what happens on the piece, and where something happens that could not be isolated."""
         found, missing = list[Bifurcation](), list[tuple[float, float, int]]()
-        for low, high in self._brackets(0.0, self.size, ISOLATED * longest):
+        for low, high in self._brackets(0.0, self.size, longest):
             events = self._events(low, high)
             one, other = self.signs(low), self.signs(high)
             points = [self.at(low), self.at(high)]
@@ -398,9 +387,9 @@ class _Piece:
                 missing.append((values[0], values[1], rest))
         return found, missing
 
-    def _brackets(self, low: float, high: float, least: float) -> list[tuple[float, float]]:
+    def _brackets(self, low: float, high: float, longest: float) -> list[tuple[float, float]]:
         """Return the smallest intervals over which the signs change."""
-        stack, found = [(low, high)], []
+        stack, found, least = [(low, high)], list[tuple[float, float]](), ISOLATED * longest
         while stack:
             one, other = stack.pop()
             before, after = self.signs(one), self.signs(other)
@@ -415,10 +404,14 @@ class _Piece:
                 found.append((one, other))
             else:
                 stack += [(middle, other), (one, middle)]
-        return found
+        joined = found[:1]
+        for one, other in found[1:]:  # rounding may put what happens together side by side
+            near = one - joined[-1][1] <= TOGETHER * longest
+            joined[-1:] = [(joined[-1][0], other)] if near else [joined[-1], (one, other)]
+        return joined
 
     def _dip(self, low: float, high: float, signs: tuple[int, float]) -> float | None:
-        """Return where between two places of equal signs the signs differ, if an eigenvalue comes so near to the axis."""
+        """Return where between two places of equal signs the signs differ, if an eigenvalue comes near to the axis."""
         from scipy.optimize import minimize_scalar
 
         ends = self.spectrum(low), self.spectrum(high)
@@ -430,7 +423,7 @@ class _Piece:
         if middle is None:
             return None
         bent = np.abs(np.sort(np.real(middle)) - (old + new) / 2)
-        near = set(near) | set(np.flatnonzero(np.minimum(np.abs(old), np.abs(new)) < 4 * bent))
+        near = np.union1d(near, np.flatnonzero(np.minimum(np.abs(old), np.abs(new)) < 4 * bent)).tolist()
         limit = 1e-10 * np.abs(middle).max(initial=0.0)
         for which in near:
             if max(abs(old[which]), abs(new[which])) <= limit:
@@ -454,8 +447,9 @@ class _Piece:
         point, values = self.at(high), self.spectrum(high)
         if before is None or after is None or point is None or values is None:
             return []
-        value, state, change = self.curve.value(point), self.curve.state(point), after[0] - before[0]
-        limit = ZERO * np.abs(values).max(initial=0.0)
+        value, state, change = self.curve.value(point), point[:-1], after[0] - before[0]
+        # Where there is one eigenvalue its size at the crossing says nothing; that at the ends of the piece does.
+        limit = ZERO * max(np.abs(self.spectra[each]).max(initial=0.0) for each in (0.0, self.size))
         nearest = values[np.argsort(np.abs(np.real(values)))][: abs(change)]
         crossing = nearest[np.abs(np.real(nearest)) <= limit]
         sign = int(np.sign(change))

@@ -15,6 +15,7 @@ from recurra.analysis.flows import Flow
 from recurra.errors import CapabilityError
 
 ROUNDS = 5  # looks at the trajectory, after waits of 1, 2, 4, ... times the longest period
+ROUGH = 1e-8  # relative error of a step until there is a guess; later 1e-10
 STUCK = 5000  # calls of the right-hand side after which time must have gone on
 NEWTON_STEPS = 30
 MOVES = 1e-6  # part of the size of the states below which a trajectory rests
@@ -107,9 +108,9 @@ def limit_cycle(
     state, wait, longest = flow.point(start), positive(transient, "transient"), positive(longest, "longest")
     size, followed, why = flow.scale(state), 0.0, ""
     for look in range(ROUNDS):
-        waited = _integrate(flow, state, wait, size)
+        waited = _integrate(flow, state, wait, size, rtol=ROUGH)
         size = np.maximum(size * (state != 0), flow.scale(waited.y.T)) if not look else size
-        path = _integrate(flow, waited.y[:, -1], longest, size)
+        path = _integrate(flow, waited.y[:, -1], longest, size, rtol=ROUGH)
         followed += wait + longest
         _refuse_rest(flow, path.y.T, size)
         try:
@@ -125,7 +126,7 @@ def limit_cycle(
 
 
 def _integrate(
-    flow: Flow, state: np.ndarray, span: float, scale: np.ndarray, rate: Callable | None = None
+    flow: Flow, state: np.ndarray, span: float, scale: np.ndarray, rate: Callable | None = None, rtol: float = 1e-10
 ) -> Any:
     from scipy.integrate import solve_ivp
 
@@ -138,13 +139,11 @@ def _integrate(
         calls += 1
         if calls % STUCK == 0:
             if t - mark < 1e-9 * span:
-                raise CapabilityError(f"the trajectory cannot be followed beyond t = {t:.6g}: it runs away to infinity.")
+                raise CapabilityError(f"the trajectory cannot be followed beyond t = {t:.6g}: it runs to infinity.")
             mark = t
         return rate(t, y)
 
-    done = solve_ivp(
-        watched, (0.0, span), state, "LSODA", rtol=1e-10, atol=1e-12 * scale, dense_output=True
-    )
+    done = solve_ivp(watched, (0.0, span), state, "LSODA", rtol=rtol, atol=rtol / 100 * scale, dense_output=True)
     if not done.success or not np.isfinite(done.y).all():
         raise CapabilityError(f"the trajectory cannot be followed beyond t = {done.t[-1]:.6g}: {done.message}")
     return done
@@ -174,7 +173,7 @@ class _Orbit:
         self.unit = np.where(wide > MOVES * size, wide, size)
 
     def returns(self, path: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return when a trajectory crosses the plane through its start again, in the same direction, and how far away."""
+        """Return when a trajectory crosses the plane through its start again, and how far away from it."""
         from scipy.optimize import brentq
 
         begin = path.y[:, 0]
@@ -197,7 +196,7 @@ class _Orbit:
         """Return a state and how long the trajectory takes to come back near to it."""
         times, away = self.returns(path)
         if not len(times):
-            raise CapabilityError(f"it does not return within longest={longest:g}.")
+            raise CapabilityError(f"it does not return within longest={longest:g}; a slower cycle needs a higher one.")
         if away.min() > NEAR:
             raise CapabilityError(
                 f"it is not closed after longest={longest:g}, and returns only to {100 * away.min():.0f} % of its size."

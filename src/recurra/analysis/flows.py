@@ -94,9 +94,13 @@ class Flow:
             return np.asarray(self._slope(jnp.float64(value), np.asarray(y, float)))
 
     def scale(self, states: ArrayLike) -> np.ndarray:
-        """Return how large each state is among some, `(states,)`; what is always 0 gets the size of the largest, or 1."""
+        """Return how large each state is among some, `(states,)`.
+
+        A state that is always 0, up to rounding, gets the size of the largest, or 1.
+        """
         sizes = np.abs(np.atleast_2d(np.asarray(states, float))).max(axis=0)
-        return np.where(sizes > 0, sizes, sizes.max(initial=0.0) or 1.0)
+        largest = sizes.max(initial=0.0)
+        return np.where(sizes > ROUNDING * largest, sizes, largest or 1.0)
 
     def newton(self, y: np.ndarray, value: float | None = None) -> np.ndarray:
         """Return the step of Newton's method from a state towards a resting one, the shortest where there are many."""
@@ -179,8 +183,8 @@ def _check(program: Program) -> None:
     system = program.system
     if system.spikes:
         raise CapabilityError(
-            f"the network has thresholds (of {program.layout.describe(system.spikes[0].variable, 0)!r}), and what happens"
-            " there is no part of its differential equation. Simulate it, or analyse its mean field."
+            f"the network has thresholds (of {program.layout.describe(system.spikes[0].variable, 0)!r}), and what"
+            " happens there is no part of its differential equation. Simulate it, or analyse its mean field."
         )
     timed = _reads_time(system)
     if timed:
@@ -216,8 +220,8 @@ def _constant(program: Program, inputs: Mapping[str, object]) -> dict[str, np.nd
         size, numbers = program.layout.one(path).size, as_real(value, f"inputs: {path}")
         if numbers.shape not in ((), (1,), (size,)) or not np.isfinite(numbers).all():
             raise ShapeError(
-                f"inputs: {path}: got shape {numbers.shape}, expected one finite number, or one for each of {size} units:"
-                " dynamics are analysed with inputs that are held."
+                f"inputs: {path}: got shape {numbers.shape}, expected one finite number, or one for each of the {size}"
+                " units: dynamics are analysed with inputs that are held."
             )
         found[path] = numbers
     return found

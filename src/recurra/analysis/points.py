@@ -59,7 +59,7 @@ class Points:
     def stable(self) -> np.ndarray:
         """Say of each point whether all eigenvalues have a negative real part for certain."""
         grow, unsure = growing(self.eigenvalues, self.doubt)
-        return ~(grow | unsure).any(axis=1)
+        return np.logical_not((grow | unsure).any(axis=1))
 
     @property
     def kinds(self) -> list[str]:
