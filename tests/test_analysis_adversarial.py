@@ -136,7 +136,7 @@ def test_a_branch_has_its_bifurcations(name):
     unit = abs(span[1] - span[0])
     assert [b.kind for b in branch.bifurcations] == [kind for kind, *_ in wanted]
     for met, (_, value, frequency, change) in zip(branch.bifurcations, wanted, strict=True):
-        assert abs(met.value - value) < 1e-10 * unit and abs(met.frequency - frequency) < 1e-6
+        assert abs(met.value - value) < 1e-9 * unit and abs(met.frequency - frequency) < 1e-6
         assert met.change == change
     assert branch.complete and not branch.unresolved and branch.ended.startswith("reached the end of the span")
     assert branch.values[0] == span[0] and branch.values[-1] in span

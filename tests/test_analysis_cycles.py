@@ -31,9 +31,10 @@ def period_of(rate, start, span, level=0.0) -> float:
     return float(np.diff(done.t_events[0])[-1])
 
 
-@pytest.mark.parametrize(("mu", "transient"), [(0.2, 15.0), (0.2, 100.0), (1.0, 100.0), (2.0, 15.0), (10.0, 15.0)])
+@pytest.mark.parametrize(("mu", "transient"), [(0.2, 15.0), (1.0, 100.0), (2.0, 15.0), (10.0, 15.0)])
 def test_cycles_of_van_der_pol(mu, transient):
-    want = period_of(lambda t, y: [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]], [2.0, 0.0], 100 + 10 * mu)
+    span = 100 if mu < 1 else 40 + 2 * mu
+    want = period_of(lambda t, y: [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]], [2.0, 0.0], span)
     cycle = limit_cycle(
         CircuitTemplate.from_yaml(VDP), transient=transient, longest=2.5 * want, params={"p/vdp_op/mu": mu}
     )
@@ -65,7 +66,7 @@ CYCLES = {
 def test_cycles_of_ordinary_models(name):
     equations, start, level, rate = CYCLES[name]
     cycle = limit_cycle(circuit(*equations), transient=50.0, longest=60.0, start=list(start))
-    assert abs(cycle.period / period_of(rate, start, 400.0, level) - 1) < 1e-6 and cycle.stable
+    assert abs(cycle.period / period_of(rate, start, 150.0, level) - 1) < 1e-6 and cycle.stable
 
 
 @pytest.mark.parametrize(("growth", "transient"), [(1.0, 10.0), (0.01, 10.0), (0.001, 3000.0)])
