@@ -27,7 +27,7 @@ def period_of(rate, start, span, level=0.0) -> float:
     """Return the time between the last two upward crossings of a level by the first state, by SciPy's Radau."""
     crossing = lambda t, y: y[0] - level  # noqa: E731
     crossing.direction = 1
-    done = solve_ivp(rate, (0, span), start, "Radau", rtol=1e-9, atol=1e-11, events=crossing)
+    done = solve_ivp(rate, (0, span), start, "Radau", rtol=1e-8, atol=1e-10, events=crossing)
     return float(np.diff(done.t_events[0])[-1])
 
 
@@ -66,7 +66,20 @@ CYCLES = {
 def test_cycles_of_ordinary_models(name):
     equations, start, level, rate = CYCLES[name]
     cycle = limit_cycle(circuit(*equations), transient=50.0, longest=60.0, start=list(start))
-    assert abs(cycle.period / period_of(rate, start, 150.0, level) - 1) < 1e-6 and cycle.stable
+    assert abs(cycle.period / period_of(rate, start, 100.0, level) - 1) < 1e-6 and cycle.stable
+
+
+def test_bursts_of_a_mean_field_with_adaptation():
+    # Gast, Schmidt & Knoesche 2020, as the library has it: Delta = tau = 1, J = 15, alpha = 0.5, tau_a = 10.
+    def rate(t, y):
+        r, v, a, x = y
+        dv = v**2 - 2.1 + 15 * r - a - (np.pi * r) ** 2
+        return [1 / np.pi + 2 * r * v, dv, x / 10, 0.5 * r - 2 * x / 10 - a / 10]
+
+    model = CircuitTemplate.from_yaml("model_templates.neural_mass_models.qif.qif_sfa")
+    values = {"p/qif_sfa_op/eta": -2.1, "p/qif_sfa_op/alpha": 0.5}
+    cycle = limit_cycle(model, transient=300.0, longest=100.0, params=values)
+    assert abs(cycle.period / period_of(rate, [0.01, -2.0, 0.0, 0.0], 300.0, 0.5) - 1) < 1e-6 and cycle.stable
 
 
 @pytest.mark.parametrize(("growth", "transient"), [(1.0, 10.0), (0.01, 10.0), (0.001, 3000.0)])

@@ -161,10 +161,10 @@ def continuation(
     low, high = (float(s) for s in span)
     if low == high or not np.isfinite([low, high]).all():
         raise OptionError(f"span: expected two different finite numbers, got {span!r}.")
-    flow, wide = Flow(model, inputs, params, parameter), high - low
-    longest = 0.01 if step is None else positive(step, "step") / abs(wide)
+    flow = Flow(model, inputs, params, parameter)
+    longest = 0.01 if step is None else positive(step, "step") / abs(high - low)
     most = positive(most, "most", 2)
-    curve = _Curve(flow, low, wide)
+    curve = _Curve(flow, low, high)
     first = curve.settle(flow.point(start), low)
     points, met, left, ended = _follow(curve, first, longest, most)
     complete = not ended.startswith("stopped")
@@ -203,9 +203,10 @@ def _follow(
                 found, missing = piece.bifurcations(longest)
                 at = curve.value(piece.end)
                 where = "the end of the span" if border else "the end of the span at which it began"
+                why = f"reached {where}, {at:.6g}"
                 if growing(curve.eigenvalues(piece.end))[1].any():
-                    where = f"a bifurcation at {where}"
-                return [*points, piece.end], met + found, left + missing, f"reached {where}, {at:.6g}"
+                    why += ", with an eigenvalue on the imaginary axis"
+                return [*points, piece.end], met + found, left + missing, why
             return points, met, left, f"stopped at {curve.value(points[-1]):.6g}: it could not be followed to the end"
         found, missing = piece.bifurcations(longest)
         met, left = met + found, left + missing
@@ -221,12 +222,13 @@ class _Curve:
     angles are taken in units of the largest size that each state has had so far, so that no model's units matter.
     """
 
-    def __init__(self, flow: Flow, low: float, wide: float):
-        self.flow, self.low, self.wide = flow, low, wide
+    def __init__(self, flow: Flow, low: float, high: float):
+        self.flow, self.low, self.high, self.wide = flow, low, high, high - low
         self.size = np.ones(len(flow.start))
 
     def value(self, point: np.ndarray) -> float:
-        return float(self.low + self.wide * point[-1])
+        # The end of the span is met exactly, not but for rounding.
+        return float(self.high if point[-1] == 1 else self.low + self.wide * point[-1])
 
     @property
     def scale(self) -> np.ndarray:
@@ -325,6 +327,7 @@ class _Piece:
         self.end, self.turned = end, turned
         self.known = {0.0: begin, size: end}
         self.spectra: dict[float, np.ndarray] = {}
+        self.found: dict[float, tuple[int, float]] = {}
 
     def at(self, length: float) -> np.ndarray | None:
         """Return the point at a distance from the beginning."""
@@ -345,11 +348,13 @@ class _Piece:
 
     def signs(self, length: float) -> tuple[int, float] | None:
         """Return the number of unstable eigenvalues, and the orientation, at a distance from the beginning."""
-        point, values = self.at(length), self.spectrum(length)
-        if point is None or values is None:
-            return None
-        tangent = self.tangent if length == 0 else self.curve.tangent(point, self.tangent)
-        return int(growing(values)[0].sum()), self.curve.orientation(point, tangent)
+        if length not in self.found:
+            point, values = self.at(length), self.spectrum(length)
+            if point is None or values is None:
+                return None
+            tangent = self.tangent if length == 0 else self.curve.tangent(point, self.tangent)
+            self.found[length] = int(growing(values)[0].sum()), self.curve.orientation(point, tangent)
+        return self.found[length]
 
     def hides(self) -> bool:
         """Say whether eigenvalues come near to the imaginary axis, or move across it, faster than the step resolves."""
@@ -364,7 +369,8 @@ class _Piece:
     def until(self, border: float) -> _Piece | None:
         """Return the piece up to where the parameter is at an end of the span."""
         share = (border - self.begin[-1]) / (self.end[-1] - self.begin[-1])
-        guess, value = self.begin + share * (self.end - self.begin), self.curve.low + self.curve.wide * border
+        guess = self.begin + share * (self.end - self.begin)
+        value = self.curve.high if border else self.curve.low
         end = np.append(self.curve.flow.polish(guess[:-1], value), border)
         length = self.curve.cosine(end - self.begin, self.tangent)
         near = np.linalg.norm((end - guess) / self.curve.scale) <= self.size
@@ -397,7 +403,9 @@ class _Piece:
             if before is None or after is None:
                 found.append((one, other))
             elif before == after:
-                dip = self._dip(one, other, before) if other - one > 1e-3 * self.size else None
+                # Where a step could be the longest one, no eigenvalue is near to the axis.
+                look = self.size < longest and other - one > 1e-3 * self.size
+                dip = self._dip(one, other, before) if look else None
                 if dip is not None:
                     stack += [(dip, other), (one, dip)]
             elif other - one <= max(least, 4 * np.spacing(other)) or self.signs(middle) is None:

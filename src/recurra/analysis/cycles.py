@@ -278,7 +278,7 @@ class _Orbit:
 
         slopes: Any = lambda t, y: self.flow.jacobian(y)  # noqa: E731
         done = solve_ivp(
-            lambda t, y: self.flow.rate(y), (0.0, period), state, "Radau", rtol=1e-8, atol=1e-10 * self.unit, jac=slopes
+            lambda t, y: self.flow.rate(y), (0.0, period), state, "Radau", rtol=1e-7, atol=1e-9 * self.unit, jac=slopes
         )
         return self.length(done.y[:, -1] - state) if done.success else np.inf
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
@@ -63,7 +62,7 @@ class Flow:
                 )
             # The model lives in the precision of its parameters; the derivative by one of them is exact in it.
             self._slope = jax.jit(
-                jax.jacfwd(lambda value, y: self._field.function(0.0, y, {parameter: value.reshape(1)}))
+                jax.jacfwd(lambda value, y: self._field.function(0.0, y, {parameter: value}))
             )
         self.names: list[str] = [""] * len(self.start)
         for path, place in self._field.index.items():
@@ -91,7 +90,7 @@ class Flow:
     def slope(self, y: np.ndarray, value: float) -> np.ndarray:
         """Return the derivative of dy/dt by the parameter."""
         with jax.enable_x64(True):
-            return np.asarray(self._slope(jnp.float64(value), np.asarray(y, float)))
+            return np.asarray(self._slope(np.float64(value), np.asarray(y, float)))
 
     def scale(self, states: ArrayLike) -> np.ndarray:
         """Return how large each state is among some, `(states,)`.
