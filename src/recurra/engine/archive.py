@@ -50,12 +50,11 @@ def load_result(path: str | Path) -> Result:
 
 
 def _meta(result: Result) -> dict:
-    final = result.final
     return {
         "kind": "recurra.Result",
         "labels": dict(result.labels),
         "meta": dict(result.meta),
-        "final": {"step": int(final.step), "t0": float(final.t0), "dt": float(final.dt)},
+        "final": result.final.about,
     }
 
 
@@ -71,8 +70,7 @@ def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Resu
         return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
     try:
-        end = meta["final"]
-        final = Snapshot(those("final:"), int(end["step"]), float(end["t0"]), float(end["dt"]))
+        final = Snapshot.of_file(those("final:"), meta["final"])
         labels = {str(name): list(units) for name, units in meta["labels"].items()}
         return Result(arrays["time"], those("data:"), labels, final, dict(meta["meta"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.engine.origin import Origin
 from recurra.engine.store import write_atomically
 from recurra.errors import OptionError, PathError, StoreError, unknown
 
@@ -29,6 +30,8 @@ class Snapshot:
         state: every state variable and ring, by storage key.
         step: number of steps since `t0`.
         t0, dt: time of step 0, and the step.
+        origin: which model it is a state of. It goes on in another one with the same equations, whatever the numbers of
+            that; `dataclasses.replace(snapshot, origin=None)` goes on wherever the shapes fit.
 
     >>> from recurra import CircuitTemplate
     >>> from recurra.engine import simulate
@@ -42,11 +45,29 @@ class Snapshot:
     step: int
     t0: float
     dt: float
+    origin: Origin | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what files hold beside the arrays."""
+        origin = None if self.origin is None else self.origin.parts
+        return {"step": int(self.step), "t0": float(self.t0), "dt": float(self.dt), "origin": origin}
+
+    @classmethod
+    def of_file(cls, state: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Snapshot:
+        """Return the snapshot of arrays and what a file says about them.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not what `about` wrote.
+        """
+        told = about.get("origin")
+        origin = None if told is None else Origin(None, {str(k): str(v) for k, v in told.items()})
+        return cls(state, int(about["step"]), float(about["t0"]), float(about["dt"]), origin)
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
         arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
-        meta = json.dumps({"kind": "recurra.Snapshot", "step": self.step, "t0": self.t0, "dt": self.dt})
+        meta = json.dumps({"kind": "recurra.Snapshot", **self.about})
         write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), **arrays))
 
     @classmethod
@@ -61,8 +82,8 @@ class Snapshot:
         meta, arrays = read_arrays(path, "recurra.Snapshot")
         state = {key.removeprefix("state:"): value for key, value in arrays.items()}
         try:
-            return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]))
-        except (KeyError, TypeError, ValueError) as error:
+            return cls.of_file(state, meta)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"{path}: not a complete snapshot ({error}).") from None
 
 

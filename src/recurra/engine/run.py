@@ -19,8 +19,10 @@ from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
+from recurra.engine.identity import Identity, identify, listed, versions
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
 from recurra.engine.lowering import as_program
+from recurra.engine.origin import Origin, by_path, parts_of
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
@@ -28,7 +30,7 @@ from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver
 from recurra.engine.stepping import Stepper, initial_state
-from recurra.engine.streaming import Rows, StoredRows, fingerprint
+from recurra.engine.streaming import Rows, StoredRows
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
 CHUNK_BYTES = 4_000_000
@@ -139,8 +141,12 @@ def simulate(
             f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
         )
     else:
-        rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-        result = _run_fixed(run, run.plan, Placement(device), progress, rows)
+        place = Placement(device)
+        if store is None:
+            result = _run_fixed(run, run.plan, place, progress, Rows(run.recording, run.rows))
+        else:
+            with StoredRows(run.recording, run.rows, store, identity_of(run, place.platform)) as rows:
+                result = _run_fixed(run, run.plan, place, progress, rows)
     return cut_off(result, cutoff)
 
 
@@ -268,6 +274,12 @@ def starting_point(
     odd = set(expected) ^ set(given) or {k for k in expected if expected[k] != given[k].shape}
     if odd and all(k.startswith("ring/") for k in odd):
         raise TimeError("state: it remembers another length of time than this run's delays need; use the same delays.")
+    other = [] if odd or state.origin is None else state.origin.differs(program.system)
+    if other:
+        raise PathError(
+            f"state: it belongs to another model; what differs: {listed(other)}. Run the model that it is of; or, if its"
+            " numbers are to begin this one, hand over dataclasses.replace(state, origin=None)."
+        )
     if odd:
         raise PathError(
             f"state: it belongs to another network or another batch (they differ in {', '.join(sorted(odd)[:5])})."
@@ -340,16 +352,20 @@ def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
 
 
-def _stored_rows(run: Run, store: str | Path) -> StoredRows:
-    """Return where rows are written, and what was written before."""
-    feeds = [(feed.key, feed.index, feed.rows, feed.series) for feed in run.feeds]
+def identity_of(run: Run, platform: str) -> Identity:
+    """Return what tells a run from others; `platform` says on what it computes."""
     program, start = run.program, run.start
-    seed = run.seed if isinstance(run.seed, int | np.integer) else jax.random.key_data(run.seed)
-    mark = fingerprint(
-        program.explain(start.dt), program.params, start.state, start.step, start.t0, feeds, run.recording.labels,
-        run.steps, run.every, seed, run.solver, run.precision, run.batch,
+    feeds: dict[str, list] = {feed.key: [] for feed in run.feeds}
+    for feed in run.feeds:
+        feeds[feed.key].append((feed.index, feed.rows, feed.series))
+    return identify(
+        {
+            **parts_of(program), "start": by_path(program, start.state), "first step": start.step, "t0": start.t0,
+            "dt": start.dt, "inputs": by_path(program, feeds), "record": run.recording.labels, "steps": run.steps,
+            "every": run.every, "seed": run.seed, "solver": run.solver, "precision": run.precision,
+            "batch": by_path(program, run.batch), "device": platform, "version": versions(),
+        }
     )  # fmt: skip
-    return StoredRows(run.recording, run.rows, store, mark)
 
 
 def _run_fixed(
@@ -456,9 +472,8 @@ def make_result(run: Run, state: Mapping, data: Mapping[str, Any], rows: int, ex
     """Label what was recorded, `rows` rows by name."""
     steps = np.arange(rows) * run.every + run.start.step
     start = run.start
-    final = Snapshot(
-        {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
-    )
+    ended = {k: np.asarray(v) for k, v in state.items()}
+    final = Snapshot(ended, start.step + rows * run.every, start.t0, start.dt, Origin(run.program.system))
     meta = provenance(run) | extra
     return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)
 

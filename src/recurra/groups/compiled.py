@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
+from recurra.engine.origin import Origin
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
@@ -252,7 +253,7 @@ class Compiled:
     def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
         dt = 1.0 if self.nodes is None else self.nodes.dt
         equations = {} if self.nodes is None else self.nodes.state()
-        return Snapshot({**equations, **state}, self.network.iteration, 0.0, dt)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, dt, Origin(self._program.system))
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -422,15 +423,35 @@ def _spec(value: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
 
 
-def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
-    def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
-        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
-        return traced.update(state, params, fed, clock.k, clock.key)
+class _Step:
+    """Do a step of all behaviors as a rule of the engine.
 
+    Arguments:
+        traced: the step.
+        outside: path -> shape and type of what comes from outside.
+    """
+
+    def __init__(self, traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]):
+        self.traced, self.outside = traced, outside
+
+    def __call__(self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
+        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in self.outside.items()}
+        return self.traced.update(state, params, fed, clock.k, clock.key)
+
+    def __identity__(self) -> tuple:
+        """Return what tells this step from others."""
+        return self.traced, {path: (s.shape, str(s.dtype)) for path, s in self.outside.items()}
+
+    def __model__(self) -> dict[str, Any]:
+        """Return what a state of it depends on: the behaviors, but neither their numbers nor how they were compiled."""
+        return self.traced.kinds()
+
+
+def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
     emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
     text = "the behaviors of the groups, in their order"
-    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive)
+    return Rule(_Step(traced, outside), traced.state, traced.params, inputs, emits, text, traced.derive)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:

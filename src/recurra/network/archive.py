@@ -53,7 +53,7 @@ def save(network: Network, path: str | Path) -> None:
         "state": None,
     }
     if snapshot is not None:
-        meta["state"] = {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)}
+        meta["state"] = snapshot.about
         arrays |= {f"state:{key}": np.asarray(value) for key, value in snapshot.state.items()}
     # Their sizes bear out those of the nodes when the file is read.
     for node in parts.nodes.values():
@@ -86,8 +86,7 @@ def load(path: str | Path) -> Network:
         network._start.update({name: value_from_dict(item, arrays) for name, item in meta["start"].items()})
         if meta["state"] is not None:
             state = {key.removeprefix("state:"): v for key, v in arrays.items() if key.startswith("state:")}
-            end = meta["state"]
-            network.state = Snapshot(state, int(end["step"]), float(end["t0"]), float(end["dt"]))
+            network.state = replace(Snapshot.of_file(state, meta["state"]), origin=None)  # the model is in the file
         else:
             network.to_graph()
     except Exception as error:  # the file may hold anything in place of a network

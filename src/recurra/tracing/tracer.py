@@ -125,6 +125,14 @@ class Traced:
             flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*self.arguments(state, params, inputs, k, key))
             return jax.tree.unflatten(self.tree, flat)
 
+    def __identity__(self) -> tuple:
+        """Return what tells this step from others."""
+        return self.jaxpr, str(self.tree), self.widths
+
+    def kinds(self) -> dict[str, type]:
+        """Return the classes of the objects whose methods are the bodies, by path."""
+        return {path: type(obj) for path, obj in self._plan.inventory.roots.items()}
+
     def arguments(
         self, state: Mapping[str, Any], params: Mapping[str, Any], inputs: Mapping[str, Any], k: Any, key: Any
     ) -> list[Any]:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.loop import scan_rows
+from recurra.engine.origin import Origin
 from recurra.errors import OptionError, ShapeError
 from recurra.training.trials import count_units, make_trials
 
@@ -246,7 +247,8 @@ def fit_rls(
             carry, last, readout = compiled(carry, given, data.targets[i], learns[i], key)
             outputs.append(np.asarray(readout, float))
     begin = Snapshot({}, 0, 0.0, dt) if state is None else state
-    final = Snapshot({key: np.asarray(v) for key, v in last.items()}, begin.step + trials.steps, begin.t0, dt)
+    ended = {key: np.asarray(v) for key, v in last.items()}
+    final = Snapshot(ended, begin.step + trials.steps, begin.t0, dt, Origin(program.system))
     found = np.stack(outputs) if trials.batched else outputs[0]
     return OnlineReadout(np.asarray(carry[0], float), np.asarray(carry[1], float), found, final)
 
