@@ -347,9 +347,10 @@ class _Reader:
 
     def _object(self, value: Any) -> str:
         """Read anything else as it would be sent to another process: what makes it, of what, and its state."""
-        tells = getattr(type(value), "__identity__", None)
-        if tells is not None:
-            return self.all("told", (_name(type(value)), tells(value)))
+        tells = next((kind for kind in type(value).__mro__ if "__identity__" in vars(kind)), None)
+        if tells is not None:  # a class of the user's own that tells what it is needs no more code than its name
+            kind = type(value) if is_installed(tells.__module__) else _name(type(value))
+            return self.all("told", (kind, value.__identity__()))
         package = type(value).__module__.split(".")[0]
         if package == "pandas" or package == "xarray":
             return self._labelled(value)
@@ -372,7 +373,8 @@ class _Reader:
         if isinstance(reduced, str):
             return _hash("global", type(value).__module__, reduced)
         make, given, state, items, pairs = (*reduced, None, None, None)[:5]
-        state = {k: v for k, v in state.items() if k not in _GENERATED} if isinstance(state, dict) else state
+        if isinstance(state, dict):
+            state = {k: v for k, v in state.items() if k not in _GENERATED and not _is_cached(type(value), k)}
         parts = (make, given, state, None if items is None else list(items), None if pairs is None else list(pairs))
         return self.all("object", parts)
 
@@ -481,6 +483,10 @@ def _members(kind: type) -> dict[str, Any]:
         found |= {f"made {k}": v for k, v in factories.items()}
     skipped = types.MemberDescriptorType | types.GetSetDescriptorType
     return {k: v for k, v in found.items() if not isinstance(v, skipped)}
+
+
+def _is_cached(kind: type, name: str) -> bool:
+    return any(isinstance(vars(each).get(name), functools.cached_property) for each in kind.__mro__)
 
 
 def _from_text(value: Any) -> bool:

@@ -19,7 +19,7 @@ from recurra.engine.delays import check_chains, plan_delays, ring_key
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.identity import Identity, identify, listed, versions
+from recurra.engine.identity import identify, listed, versions
 from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
 from recurra.engine.lowering import as_program
 from recurra.engine.origin import Origin, by_path, parts_of
@@ -145,7 +145,7 @@ def simulate(
         if store is None:
             result = _run_fixed(run, run.plan, place, progress, Rows(run.recording, run.rows))
         else:
-            with StoredRows(run.recording, run.rows, store, identity_of(run, place.platform)) as rows:
+            with StoredRows(run.recording, run.rows, store, identify(parts_of_run(run, place.platform))) as rows:
                 result = _run_fixed(run, run.plan, place, progress, rows)
     return cut_off(result, cutoff)
 
@@ -352,20 +352,18 @@ def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
 
 
-def identity_of(run: Run, platform: str) -> Identity:
-    """Return what tells a run from others; `platform` says on what it computes."""
+def parts_of_run(run: Run, platform: str) -> dict[str, Any]:
+    """Return what tells a run from others, for :func:`identify`; `platform` says on what it computes."""
     program, start = run.program, run.start
     feeds: dict[str, list] = {feed.key: [] for feed in run.feeds}
     for feed in run.feeds:
         feeds[feed.key].append((feed.index, feed.rows, feed.series))
-    return identify(
-        {
-            **parts_of(program), "start": by_path(program, start.state), "first step": start.step, "t0": start.t0,
-            "dt": start.dt, "inputs": by_path(program, feeds), "record": run.recording.labels, "steps": run.steps,
-            "every": run.every, "seed": run.seed, "solver": run.solver, "precision": run.precision,
-            "batch": by_path(program, run.batch), "device": platform, "version": versions(),
-        }
-    )  # fmt: skip
+    return {
+        **parts_of(program), "start": by_path(program, start.state), "first step": start.step, "t0": float(start.t0),
+        "dt": float(start.dt), "inputs": by_path(program, feeds), "record": run.recording.labels, "steps": run.steps,
+        "every": run.every, "seed": run.seed, "solver": run.solver, "precision": run.precision,
+        "batch": by_path(program, run.batch), "device": platform, "version": versions(),
+    }  # fmt: skip
 
 
 def _run_fixed(

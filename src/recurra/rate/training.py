@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.engine.devices import Placement
+from recurra.engine.identity import Identity, identify, versions
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, ShapeError, TrainingError, unknown
 from recurra.rate.evaluation import trial_losses, weight_of
@@ -127,6 +128,7 @@ def train(
     fixed: Sequence[str] = (),
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    optimizer_id: str | None = None,
     on_evaluation: Callable[[Mapping[str, float]], object] | None = None,
     seed: int = 0,
     precision: str = "float32",
@@ -152,6 +154,8 @@ def train(
         fixed: what is not trained, of `"w"`, `"w_out"`, `"b_out"`, `"taus_gaus"`.
         checkpoint: path of a file that is written at every evaluation.
         resume: go on from that file if it exists; the outcome is that of an undisturbed training.
+        optimizer_id: for a checkpoint, a text that stands for an optimiser and its rate in place of their code; change it
+            whenever these change.
         on_evaluation: a function that is shown the new row of the history.
         seed: of trials and noise.
         precision: `"float32"` or `"float64"`.
@@ -193,7 +197,8 @@ def train(
     with jax.enable_x64(precision == "float64"):
         loop = Loop(nets, tasks, rules, transform, rate, *limits)
         if checkpoint is not None:
-            loop.file = Checkpoint(Path(checkpoint), tell(loop, optimizer, lr, clip), resume)
+            told = (optimizer, lr) if optimizer_id is None else (optimizer_id, None)
+            loop.file = Checkpoint(Path(checkpoint), identity_of(loop, *told, clip), resume)
             loop.file.read(loop)
             if loop.stopped != "criterion met":
                 loop.stopped = ""  # more updates may be allowed now
@@ -480,17 +485,23 @@ def check_nets(nets: list[Any], tasks: list[Any]) -> None:
         check_fits(nets[0], task.trials(1))
 
 
-def tell(loop: Loop, optimizer: object, lr: object, clip: object) -> dict[str, str]:
-    """Say in words and digests what a training is, so that another one is not taken for it."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tree in (loop.free, loop.fixed):
-        for leaf in jax.tree.leaves(tree):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-    kind = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
-    told = {"optimizer": kind, "lr": "schedule" if callable(lr) else lr, "clip": clip, "rules": loop.rules,
-            "criterion": loop.criterion, "task": [str(task) for task in loop.tasks],
-            "taus": loop.nets[0].taus, "activation": loop.nets[0].activation}  # fmt: skip
-    return {name: str(value) for name, value in told.items()} | {"network": digest.hexdigest()}
+def identity_of(loop: Loop, optimizer: object, lr: Any, clip: Any) -> Identity:
+    """Return what a training is, so that another one is not taken for it."""
+    kept = {f"network {i}": {k: v for k, v in vars(net).items() if k != "device"} for i, net in enumerate(loop.nets)}
+    rules = {k: _number(getattr(loop.rules, k)) for k in loop.rules.__dataclass_fields__}
+    return identify(
+        {
+            **kept, **rules, "fixed": sorted(loop.rules.fixed), "optimizer": optimizer, "lr": _number(lr),
+            "clip": _number(clip), "criterion": {k: _number(v) for k, v in vars(loop.criterion).items()},
+            "task": {f"number {i}": task for i, task in enumerate(loop.tasks)}, "device": Placement(None).platform,
+            "version": versions(),
+        },
+        {"optimizer": "optimizer_id", "lr": "optimizer_id"},
+    )  # fmt: skip
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float | np.number) else value
 
 
 def whole_number(value: object, name: str, lowest: int) -> None:

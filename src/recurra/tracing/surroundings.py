@@ -30,6 +30,8 @@ class Surroundings:
 
     def __init__(self, objects: Iterable[object]):
         self._places: dict[str, tuple[Any, str]] = {}
+        self._code: list[tuple[Any, str, object]] = []  # where functions, classes and modules are found, and which
+        self.mentioned: set[str] = set()  # the names of attributes that the code may ask for
         seen: set[int] = set()
         waiting: list[types.FunctionType] = []
         for cls in dict.fromkeys(c for obj in objects for c in type(obj).__mro__ if not is_library(c.__module__)):
@@ -43,11 +45,16 @@ class Surroundings:
 
     def _add_class(self, cls: type) -> Iterator[types.FunctionType]:
         for name, value in vars(cls).items():
-            yield from functions_of(value)
+            found = list(functions_of(value))
+            self._code += [(vars(cls), name, value)] if found else []
+            yield from found
             if not name.startswith("__") and _is_data(value):
                 self._places[f"{cls.__name__}.{name}"] = (cls, name)
 
     def _add_function(self, function: types.FunctionType) -> Iterator[types.FunctionType]:
+        self._code += [(function, name, getattr(function, name)) for name in ("__code__", "__defaults__", "__kwdefaults__")]
+        for code in codes_in(function.__code__):
+            self.mentioned.update(code.co_names, (c for c in code.co_consts if isinstance(c, str)))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for name, cell in cells:
             yield from self._add(f"{function.__qualname__}: {name}", cell, "cell_contents")
@@ -64,9 +71,17 @@ class Surroundings:
         value = _read(holder, name)
         if _is_data(value):
             self._places[shown] = (holder, name)
-        elif isinstance(value, type) and not is_library(value.__module__):
+        else:
+            self._code.append((holder, name, value))
+        if isinstance(value, type) and not is_library(value.__module__):
             yield from self._add_class(value)
         yield from functions_of(value)
+
+    def changed(self) -> bool:
+        """Tell whether the code, or a number beside the objects, is no longer what it was."""
+        return any(_read(holder, name) is not value for holder, name, value in self._code) or any(
+            not _same(_read(holder, name), self._before[shown]) for shown, (holder, name) in self._places.items()
+        )
 
     def put_back(self) -> str:
         """Undo what was changed since; return the name of something that was, or nothing."""
@@ -94,7 +109,7 @@ def _is_data(value: object) -> bool:
 
 
 def _read(holder: Any, name: str) -> Any:
-    if isinstance(holder, dict):
+    if isinstance(holder, dict | types.MappingProxyType):
         return holder.get(name)
     try:
         return getattr(holder, name)

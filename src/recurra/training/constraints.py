@@ -106,6 +106,9 @@ class Dale(Constraint):
             raise OptionError(f"{where}: the signs of Dale must be +1 or -1, got {np.unique(signs)[:5]}.")
         return signs
 
+    def __identity__(self) -> object:
+        return np.asarray(self.signs, float)
+
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         self._signs(value, where)
         self._check(value, where)
@@ -134,6 +137,9 @@ class Mask(Constraint):
     """
 
     present: np.ndarray
+
+    def __identity__(self) -> object:
+        return np.asarray(self.present, bool)
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.present, value, "the mask", where)
@@ -176,6 +182,9 @@ class Bounds(Constraint):
     @property
     def high(self) -> float:
         return np.inf if self.upper is None else float(self.upper)
+
+    def __identity__(self) -> object:
+        return self.low, self.high
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         if not np.all((value > self.low) & (value < self.high)):
@@ -224,6 +233,9 @@ class Fixed(Constraint):
 
     entries: np.ndarray
 
+    def __identity__(self) -> object:
+        return np.asarray(self.entries, bool)
+
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.entries, value, "the fixed entries", where)
         return value
@@ -245,6 +257,9 @@ class LowRank(Constraint):
     """
 
     rank: int
+
+    def __identity__(self) -> object:
+        return int(self.rank)
 
     def free(self, value: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
         left, sizes, right = self._factors(value, where)
