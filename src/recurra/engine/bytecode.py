@@ -70,7 +70,7 @@ def _steps(code: types.CodeType, constants: list[Any], names: dict[str, set[str]
     steps = [step for i, step in enumerate(steps) if i not in hidden]
     offsets = [step.offset for step in steps]
     jumps = {*dis.hasjrel, *dis.hasjabs}
-    for i, step in enumerate(steps):
+    for step in steps:
         value = step.argval
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             names["globals"].add(value)
@@ -135,7 +135,7 @@ def _file_of(module: str) -> str | None:
 
 def _undocumented(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
     return tree

@@ -1,11 +1,11 @@
 """What makes a thing what it is: digests of values and of code, which are kept beside results and compared later.
 
-An identity is a flat mapping from the name of a part ("params: a/op/k", "the measure: its constants") to a short text: the
-value itself where it is a plain number or name, else a digest. Comparing two identities names the parts that differ.
+An identity is a flat mapping from the name of a part ("params: a/op/k", "the measure: its constants") to a short text:
+the value itself where it is a plain number or name, else a digest. Comparing two of them names the parts that differ.
 
-A function is its code, constants, defaults, what it has captured, and the globals that it reads, these in the same way. A
-name alone is no identity; comments, docstrings, line numbers, annotations and names of files are none of it. Code of an
-installed package is its name, the version of the package, and the code of the function itself.
+A function is its code, constants, defaults, what it has captured, and the globals that it reads, these in the same way.
+A name alone is no identity; comments, docstrings, line numbers, annotations and names of files are none of it. Code of
+an installed package is its name, the version of the package, and the code of the function itself.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
-import jax.extend.core
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from recurra.engine.bytecode import Code, read_code, source_of
 from recurra.engine.jaxprs import read_jaxpr
@@ -40,14 +41,15 @@ _GENERATED = frozenset(
     | {"__annotate_func__", "__classdictcell__", "__type_params__"}
 )
 _NO_STATE = (
-    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.FrameType, io.IOBase, jax.core.Tracer
+    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.FrameType, io.IOBase, Tracer
 )  # fmt: skip
 _OF_C = (
     types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
     types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
 )  # fmt: skip
 _CODE = (
-    types.FunctionType, type, property, functools.cached_property, types.ModuleType, types.CodeType, Code, np.ufunc, *_OF_C
+    types.FunctionType, type, property, functools.cached_property, types.ModuleType, types.CodeType, Code, np.ufunc,
+    *_OF_C,
 )  # fmt: skip
 _OF_CODE = ("code", "its code", "its constants", "name")
 SHORT = 60
@@ -89,7 +91,9 @@ def identify(parts: Mapping[str, Any], names: Mapping[str, str] | None = None, l
                 if keyword
                 else "Give its class a method __identity__() that returns what it is, as numbers and texts."
             )
-            raise CapabilityError(f"{name} cannot be identified, so nothing can be kept for it: {why}. {cure}") from None
+            raise CapabilityError(
+                f"{name} cannot be identified, so nothing can be kept for it: {why}. {cure}"
+            ) from None
     if lasting and reader.has_code:
         found["the version of Python"] = version_of("builtins")  # which decides what code looks like
     return found
@@ -101,13 +105,16 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     >>> differences({"seed": "0", "x": "#1"}, {"seed": "1", "x": "#2", "y": "#3"})
     ['seed was 0, now it is 1', 'x', 'y (new)']
     """
-    found = []
+    found: list[str] = []
+    heads = [{name.split(": ")[0] for name in parts} for parts in (before, now)]
     for name in (*before, *(name for name in now if name not in before)):
-        old, new = before.get(name), now.get(name)
+        old, new, head = before.get(name), now.get(name), name.split(": ")[0]
         if old == new:
             continue
         if old is None or new is None:
-            found.append(f"{name} ({'new' if old is None else 'gone'})")
+            turned = (head in before) != (head in now) and head in heads[0] & heads[1]
+            told = head if turned else f"{name} ({'new' if old is None else 'gone'})"
+            found += [told] if told not in found else []
         elif str(old).startswith("#") or new.startswith("#"):
             found.append(name)
         else:
@@ -127,8 +134,8 @@ def digest(value: Any) -> str:
     Raises:
         CapabilityError: it cannot be identified.
 
-    >>> digest({"a": 1.0, "b": [2]}) == digest({"b": [2], "a": 1.0}), digest(1) == digest(1.0), digest({1}) == digest([1])
-    (True, False, False)
+    >>> digest({"a": 1.0, "b": [2]}) == digest({"b": [2], "a": 1.0}), digest(1) == digest(1.0)
+    (True, False)
     """
     try:
         return _Reader(False).of(value)
@@ -160,7 +167,9 @@ class _Reader:
             return found
         if isinstance(value, functools.partial):
             given = (value.args, value.keywords)
-            return {f"{name}: its arguments": self._text(f"{name}: its arguments", given)} | self.parts(name, value.func)
+            return {f"{name}: its arguments": self._text(f"{name}: its arguments", given)} | self.parts(
+                name, value.func
+            )
         if isinstance(value, types.MethodType):
             return self.parts(name, value.__func__) | {f"{name}: its object": self._text(name, value.__self__)}
         if isinstance(value, types.FunctionType) and not is_installed(value.__module__):
@@ -226,8 +235,8 @@ class _Reader:
 
     def _read(self, value: Any) -> str:
         value = _bare(value)
-        if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
-            if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        if isinstance(value, jax.Array) and not isinstance(value, Tracer):
+            if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
                 return self.all("key", (str(jax.random.key_impl(value)), np.asarray(jax.random.key_data(value))))
             value = np.asarray(value)
         for kinds, read in _READERS:
@@ -372,15 +381,18 @@ class _Reader:
             raise self._refused(value) from None
         if isinstance(reduced, str):
             return _hash("global", type(value).__module__, reduced)
-        make, given, state, items, pairs = (*reduced, None, None, None)[:5]
+        told: tuple[Any, ...] = (*reduced, None, None, None)
+        make, given, state, items, pairs = told[:5]
         if isinstance(state, dict):
-            state = {k: v for k, v in state.items() if k not in _GENERATED and not _is_cached(type(value), k)}
+            state = {k: v for k, v in state.items() if k not in _GENERATED and not _is_cached(type(value), k)} or None
         parts = (make, given, state, None if items is None else list(items), None if pairs is None else list(pairs))
         return self.all("object", parts)
 
     def _refused(self, value: Any) -> Unidentified:
         place = ": ".join(self._trail)
-        return Unidentified(f"{place + ' is' if place else 'it is'} of type {_name(type(value))}, whose state nobody can read")
+        return Unidentified(
+            f"{place + ' is' if place else 'it is'} of type {_name(type(value))}, whose state nobody can read"
+        )
 
     def _labelled(self, value: Any) -> str:
         """Read a table of pandas or an array of xarray: numbers and labels, not what they keep beside them."""
@@ -415,12 +427,11 @@ class _Used:
         self.module, self.names = module, names
 
 
-class _Imported(str):
+class _Imported:
     """Name a module that is imported while a function runs."""
 
-    @property
-    def name(self) -> str:
-        return str(self)
+    def __init__(self, name: str):
+        self.name = name
 
 
 def _bare(value: Any) -> Any:
@@ -479,7 +490,9 @@ def _members(kind: type) -> dict[str, Any]:
         made = {k for k, v in found.items() if k.startswith("__") and _from_text(v)}
         found = {k: v for k, v in found.items() if k not in made}
         found["fields"] = list(fields)
-        factories = {k: f.default_factory for k, f in fields.items() if isinstance(f.default_factory, type | types.FunctionType)}
+        factories = {
+            k: f.default_factory for k, f in fields.items() if isinstance(f.default_factory, type | types.FunctionType)
+        }
         found |= {f"made {k}": v for k, v in factories.items()}
     skipped = types.MemberDescriptorType | types.GetSetDescriptorType
     return {k: v for k, v in found.items() if not isinstance(v, skipped)}

@@ -106,8 +106,8 @@ class Lock:
     def _taken(self, told: dict[str, Any]) -> str:
         who = f" (process {told['process']} on {told['machine']})" if {"process", "machine"} <= told.keys() else ""
         return (
-            f"{self._what}: another call writes there at this moment{who}. Wait for it, or choose another store=; two calls"
-            " never share one."
+            f"{self._what}: another call writes there at this moment{who}. Wait for it, or choose another store=;"
+            " two calls never share one."
         )
 
     def close(self) -> None:

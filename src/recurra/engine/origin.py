@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from recurra.engine.program import Program
 
 BEHAVIORS = "behaviors"
-_OF_EQUATIONS = ("schedule", "derivatives", "chains", "rings", "past_reads", "noises", "spikes", "shapes", "complex_keys")
+_OF_EQUATIONS = (
+    "schedule",
+    "derivatives",
+    "chains",
+    "rings",
+    "past_reads",
+    "noises",
+    "spikes",
+    "shapes",
+    "complex_keys",
+)
 
 
 def parts_of(program: Program) -> dict[str, Any]:

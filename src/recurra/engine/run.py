@@ -277,8 +277,8 @@ def starting_point(
     other = [] if odd or state.origin is None else state.origin.differs(program.system)
     if other:
         raise PathError(
-            f"state: it belongs to another model; what differs: {listed(other)}. Run the model that it is of; or, if its"
-            " numbers are to begin this one, hand over dataclasses.replace(state, origin=None)."
+            f"state: it belongs to another model; what differs: {listed(other)}. Run the model that it is of; or, if"
+            " its numbers are to begin this one, hand over dataclasses.replace(state, origin=None)."
         )
     if odd:
         raise PathError(

@@ -56,7 +56,7 @@ class Rows:
 
 
 class StoredRows(Rows):
-    """Collect the rows of a run in a Zarr store, in bounded memory, with checkpoints; a context that lets go of the store.
+    """Collect the rows of a run in a Zarr store, in bounded memory, with checkpoints; a context that holds its lock.
 
     Only whole blocks are written. The rows of a block that is not full are kept here and in the checkpoint, so nothing
     that a checkpoint relies on is ever written a second time; what came after the checkpoint is computed again. The
@@ -120,8 +120,8 @@ class StoredRows(Rows):
             if is_used(self._path):
                 open_group(self._path, "a run", self._identity)
                 raise StoreError(
-                    f"{self._path}: its checkpoint {self._checkpoint.name} is missing, without which nobody knows what of it"
-                    f" is whole: put it back beside it, or delete {self._path} and make the call again."
+                    f"{self._path}: its checkpoint {self._checkpoint.name} is missing, without which nobody knows what"
+                    f" of it is whole: put it back beside it, or delete {self._path} and make the call again."
                 )
             self._save({})
             self._group = make_group(self._path, "a run", self._identity)
@@ -135,8 +135,8 @@ class StoredRows(Rows):
             return
         if not is_used(self._path):
             raise StoreError(
-                f"{self._path}: there is its checkpoint {self._checkpoint.name}, but not the store: put it back, or delete the"
-                " checkpoint and make the call again."
+                f"{self._path}: there is its checkpoint {self._checkpoint.name}, but not the store: put it back, or"
+                " delete the checkpoint and make the call again."
             )
         self._group = open_group(self._path, "a run", self._identity)
         parts: dict[str, dict[str, np.ndarray]] = {"state": {}, "block": {}}
@@ -153,7 +153,11 @@ class StoredRows(Rows):
             sums = {name: [int(n) for n in sums] for name, sums in meta["sums"].items()}
             return meta | {"done": int(meta["done"]), "sums": sums}, arrays
         except (StoreError, KeyError, TypeError, ValueError, AttributeError) as error:
-            said = str(error) if isinstance(error, StoreError) else f"{self._checkpoint}: not a complete checkpoint ({error})."
+            said = (
+                str(error)
+                if isinstance(error, StoreError)
+                else f"{self._checkpoint}: not a complete checkpoint ({error})."
+            )
             raise StoreError(f"{said} {self._afresh}") from None
 
     def _open(self, name: str, block: np.ndarray) -> Any:
@@ -240,7 +244,9 @@ class StoredRows(Rows):
         """Return the first rows by name, as arrays on disk that are read when they are asked for."""
         found = self._all_sums()
         return {
-            name: StoredArray(array, rows, _Sums(self._path, name, array.chunks[-2], found[name], self.done, self._afresh))
+            name: StoredArray(
+                array, rows, _Sums(self._path, name, array.chunks[-2], found[name], self.done, self._afresh)
+            )
             for name, array in self._arrays.items()
         }
 
@@ -280,8 +286,8 @@ class _Sums:
             why = ""
         if not fine:
             raise StoreError(
-                f"{self.path}: rows {start} to {stop - 1} of {self.name!r} are lost or damaged, or were written again since"
-                f" they were asked for{why}. {self.cure}"
+                f"{self.path}: rows {start} to {stop - 1} of {self.name!r} are lost or damaged, or were written again"
+                f" since they were asked for{why}. {self.cure}"
             )
         return found
 
@@ -346,8 +352,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot write there ({error.strerror or error}). What was written before is kept: make room, and make the"
-            " same call again."
+            f"{path}: cannot write there ({error.strerror or error}). What was written before is kept: make room, and"
+            " make the same call again."
         ) from None
 
 

@@ -100,7 +100,7 @@ def save_values(network: Network, path: str | Path) -> None:
     meta = {
         "kind": VALUES,
         "format": FORMAT,
-        "state": {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)},
+        "state": snapshot.about,
     }
     arrays = {f"value:{name}": value for name, value in _values(network).items()}
     arrays |= {f"start:{name}": np.asarray(value) for name, value in network._start.items()}
@@ -109,7 +109,7 @@ def save_values(network: Network, path: str | Path) -> None:
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
 
 
-def load_values(network: Network, path: str | Path) -> None:
+def load_values(network: Network, path: str | Path, check: bool) -> None:
     """Read the numbers of a network; see :meth:`recurra.network.Network.load_values`."""
     meta, arrays = read_arrays(path, VALUES)
     parts = {
@@ -121,10 +121,10 @@ def load_values(network: Network, path: str | Path) -> None:
     try:
         if meta["format"] != FORMAT:
             raise StoreError(f"format {meta['format']!r} is not known; this version reads format {FORMAT}")
-        end = meta["state"]
-        snapshot = Snapshot(parts["state:"], int(end["step"]), float(end["t0"]), float(end["dt"]))
+        snapshot = Snapshot.of_file(parts["state:"], meta["state"])
+        snapshot = snapshot if check else replace(snapshot, origin=None)
         snapshot = check_state(network.program, snapshot, network.step_of_runs)
-    except (RecurraError, KeyError, TypeError, ValueError) as error:
+    except (RecurraError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{path}: its state does not fit the network ({error}).") from None
     changed = {name: value for name, value in read.items() if not np.array_equal(value, own[name])}
     for name, value in {**parts["start:"], **changed}.items():

@@ -154,8 +154,8 @@ def train(
         fixed: what is not trained, of `"w"`, `"w_out"`, `"b_out"`, `"taus_gaus"`.
         checkpoint: path of a file that is written at every evaluation.
         resume: go on from that file if it exists; the outcome is that of an undisturbed training.
-        optimizer_id: for a checkpoint, a text that stands for an optimiser and its rate in place of their code; change it
-            whenever these change.
+        optimizer_id: for a checkpoint, a text that stands for an optimiser and its rate in place of their code; change
+            it whenever these change.
         on_evaluation: a function that is shown the new row of the history.
         seed: of trials and noise.
         precision: `"float32"` or `"float64"`.
@@ -488,11 +488,11 @@ def check_nets(nets: list[Any], tasks: list[Any]) -> None:
 def identity_of(loop: Loop, optimizer: object, lr: Any, clip: Any) -> Identity:
     """Return what a training is, so that another one is not taken for it."""
     kept = {f"network {i}": {k: v for k, v in vars(net).items() if k != "device"} for i, net in enumerate(loop.nets)}
-    rules = {k: _number(getattr(loop.rules, k)) for k in loop.rules.__dataclass_fields__}
+    rules = {**vars(loop.rules), "level": _number(loop.rules.level), "fixed": sorted(loop.rules.fixed)}
+    criterion = vars(loop.criterion) | {name: float(getattr(loop.criterion, name)) for name in ("loss", "accuracy")}
     return identify(
         {
-            **kept, **rules, "fixed": sorted(loop.rules.fixed), "optimizer": optimizer, "lr": _number(lr),
-            "clip": _number(clip), "criterion": {k: _number(v) for k, v in vars(loop.criterion).items()},
+            **kept, **rules, "optimizer": optimizer, "lr": _number(lr), "clip": _number(clip), "criterion": criterion,
             "task": {f"number {i}": task for i, task in enumerate(loop.tasks)}, "device": Placement(None).platform,
             "version": versions(),
         },

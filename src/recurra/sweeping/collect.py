@@ -38,8 +38,8 @@ RESERVED = ("status", "error_text", "checksum")
 class Collection:
     """Hold arrays with a row for every point, and which points are done.
 
-    In a store, every batch has a checksum of all that was written of it; a batch that is lost or damaged is missing, and
-    is run again.
+    In a store, every batch has a checksum of all that was written of it; a batch that is lost or damaged is missing,
+    and is run again.
 
     Arguments:
         points: where each row lies.
@@ -73,6 +73,8 @@ class Collection:
             self._lock = Lock(self._path)
         except StoreError as error:
             busy = error
+            if not is_used(self._path):
+                raise
         try:
             self._open(identity)
             self._known = self._verified()
@@ -89,12 +91,10 @@ class Collection:
 
     def _open(self, identity: Identity) -> None:
         """Open the store, or make it; arrays that cannot be read are made again."""
-        if is_used(self._path) and not is_half_made(self._path):
-            self._zarr = open_group(self._path, "a sweep", identity)
-        elif self._lock is not None:
+        if self._lock is not None and (not is_used(self._path) or is_half_made(self._path)):
             self._zarr = make_group(self._path, "a sweep", identity)
         else:
-            raise StoreError(f"{self._path}: another call is making it at this moment. Wait for it.")
+            self._zarr = open_group(self._path, "a sweep", identity)
         if self._lock is not None:
             clean(self._path)
         notes = {name: self._zarr.attrs.get(name) for name in ("measures", "dims", "time")}
@@ -159,7 +159,9 @@ class Collection:
                 for name, array in self.arrays.items():
                     if name != "checksum":
                         with writing(self._path):
-                            array[place] = np.full((place.stop - start, *array.shape[1:]), blank(array.dtype), array.dtype)
+                            array[place] = np.full(
+                                (place.stop - start, *array.shape[1:]), blank(array.dtype), array.dtype
+                            )
         return found
 
     def status(self) -> np.ndarray:
@@ -229,8 +231,8 @@ class Collection:
                 self._note()
             with writing(self._path):
                 self.arrays[name] = self._zarr.create_array(
-                    key, shape=shape, chunks=(self.size, *value.shape), dtype=kind, fill_value=blank(kind), overwrite=True,
-                    dimension_names=["point", *(f"{key}_{i}" for i in range(value.ndim))],
+                    key, shape=shape, chunks=(self.size, *value.shape), dtype=kind, fill_value=blank(kind),
+                    overwrite=True, dimension_names=["point", *(f"{key}_{i}" for i in range(value.ndim))],
                 )  # fmt: skip
 
     def dataset(self, points: Points, attrs: Mapping[str, Any], recorded: bool) -> xarray.Dataset:

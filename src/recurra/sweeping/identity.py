@@ -16,7 +16,15 @@ from recurra.engine.solvers import choose_solver
 from recurra.sweeping.batches import Job
 from recurra.sweeping.points import Points
 
-READ = ("dt", "solver", "inputs", "record", "params", "history", "device")  # what is told in another form than it is given
+READ = (
+    "dt",
+    "solver",
+    "inputs",
+    "record",
+    "params",
+    "history",
+    "device",
+)  # what is told in another form than it is given
 
 
 def identity_of(job: Job, points: Points, size: int, measure_id: str | None) -> Identity:
@@ -35,8 +43,8 @@ def identity_of(job: Job, points: Points, size: int, measure_id: str | None) -> 
     others = {k: v for k, v in options.items() if k not in (*READ, "batch", "progress", "state", "store", "cutoff")}
     return identify(
         {
-            **parts_of(program), "start": by_path(program, program.state), "points": dict(points.numbers), "steps": steps,
-            "dt": float(options["dt"]), "inputs": by_path(program, feeds), "history": history,
+            **parts_of(program), "start": by_path(program, program.state), "points": dict(points.numbers),
+            "steps": steps, "dt": float(options["dt"]), "inputs": by_path(program, feeds), "history": history,
             "record": make_recording(program, options["record"]).labels,
             "solver": choose_solver(options["solver"] or program.solver, program.system), **others,
             "device": Placement(options["device"]).platform, "points at once": size,

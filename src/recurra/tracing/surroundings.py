@@ -19,6 +19,7 @@ from recurra.tracing.code import codes_in, functions_of, is_library
 _CONTAINERS = (list, dict, set, deque, bytearray)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 MAX_DEPTH = 3
+_OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 class Surroundings:
@@ -52,7 +53,7 @@ class Surroundings:
                 self._places[f"{cls.__name__}.{name}"] = (cls, name)
 
     def _add_function(self, function: types.FunctionType) -> Iterator[types.FunctionType]:
-        self._code += [(function, name, getattr(function, name)) for name in ("__code__", "__defaults__", "__kwdefaults__")]
+        self._code += [(function, name, getattr(function, name)) for name in _OF_FUNCTIONS]
         for code in codes_in(function.__code__):
             self.mentioned.update(code.co_names, (c for c in code.co_consts if isinstance(c, str)))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)

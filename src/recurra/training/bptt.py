@@ -135,7 +135,8 @@ def fit_bptt(
     if checkpoint is not None:
         run = objective.prepared(data.steps)
         told = {
-            "loss": loss if loss_id is None else loss_id, "optimizer": optimizer if optimizer_id is None else optimizer_id,
+            "loss": loss if loss_id is None else loss_id,
+            "optimizer": optimizer if optimizer_id is None else optimizer_id,
             "lr": _number(lr) if optimizer_id is None else "", "clip": _number(clip), "batch_size": batch_size,
             "truncate": truncate, "patience": patience, "seed": seed, "penalties": cost.terms, "output": paths,
             "train": {path: "free" if c is None else c for path, c in parameters.constraints.items()},
