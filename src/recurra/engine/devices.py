@@ -38,7 +38,7 @@ class Placement:
     @property
     def platform(self) -> str:
         """Say on what a run computes, which decides the last digits."""
-        first = self._devices[0] or (jax.config.read("jax_default_device") or jax.devices()[0])
+        first = self._devices[0] or (jax.config.jax_default_device or jax.devices()[0])  # pyright: ignore
         name = first if isinstance(first, str) else first.platform
         return name if self._mesh is None else f"{len(self._devices)} of {name}"
 

@@ -93,6 +93,12 @@ class Program:
     tables: Mapping[str, Any]
     solver: str | None = None
 
+    def __identity__(self) -> tuple:
+        """Return what tells this program from others."""
+        from recurra.engine.origin import parts_of
+
+        return parts_of(self), dict(self.state), self.solver
+
     @property
     def inputs(self) -> dict[str, Port]:
         """Map the path of every input to its port."""

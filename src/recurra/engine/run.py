@@ -175,6 +175,7 @@ def prepare(
     steps = count_steps(duration, dt)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
+    every = int(every)
     if (0 if not isinstance(state, Snapshot) else state.step) + steps > MOST_STEPS:
         raise TimeError(f"a run has at most {MOST_STEPS} steps in all, those before `state` included.")
     if steps % every:
@@ -208,7 +209,7 @@ def prepare(
     if solver not in ADAPTIVE:
         delays = plan_delays(program.system, {**program.params, **numbers}, dt)
         plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
-    return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
+    return Run(program, recording, feeds, start, steps, every, seed, solver, precision, numbers, plan)
 
 
 def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:

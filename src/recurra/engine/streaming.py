@@ -202,6 +202,7 @@ class StoredRows(Rows):
                 self._arrays[name] = self._group.create_array(
                     store_name(name), shape=(*lead, self.total, units), chunks=(*lead, length, units),
                     dtype=value.dtype, compressors=None, overwrite=True, fill_value=blank(value.dtype),
+                    config={"write_empty_chunks": True},  # looking for empty ones takes longer than writing
                     dimension_names=[*(["batch"] if lead else []), "time", f"{store_name(name)}_unit"],
                     attributes={"units": self.recording.labels[name]},
                 )  # fmt: skip

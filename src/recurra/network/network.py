@@ -472,6 +472,10 @@ class Network(Builder, GroupNetwork):
 
         return test(self, inputs, targets, output, options)
 
+    def __identity__(self) -> tuple:
+        """Return what tells this network from others."""
+        return self.program, dict(self.snapshot.state)
+
     def save(self, path: str | Path) -> None:
         """Write the network, its numbers and its state to one `.npz` file, without pickle.
 

@@ -126,10 +126,10 @@ class Collection:
             return None
 
     def _note(self) -> None:
-        """Write what is no array, in one file at one time."""
+        """Write what is no array, all at once (`update` would write the file once for every name)."""
         notes = {"measures": self._order, "dims": self.dims, "time": self.time.tolist()}
         with writing(self._path):
-            self._zarr.attrs.update({**notes, "notes": digest(notes)})
+            self._zarr.attrs.put({**self._zarr.attrs.asdict(), **notes, "notes": digest(notes)})
 
     def _sum(self, status: np.ndarray, text: np.ndarray, blocks: Mapping[str, np.ndarray]) -> int:
         """Return the checksum of a batch; measures that it does not have are as if they had never been."""
