@@ -366,7 +366,8 @@ class _Reader:
         if hasattr(value, "tocsr") and hasattr(value, "nnz"):
             return self._sparse(value)
         wrapped = getattr(value, "py_func", None) or getattr(value, "__wrapped__", None)
-        if isinstance(wrapped, types.FunctionType) and is_installed(type(value).__module__):  # jitted, cached
+        own = getattr(type(value), "__call__", None)  # noqa: B004
+        if callable(wrapped) and not isinstance(own, types.FunctionType):  # jitted or cached, by what is written in C
             return self.all("wrapped", (_name(type(value)), wrapped))
         if hasattr(value, "__array__") and is_installed(type(value).__module__):
             return self._array(np.asarray(value))

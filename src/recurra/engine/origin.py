@@ -34,13 +34,24 @@ def parts_of(program: Program) -> dict[str, Any]:
     system = program.system
     return {
         "equations": tuple(getattr(system, name) for name in _OF_EQUATIONS),
-        "connections": (system.projections, program.tables),
+        "connections": _connections(program),
         "rules": {
             rule.label or BEHAVIORS: (rule.update, rule.derive, rule.state, rule.params, rule.inputs, rule.emits)
             for rule in system.rules
         },
         "params": by_path(program, program.params),
     }
+
+
+def _connections(program: Program) -> dict[str, Any]:
+    """Return how variables are joined, by the label of the edge, and the other lists of numbers of units."""
+    found: dict[str, Any] = {}
+    tables = dict(program.tables)
+    for each in program.system.projections:
+        lists = [tables.pop(key, key) for key in (each.rows, each.columns) if key]
+        name = each.label or f"{each.source}->{each.target}"
+        found[f"{name} ({len(found)})" if name in found else name] = (each, lists)
+    return found | {"other tables": tables} if tables else found
 
 
 def by_path(program: Program, numbers: Mapping[str, Any]) -> dict[str, Any]:
