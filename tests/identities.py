@@ -7,6 +7,8 @@ import json
 
 import numpy as np
 
+from recurra.engine import lower
+
 SCALE = {"first": 1.0, "second": 2.0}
 WORDS = {"alpha", "beta", "gamma", "delta"}
 
@@ -65,6 +67,19 @@ def behaviors(step=0.5):
     return net
 
 
+def rules(observation="Bernoulli", unit="lif"):
+    """Return the programs of a fitted GLM, of a rate network and of a spiking network."""
+    from recurra.glm import PopulationGLM, basis
+    from recurra.rate.model import FR_RNN_dale
+    from recurra.spiking import convert
+
+    counts = np.random.default_rng(1).random((300, 2)) < 0.3
+    model = PopulationGLM(observation).fit_spikes(counts, basis.RaisedCosineLogConv(3, window_size=10))
+    rate = FR_RNN_dale(8, 0.3, 0.4, np.ones((8, 1)), 0, "gaus", 1.5, True, np.ones((1, 8)), seed=1)
+    spiking = convert(rate, scale=20.0)
+    return {"glm": lower(model.to_graph()), "rate": rate.to_program(), "spiking": spiking.to_program()}
+
+
 def captured(a):
     return lambda run: a * run["x"].max()
 
@@ -93,6 +108,10 @@ def everything():
     for name, net in (("equations", equations()), ("behaviors", behaviors())):
         found[name] = identify(parts_of(net.program))
         found[f"{name}: origin"] = Origin(net.program.system).parts
+    for name, program in rules().items():
+        # What is fitted may differ in the last bit between processes, what it is may not.
+        found[name] = {k: v for k, v in identify(parts_of(program)).items() if not k.startswith("params")}
+        found[f"{name}: origin"] = Origin(program.system).parts
     return found
 
 

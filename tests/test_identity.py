@@ -246,7 +246,7 @@ def test_identities_are_the_same_in_every_process():
             [sys.executable, str(HERE / "identities.py")], env={**environment, "PYTHONHASHSEED": seed},
             stdout=subprocess.PIPE,
         )
-        for seed in ("1", "2")
+        for seed in ("1",)
     ]  # fmt: skip
     here = json.loads(json.dumps(identities.everything()))
     for found in (json.loads(process.communicate()[0]) for process in run):

@@ -73,7 +73,7 @@ class Lock:
 
     def __init__(self, path: Path):
         self.path = path.with_name(f"{path.name}.lock")
-        self._what = path
+        self._what, self._handle = path, -1
         self._handle = self._open()
 
     def _open(self) -> int:
@@ -109,6 +109,9 @@ class Lock:
             f"{self._what}: another call writes there at this moment{who}. Wait for it, or choose another store=;"
             " two calls never share one."
         )
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let others write; the lock file is removed."""

@@ -31,7 +31,8 @@ class Surroundings:
 
     def __init__(self, objects: Iterable[object]):
         self._places: dict[str, tuple[Any, str]] = {}
-        self._code: list[tuple[Any, str, object]] = []  # where functions, classes and modules are found, and which
+        self._code: list[tuple[Any, str, object]] = []  # in which dict functions, classes and modules are found
+        self._parts: list[tuple[Any, str, object]] = []  # the same for parts of functions
         self.mentioned: set[str] = set()  # the names of attributes that the code may ask for
         seen: set[int] = set()
         waiting: list[types.FunctionType] = []
@@ -53,7 +54,7 @@ class Surroundings:
                 self._places[f"{cls.__name__}.{name}"] = (cls, name)
 
     def _add_function(self, function: types.FunctionType) -> Iterator[types.FunctionType]:
-        self._code += [(function, name, getattr(function, name)) for name in _OF_FUNCTIONS]
+        self._parts += [(function, name, getattr(function, name)) for name in _OF_FUNCTIONS]
         for code in codes_in(function.__code__):
             self.mentioned.update(code.co_names, (c for c in code.co_consts if isinstance(c, str)))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
@@ -73,15 +74,18 @@ class Surroundings:
         if _is_data(value):
             self._places[shown] = (holder, name)
         else:
-            self._code.append((holder, name, value))
+            (self._code if isinstance(holder, dict) else self._parts).append((holder, name, value))
         if isinstance(value, type) and not is_library(value.__module__):
             yield from self._add_class(value)
         yield from functions_of(value)
 
     def changed(self) -> bool:
         """Tell whether the code, or a number beside the objects, is no longer what it was."""
-        return any(_read(holder, name) is not value for holder, name, value in self._code) or any(
-            not _same(_read(holder, name), self._before[shown]) for shown, (holder, name) in self._places.items()
+        # Most are found in dicts; this is asked before every run.
+        return (
+            any(holder.get(name) is not value for holder, name, value in self._code)
+            or any(_read(holder, name) is not value for holder, name, value in self._parts)
+            or any(not _same(_read(*place), self._before[shown]) for shown, place in self._places.items())
         )
 
     def put_back(self) -> str:
