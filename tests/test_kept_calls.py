@@ -6,6 +6,8 @@ A keyword that is in no table fails the tests, so that none is added without an 
 from __future__ import annotations
 
 import inspect
+import os
+import threading
 from dataclasses import replace
 
 import jax
@@ -17,7 +19,7 @@ import pytest
 from identities import equations
 from recurra import simulate, sweep
 from recurra.engine.devices import Placement
-from recurra.errors import StoreError
+from recurra.errors import CapabilityError, StoreError
 from recurra.rate.model import FR_RNN_dale
 from recurra.rate.tasks import GoNoGo
 from recurra.rate.training import Criterion, train
@@ -166,6 +168,46 @@ def test_the_same_sweep_is_never_refused(sweep_store):
             {"precision": "float64"}, {"values": {TAU: np.array([1, 2])}}, {"record": {"x": [X]}}]  # fmt: skip
     for each in same:
         assert np.array_equal(sweep(**{**SWEPT, **each}, store=sweep_store)["peak"], whole)
+
+
+def test_a_measure_without_an_identity_is_named(tmp_path):
+    with open(os.devnull) as file:
+
+        def measure(result):
+            return {"peak": result["x"].max() + len(file.read())}
+
+        with pytest.raises(CapabilityError, match=r"captured 'file' is of type _io.TextIOWrapper.*measure_id='...'"):
+            sweep(**{**SWEPT, "measure": measure}, store=tmp_path / "sweep.zarr")
+        assert not list(tmp_path.iterdir())
+        for _ in range(2):
+            found = sweep(**{**SWEPT, "measure": measure}, measure_id="peaks", store=tmp_path / "sweep.zarr")
+            assert np.array_equal(found["peak"], sweep(**SWEPT)["peak"])
+    seen = []
+
+    def counts(result):
+        seen.append(1)
+        return peak(result)
+
+    sweep(**{**SWEPT, "measure": counts}, store=tmp_path / "counts.zarr")
+    with pytest.raises(StoreError, match=r"the measure: the captured 'seen'.*changes what it reads.*measure_id"):
+        sweep(**{**SWEPT, "measure": counts}, store=tmp_path / "counts.zarr")
+
+
+def test_a_loss_without_an_identity_is_named(tmp_path):
+    lock = threading.Lock()
+
+    def loss(outputs, targets):
+        with lock:
+            return (outputs - targets) ** 2
+
+    options = {"loss": loss, "checkpoint": tmp_path / "fit.npz", "epochs": 1, "progress": False}
+    with pytest.raises(
+        CapabilityError, match=r"loss cannot be identified.*'lock' is of type _thread.lock.*loss_id='...'"
+    ):
+        fit(**options)
+    first = fit(**options, loss_id="squares")
+    again = fit(**options, loss_id="squares", resume=True)
+    assert np.array_equal(first.params["w/weight"], again.params["w/weight"])
 
 
 def halved(program):

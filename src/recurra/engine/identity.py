@@ -166,12 +166,11 @@ class _Reader:
                 found |= self.parts(f"{name}: {key}", each)
             return found
         if isinstance(value, functools.partial):
-            given = (value.args, value.keywords)
-            return {f"{name}: its arguments": self._text(f"{name}: its arguments", given)} | self.parts(
-                name, value.func
-            )
+            given = {} if self.lasting else {f"{name}: its arguments": (value.args, value.keywords)}
+            return {k: self._text("its arguments", v) for k, v in given.items()} | self.parts(name, value.func)
         if isinstance(value, types.MethodType):
-            return self.parts(name, value.__func__) | {f"{name}: its object": self._text(name, value.__self__)}
+            owner = type(value.__self__) if self.lasting else value.__self__
+            return self.parts(name, value.__func__) | {f"{name}: its object": self._text("its object", owner)}
         if isinstance(value, types.FunctionType) and not is_installed(value.__module__):
             code = read_code(value.__code__)
             told = {

@@ -416,8 +416,10 @@ def check_identity(path: Path, told: Any, identity: Identity) -> None:
     """
     if told != identity:
         before = {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
-        parts = listed(differences(before, identity))
-        raise StoreError(f"{path}: it is the store of something else; what differs: {parts}. {OTHERWISE}")
+        parts = differences(before, identity)
+        own = any(part.startswith("the measure: the ") for part in parts)
+        hint = " If the measure itself changes what it reads, name it: measure_id='...'." if own else ""
+        raise StoreError(f"{path}: it is the store of something else; what differs: {listed(parts)}. {OTHERWISE}{hint}")
 
 
 def open_group(path: Path, what: str, identity: Identity) -> Any:
