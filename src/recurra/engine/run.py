@@ -21,6 +21,7 @@ from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.graph import Rule
 from recurra.engine.grid import MOST_STEPS, count_steps
+from recurra.engine.identity import identify, listed, versions
 from recurra.engine.interrupts import PIECE_SECONDS, came, check, interruptible, next_size, take
 from recurra.engine.loop import (
     FeedInfo,
@@ -32,7 +33,8 @@ from recurra.engine.loop import (
     split_step,
 )
 from recurra.engine.lowering import as_program
-from recurra.engine.open_ends import ends_open, open_end
+from recurra.engine.open_ends import ends_open, mark_of, open_end
+from recurra.engine.origin import Origin, by_path, parts_of
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
@@ -41,7 +43,7 @@ from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
 from recurra.engine.stepping import Stepper, initial_state
-from recurra.engine.streaming import Rows, StoredRows, fingerprint
+from recurra.engine.streaming import Rows, StoredRows
 from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
 
 CHUNK_BYTES = 4_000_000
@@ -76,7 +78,7 @@ class Run:
     def closing(self) -> tuple[np.ndarray, ...] | None:
         """Return the samples of the last row of the run before, if its end was open and this run closes it."""
         end = self.start.end
-        if end is None or end.mark != fingerprint(*self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
+        if end is None or end.mark != mark_of(self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
             k: np.shape(v) for k, v in self.start.state.items()
         }:
             return None
@@ -181,8 +183,13 @@ def simulate(
                 f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
             )
         else:
-            rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-            result = _run_fixed(run, run.plan, Placement(device), progress, rows, partly)
+            place = Placement(device)
+            if store is None:
+                rows = contextlib.nullcontext(Rows(run.recording, run.rows))
+            else:
+                rows = StoredRows(run.recording, run.rows, store, identify(parts_of_run(run, place.platform)))
+            with rows as kept:
+                result = _run_fixed(run, run.plan, place, progress, kept, partly)
     return cut_off(result, cutoff)
 
 
@@ -211,6 +218,7 @@ def prepare(
     steps = count_steps(duration, dt)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
+    every = int(every)
     if (0 if not isinstance(state, Snapshot) else state.step) + steps > MOST_STEPS:
         raise TimeError(f"a run has at most {MOST_STEPS} steps in all, those before `state` included.")
     if steps % every:
@@ -355,6 +363,12 @@ def starting_point(
     odd = set(expected) ^ set(given) or {k for k in expected if expected[k] != given[k].shape}
     if odd and all(k.startswith("ring/") for k in odd):
         raise TimeError("state: it remembers another length of time than this run's delays need; use the same delays.")
+    other = [] if odd or state.origin is None else state.origin.differs(program.system)
+    if other:
+        raise PathError(
+            f"state: it belongs to another model; what differs: {listed(other)}. Run the model that it is of; or, if"
+            " its numbers are to begin this one, hand over dataclasses.replace(state, origin=None)."
+        )
     if odd:
         raise PathError(
             f"state: it belongs to another network or another batch (they differ in {', '.join(sorted(odd)[:5])})."
@@ -430,16 +444,18 @@ def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
 
 
-def _stored_rows(run: Run, store: str | Path) -> StoredRows:
-    """Return where rows are written, and what was written before."""
-    feeds = [(feed.key, feed.index, feed.rows, feed.series) for feed in run.feeds]
+def parts_of_run(run: Run, platform: str) -> dict[str, Any]:
+    """Return what tells a run from others, for :func:`identify`; `platform` says on what it computes."""
     program, start = run.program, run.start
-    seed = run.seed if isinstance(run.seed, int | np.integer) else jax.random.key_data(run.seed)
-    mark = fingerprint(
-        program.explain(start.dt), program.params, start.state, start.step, start.t0, feeds, run.recording.labels,
-        run.steps, run.every, seed, run.solver, run.precision, run.batch,
-    )  # fmt: skip
-    return StoredRows(run.recording, run.rows, store, mark)
+    feeds: dict[str, list] = {feed.key: [] for feed in run.feeds}
+    for feed in run.feeds:
+        feeds[feed.key].append((feed.index, feed.rows, feed.series))
+    return {
+        **parts_of(program), "start": by_path(program, start.state), "first step": start.step, "t0": float(start.t0),
+        "dt": float(start.dt), "inputs": by_path(program, feeds), "record": run.recording.labels, "steps": run.steps,
+        "every": run.every, "seed": run.seed, "solver": run.solver, "precision": run.precision,
+        "batch": by_path(program, run.batch), "device": platform, "version": versions(),
+    }  # fmt: skip
 
 
 def _run_fixed(
@@ -597,6 +613,7 @@ def make_result(
         start.step + rows * run.every,
         start.t0,
         start.dt,
+        Origin(run.program.system),
         None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.told),
     )
     meta = provenance(run) | extra
