@@ -15,10 +15,11 @@ import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.lowering import lower
+from recurra.engine.outcome import cut_off, make_result
 from recurra.engine.randomness import seed_key, stream_address, stream_key
 from recurra.engine.results import Result
 from recurra.engine.rules import split_rules
-from recurra.engine.run import Run, cut_off, make_result, prepare
+from recurra.engine.run import Run, prepare
 from recurra.engine.solvers import TABLEAUS
 from recurra.engine.streaming import Rows
 from recurra.equations import Past, evaluate_numpy, noises

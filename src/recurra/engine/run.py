@@ -14,15 +14,14 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from recurra.courtesy import warn
-from recurra.engine.checks import as_mapping, as_numbers
-from recurra.engine.delays import check_chains, plan_delays, ring_key, with_jumps
+from recurra.engine.batch import batch_numbers, check_finite, of_one_structure
+from recurra.engine.checks import as_mapping
+from recurra.engine.delays import check_chains, plan_delays, with_jumps
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
-from recurra.engine.graph import Rule
 from recurra.engine.grid import MOST_STEPS, count_steps
 from recurra.engine.identity import identify, listed, versions
-from recurra.engine.interrupts import PIECE_SECONDS, came, check, interruptible, next_size, take
+from recurra.engine.interrupts import PIECE_SECONDS, came, interruptible, next_size
 from recurra.engine.loop import (
     FeedInfo,
     LoopData,
@@ -33,18 +32,19 @@ from recurra.engine.loop import (
     split_step,
 )
 from recurra.engine.lowering import as_program
-from recurra.engine.open_ends import ends_open, mark_of, open_end
-from recurra.engine.origin import Origin, by_path, parts_of
+from recurra.engine.open_ends import ends_open, mark_of
+from recurra.engine.origin import by_path, parts_of
+from recurra.engine.outcome import cut_off, divergence, make_result, stopped
+from recurra.engine.precision import as_precision, in_precision, needs_wide, read_precision
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
-from recurra.engine.refit import TIMING, by_structure
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
 from recurra.engine.stepping import Stepper, initial_state
 from recurra.engine.streaming import Rows, StoredRows
-from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
+from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, TimeError, unknown
 
 CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
@@ -236,13 +236,13 @@ def prepare(
     if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
     program = program.update(changed)
-    program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
-    _check_finite(program, {**program.params, **program.state})
+    program, batch = of_one_structure(program, as_mapping(batch, "batch"))
+    check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
         raise CapabilityError(f"solver {solver!r} chooses its own steps, a rule is called once a step: use another.")
     recording = make_recording(program, record)
-    numbers = _batch_numbers(program, batch)
+    numbers = batch_numbers(program, batch)
     check_chains(program.system, {**program.params, **numbers})
     start = starting_point(program, state, dt, history, numbers)
     feeds = make_feeds(program, inputs, steps, start)
@@ -251,88 +251,6 @@ def prepare(
         delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
         plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers, steps)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
-
-
-def read_precision(program: Program, precision: str | None, default: str = "float64") -> str:
-    """Return the precision of a run or a training: what it was asked for, else what the program was made for.
-
-    Arguments:
-        program: the program.
-        precision: what was asked for, `None` for nothing.
-        default: what it is if nobody says anything.
-
-    Raises:
-        OptionError: there is no such precision, or a rule of the program computes in another.
-    """
-    chosen = precision or program.graph.precision or default
-    if chosen not in ("float32", "float64"):
-        raise OptionError(unknown("precision", chosen, ("float32", "float64")))
-    rules = {label: node for label, node in program.graph.nodes.items() if isinstance(node, Rule)}
-    wide = next((label or "the groups" for label, rule in rules.items() if rule.precision != "float32"), None)
-    if chosen == "float32" and wide is not None:
-        raise OptionError(
-            f"precision: the arrays of a rule have types of their own, and {wide} computes in float64; leave the"
-            " precision at float64, or make it for float32 (a network with groups: Network(precision='float32'))."
-        )
-    return chosen
-
-
-def needs_wide(program: Program, precision: str) -> bool:
-    """Say whether JAX must know 64 bits for a run: in float64, and for rules, whose arrays have types of their own."""
-    return precision == "float64" or bool(program.system.rules)
-
-
-def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
-    """NaN among the numbers would only show up as a divergence, far from where it came from."""
-    for key, value in numbers.items():
-        if key not in program.system.rule_keys and np.isnan(value).any():
-            unit = np.argwhere(np.isnan(value))[0]
-            raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
-
-
-def _of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Program, Mapping[str, object]]:
-    """Return a program that fits the delays of a batch, and what is left to be set in it."""
-    if not any(t.kind in TIMING for path in batch for t in program.layout.resolve(path)):
-        return program, batch
-    rows = {path: as_numbers(value, f"batch: {path}") for path, value in batch.items()}
-    if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
-        return program, batch  # which is refused below
-    alike = by_structure(program, rows)
-    if any(one is program for one, _, _ in alike):
-        return program, batch  # a delay or spread that cannot be, which is refused below
-    if len(alike) > 1:
-        raise TimeError(
-            "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"
-            " a delay of 0, which is none), which cannot run at once: use recurra.sweep, or one run after the other."
-        )
-    return alike[0][0], alike[0][1]
-
-
-def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:
-    """Lay out parameters (and initial states) with a leading axis of runs."""
-    rows = {path: as_numbers(value, f"batch: {path}") for path, value in as_mapping(batch, "batch").items()}
-    if not rows:
-        return {}
-    sizes = {path: len(value) if value.ndim else 0 for path, value in rows.items()}
-    if len(set(sizes.values())) > 1 or 0 in sizes.values():
-        raise ShapeError(f"batch: every path needs the same number of runs as its first axis, got {sizes}.")
-    count = next(iter(sizes.values()))
-    found: dict[str, np.ndarray] = {}
-    for path, value in rows.items():
-        for target, _ in program.split(path, value[0]):
-            own = program.state if target.kind == "state" else program.params
-            if target.key not in found:
-                found[target.key] = np.repeat(own[target.key][None], count, axis=0)
-            if value.ndim == 1:  # without a Python loop over what may be thousands of runs
-                at = target.index if isinstance(target.index, tuple) else (target.index,)
-                wide = found[target.key][(slice(None), *at)].ndim - 1
-                found[target.key][(slice(None), *at)] = value.reshape(count, *(1,) * wide)
-        if value.ndim > 1:
-            for run, one in enumerate(value):
-                for target, part in program.split(path, one):
-                    found[target.key][run, ...][target.index] = part
-    _check_finite(program, {k: v.reshape(-1, *v.shape[2:]) for k, v in found.items()})
-    return found
 
 
 def starting_point(
@@ -420,13 +338,6 @@ def samples(run: Run, first: int, length: int) -> tuple[Array, ...]:
     return tuple(as_precision(f.chunk(first, length), run.precision) for f in run.feeds)  # type: ignore[misc]
 
 
-def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
-    """Return floats and complex numbers in the precision of a run; whole numbers stay as they are."""
-    if value.dtype.kind == "c":
-        return value.astype(np.complex64 if precision == "float32" else np.complex128, copy=False)
-    return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
-
-
 def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
     system = run.program.system
@@ -436,12 +347,6 @@ def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     axes = {key: 0 if key in run.batch else None for key in own}
     found = jax.vmap(lambda numbers: derive_params(system, numbers), in_axes=(axes,))({k: params[k] for k in own})
     return params | {key: value for key, value in found.items() if key not in own}
-
-
-def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return parameters or states in the precision of a run; those of rules keep their types."""
-    own = run.program.system.rule_keys
-    return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
 
 
 def parts_of_run(run: Run, platform: str) -> dict[str, Any]:
@@ -511,24 +416,6 @@ def _closed(run: Run, plan: LoopPlan, state: Mapping, params: Mapping) -> Mappin
     data = replace(loop_data(run, params, 0, 1), rows=tuple(padded))
     before = {key: np.asarray(value) for key, value in in_precision(run, end.state).items()}
     return run_chunk(plan, before, data, np.int32(run.start.step - end.steps), np.int32(count))[0]
-
-
-def stopped(done: int, total: int, partly: bool) -> dict[str, object]:
-    """Say in the result of an interrupted run that it is one, and warn.
-
-    Arguments:
-        done: rows that are there.
-        total: rows that were asked for.
-        partly: whether a part may be returned.
-
-    Raises:
-        KeyboardInterrupt: it may not, or nothing is there.
-    """
-    if not partly or not done:
-        check(f"interrupted after {done} of {total} rows")
-    take()
-    warn(f"interrupted after {done} of {total} rows.", RuntimeWarning)
-    return {"interrupted": True}
 
 
 @dataclass(frozen=True)
@@ -602,40 +489,6 @@ def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
     return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
 
 
-def make_result(
-    run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict, before: Mapping | None = None
-) -> Result:
-    """Label what was recorded, `rows` rows by name; `before` is the state before the last row, if that is open."""
-    start = run.start
-    steps = np.arange(rows if run.recording.tracks else 0) * run.every + start.step  # without recordings no rows
-    final = Snapshot(
-        {k: np.asarray(v) for k, v in state.items()},
-        start.step + rows * run.every,
-        start.t0,
-        start.dt,
-        Origin(run.program.system),
-        None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.told),
-    )
-    meta = provenance(run) | extra
-    return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)
-
-
-def provenance(run: Run) -> dict[str, object]:
-    """Say what made a result: seed, step, solver, precision, versions."""
-    from recurra import __version__
-
-    return {
-        "dt": run.start.dt,
-        "every": run.every,
-        "solver": run.solver,
-        "precision": run.precision,
-        "seed": run.seed if isinstance(run.seed, (int, np.integer)) else str(run.seed),
-        "network": run.program.graph.name,
-        "recurra": __version__,
-        "jax": jax.__version__,
-    }
-
-
 def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> DivergenceError:
     """Step through the chunk again to name the variable, the unit and the step."""
     run, done = chunks.run, rows.done - count
@@ -646,34 +499,6 @@ def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> Diver
     fine = done + (int(went) - 1) // run.every + 1
     partial = make_result(run, before, rows.data(fine), fine, {"diverged": True})
     return divergence(run, {k: np.asarray(v) for k, v in state.items()}, int(first) + int(went), partial)
-
-
-def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Result) -> DivergenceError:
-    """Word the error for a state that is not finite."""
-    key = next(k for k, v in state.items() if not np.isfinite(v).all())
-    unit = int(np.argwhere(~np.isfinite(state[key]))[0][-1])
-    rings = {ring_key(i): ring.source for i, ring in enumerate(run.program.system.rings)}
-    name = run.program.layout.describe(rings.get(key, key), unit)
-    at = run.start.t0 + step * run.start.dt
-    return DivergenceError(
-        f"{name} is not finite after step {step} (t = {at:g}, solver {run.solver!r}, dt = {run.start.dt:g}). Try a"
-        " smaller dt or another solver; `error.result` holds what was recorded before.",
-        name,
-        step,
-        at,
-        partial,
-    )
-
-
-def cut_off(result: Result, cutoff: float) -> Result:
-    """Leave out the rows of a result before a time after its start."""
-    if not cutoff:
-        return result
-    start = result.time[0] if len(result.time) else 0.0
-    kept = result.time - start >= cutoff - 1e-9 * max(1.0, abs(cutoff))
-    return replace(
-        result, time=result.time[kept], data={k: v[..., kept, :] for k, v in result.data.items()}
-    )
 
 
 def check_batchable(run: Run) -> None:

@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike
 from recurra.engine import Program, Snapshot
 from recurra.engine.devices import Placement
 from recurra.engine.identity import identify
+from recurra.engine.precision import needs_wide
 from recurra.engine.refit import with_spreads
-from recurra.engine.run import needs_wide, parts_of_run
+from recurra.engine.run import parts_of_run
 from recurra.errors import OptionError
 from recurra.training.checkpoint import Checkpoint
 from recurra.training.diagnosis import explain_gradient, explain_loss

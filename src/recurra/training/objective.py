@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Program, Snapshot, as_function
-from recurra.engine.run import Run, prepare, read_precision
+from recurra.engine.precision import read_precision
+from recurra.engine.run import Run, prepare
 from recurra.training.losses import Loss, mean_loss, trial_loss
 from recurra.training.parameters import Parameters, Penalties
 from recurra.training.trials import Trials

@@ -17,8 +17,9 @@ from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.interrupts import check, interruptible
 from recurra.engine.loop import scan_rows
 from recurra.engine.origin import Origin
+from recurra.engine.precision import needs_wide, read_precision
 from recurra.engine.randomness import seed_key
-from recurra.engine.run import needs_wide, read_precision, windows
+from recurra.engine.run import windows
 from recurra.errors import OptionError, ShapeError
 from recurra.training.trials import count_units, make_trials, on_steps
 
