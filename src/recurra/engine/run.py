@@ -383,12 +383,18 @@ def _run_fixed(
         if not rows.done and run.start.end is not None:
             begin = {key: np.asarray(value) for key, value in _closed(run, plan, state, params).items()}
             state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
-        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
+        # Where one row would take longer than someone waits, it is done in pieces.
+        long = 10 * _first_rows_of(params, state, 1) < run.every and not in_place
+        long = long and not any(track.emitted for track in plan.tracks)
+        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin, long)
         kept: Mapping[str, Any] = {}
         while rows.done < run.rows and not came():
-            count = min(size, run.rows - rows.done)
+            count = 1 if long else min(size, run.rows - rows.done)
             begun = time.perf_counter()
-            before, (state, buffers, kept) = state, chunks.advance(state, rows.done, count)
+            made = chunks.advance(state, rows.done, count)
+            if made is None:
+                break
+            before, (state, buffers, kept) = state, made
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
@@ -427,6 +433,7 @@ class _Chunks:
         in_place: change the state in its own memory; the state before is then gone.
         first: the row at which the run began; more than 0 if it goes on from a checkpoint.
         begin: the state there.
+        long: whether a row is done in pieces.
     """
 
     run: Run
@@ -435,15 +442,38 @@ class _Chunks:
     in_place: bool
     first: int
     begin: Mapping[str, np.ndarray]
+    long: bool
 
     def start(self, row: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
         """Return the numbers of the loop with the samples from a row on, the number of its step, and of rows."""
-        first, every = row * self.run.every, self.run.every
-        data = replace(self.fixed, rows=samples(self.run, first, self.plan.capacity * every + 1))
-        return data, np.int32(self.run.start.step + first), np.int32(count)
+        return self._start(self.plan, row * self.run.every, count)
 
-    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any]:
-        """Return the state after some rows, and what they recorded."""
+    def _start(self, plan: LoopPlan, step: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
+        data = replace(self.fixed, rows=samples(self.run, step, plan.capacity * plan.every + 1))
+        data = data if plan.tracks else replace(data, units=())
+        return data, np.int32(self.run.start.step + step), np.int32(count)
+
+    def _in_pieces(self, state: Mapping, row: int) -> tuple[Any, Any, Any] | None:
+        """Do one row: its first step, which records it, and then the others, some at a time."""
+        one = replace(self.plan, every=1, capacity=1, keep=False)
+        more, before = replace(one, capacity=CHUNK_ROWS, tracks=()), state if self.plan.keep else {}
+        if not any(feed.series for feed in self.run.feeds):
+            more = replace(more, capacity=1 << 24)
+        first, every, done, size = row * self.run.every, self.run.every, 1, 64
+        state, buffers, _ = jax.block_until_ready(run_chunk(one, state, *self._start(one, first, 1)))
+        while done < every and not came():
+            count, begun = min(size, every - done), time.perf_counter()
+            state, *_ = jax.block_until_ready(run_chunk(more, state, *self._start(more, first + done, count)))
+            done, size = done + count, next_size(size, time.perf_counter() - begun, more.capacity)
+        return (state, buffers, before) if done == every else None
+
+    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any, Any] | None:
+        """Return the state after some rows, what they recorded, and the state before the last row if it is open.
+
+        `None` if Ctrl-C came within a long row.
+        """
+        if self.long:
+            return self._in_pieces(state, row)
         step = run_chunk_in_place if self.in_place else run_chunk
         return jax.block_until_ready(step(self.plan, state, *self.start(row, count)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recurra.engine import simulate
+from recurra.engine import Snapshot, simulate
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.devices import Placement
 from recurra.engine.feeds import make_feeds
@@ -37,10 +37,10 @@ def identity_of(job: Job, points: Points, size: int, measure_id: str | None) -> 
     program = job.program.update(as_mapping(options["params"], "params"))
     steps = count_steps(job.duration, options["dt"])
     feeds: dict[str, list[Any]] = {}
-    for feed in make_feeds(program, options["inputs"], steps):
+    for feed in make_feeds(program, options["inputs"], steps, Snapshot({}, 0, 0.0, options["dt"])):
         feeds.setdefault(feed.key, []).append((feed.index, feed.rows, feed.series))
     history = {p: as_numbers(v, f"history of {p!r}") for p, v in as_mapping(options["history"], "history").items()}
-    others = {k: v for k, v in options.items() if k not in (*READ, "batch", "progress", "state", "store", "cutoff")}
+    others = {k: v for k, v in options.items() if k not in (*READ, "batch", "progress", "state", "store")}
     return identify(
         {
             **parts_of(program), "start": by_path(program, program.state), "points": dict(points.numbers),
