@@ -102,7 +102,8 @@ def _closed(run: Run, options: Mapping[str, object], device: Any) -> dict[str, n
         return dict(run.start.state)
     before = replace(run.start, state=end.state, step=run.start.step - end.steps, end=None)
     feeds = tuple(replace(feed, rows=own) for feed, own in zip(run.feeds, rows, strict=True))
-    again = run_adaptive(replace(run, start=before, feeds=feeds, steps=end.steps, every=end.steps), options, device, False)
+    row = replace(run, start=before, feeds=feeds, steps=end.steps, every=end.steps)
+    again = run_adaptive(row, options, device, partly=False)
     return dict(again.final.state)
 
 
