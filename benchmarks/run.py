@@ -53,13 +53,19 @@ ONE_THREAD = {
 
 
 class Worker:
-    """Hold a process of one side that answers requests for tasks."""
+    """Hold a process of one side that answers requests for tasks.
 
-    def __init__(self, side: str, benchmark: str):
+    Arguments:
+        side: `"ours"` or `"peer"`.
+        benchmark: name of the module.
+        sources: where `recurra` is imported from on our side.
+    """
+
+    def __init__(self, side: str, benchmark: str, sources: Path = ROOT / "src"):
         python = sys.executable if side == "ours" else str(peer_of(benchmark)[0] / "bin" / "python")
         environment = os.environ | ONE_THREAD
         if side == "ours":
-            environment["PYTHONPATH"] = str(ROOT / "src")
+            environment["PYTHONPATH"] = str(sources)
         else:
             environment.pop("PYTHONPATH", None)
         self.process = subprocess.Popen(

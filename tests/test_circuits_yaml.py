@@ -342,7 +342,7 @@ BAD = {
     "alias bomb": (bomb(9), "more than 500000 values"),
     "merge bomb": (merge_bomb(9), "more than 500000 values"),
     "deep nesting": ("it: {base: " + "[" * 70 + "]" * 70 + "}\n", "nested deeper than 64 levels"),
-    "very deep nesting": ("it: " + "[" * 20000, "nested too deep"),
+    "very deep nesting": ("it: " + "[" * 20000, "nested deeper than 64"),
     "too many values": ("it: [" + "[]," * 400_000 + "]\n", "more than 500000 values"),
     "too large": ("# " + "x" * 5_000_001 + "\n", "larger than 5 MB"),
     "merge of a text": ("it: {base: NodeTemplate, <<: text}\n", "only mappings can be merged"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -72,7 +73,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     def stops(*arguments):
         calls.append(1)
         if len(calls) == 4:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return true(*arguments)
 
     monkeypatch.setattr(run, "run_chunk", stops)

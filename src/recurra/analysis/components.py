@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.errors import OptionError, ShapeError
 
 
@@ -27,6 +28,8 @@ class Components:
     mean: np.ndarray
     axes: np.ndarray
     explained: np.ndarray
+
+    __repr__ = brief
 
     def project(self, rates: ArrayLike) -> np.ndarray:
         """Return coordinates `(..., components)` of rates `(..., units)`."""

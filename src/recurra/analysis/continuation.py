@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow, eigenvalues
+from recurra.courtesy import brief
+from recurra.engine.interrupts import interruptible
 from recurra.errors import CapabilityError, OptionError
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Bifurcation:
     value: float
     state: np.ndarray
     frequency: float = 0.0
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +202,7 @@ class _Curve:
         along = rows[-1]
         return along if along @ before >= 0 else -along
 
+    @interruptible()
     def advance(self, point: np.ndarray, tangent: np.ndarray, size: float) -> np.ndarray | None:
         """Return the point of the curve at a distance, by Newton steps; `None` if they do not come together."""
         guess = point + size * tangent
@@ -215,6 +220,7 @@ class _Curve:
                 return guess if np.linalg.norm(guess - point) < 3 * size else None
         return None
 
+    @interruptible()
     def bifurcations(
         self, old: np.ndarray, tangent: np.ndarray, new: np.ndarray, turned: np.ndarray, size: float
     ) -> list[Bifurcation]:

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow
+from recurra.courtesy import brief
+from recurra.engine.interrupts import interruptible
 from recurra.errors import CapabilityError
 
 ROUNDS, GRID = 30, 4001
@@ -39,6 +41,8 @@ class LimitCycle:
     time: np.ndarray
     values: np.ndarray
     multipliers: np.ndarray
+
+    __repr__ = brief
 
     @property
     def stable(self) -> bool:
@@ -107,6 +111,7 @@ def limit_cycle(
     )
 
 
+@interruptible()
 def _integrate(flow: Flow, state: np.ndarray, span: float, times: np.ndarray | None = None) -> np.ndarray:
     from scipy.integrate import solve_ivp
 
@@ -136,6 +141,7 @@ def _guess(flow: Flow, begin: np.ndarray, longest: float) -> tuple[np.ndarray, f
     )
 
 
+@interruptible()
 def _shoot(flow: Flow, state: np.ndarray, period: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the state after a time, and its derivative by the state before."""
     from scipy.integrate import solve_ivp

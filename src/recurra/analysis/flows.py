@@ -10,6 +10,7 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from recurra.engine import as_program, vector_field
+from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, PathError, ShapeError, unknown
 
 
@@ -61,7 +62,8 @@ class Flow:
         return {} if value is None or self.parameter is None else {self.parameter: np.float64(value)}
 
     def rate(self, y: np.ndarray, value: float | None = None) -> np.ndarray:
-        """Return dy/dt, `(states,)`."""
+        """Return dy/dt, `(states,)`; Ctrl-C ends whatever asks for it."""
+        check()
         return np.asarray(self._field.function(0.0, np.asarray(y, float), self._params(value)))
 
     def jacobian(self, y: np.ndarray, value: float | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,8 @@ from numpy.typing import ArrayLike
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow
 from recurra.engine.grid import count_steps
-from recurra.engine.loop import scan_rows
+from recurra.engine.interrupts import check, interruptible, next_size
+from recurra.engine.iterate import iterate_while
 from recurra.errors import DivergenceError
 
 
@@ -47,6 +49,7 @@ def lyapunov_exponents(
     Raises:
         CapabilityError: the network has ring-buffer delays, rules or complex states.
         DivergenceError: the trajectory stopped being finite.
+        KeyboardInterrupt: Ctrl-C came; an average over a part of the time is not returned.
 
     A limit cycle has one exponent of 0:
 
@@ -67,8 +70,8 @@ def lyapunov_exponents(
         slope, push = jax.linearize(rate, y)
         return slope, jax.vmap(push, in_axes=1, out_axes=1)(spread)
 
-    def advance(carry: tuple, j: Array) -> tuple[tuple, tuple]:
-        y, spread, sums = carry
+    def advance(carry: tuple) -> tuple:
+        j, y, spread, sums = carry
         k1, s1 = both(y, spread)
         k2, s2 = both(y + 0.5 * dt * k1, spread + 0.5 * dt * s1)
         k3, s3 = both(y + 0.5 * dt * k2, spread + 0.5 * dt * s2)
@@ -76,16 +79,21 @@ def lyapunov_exponents(
         y = y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         spread, stretch = jnp.linalg.qr(spread + dt / 6 * (s1 + 2 * s2 + 2 * s3 + s4))
         grown = jnp.log(jnp.abs(jnp.diagonal(stretch)))
-        return (y, spread, sums + jnp.where(j >= before, grown, 0.0)), ()
+        return j + 1, y, spread, sums + jnp.where(j >= before, grown, 0.0)
 
     @jax.jit
-    def whole(y: Array) -> tuple[Array, Array]:
-        carry = (y, jnp.eye(size, many), jnp.zeros(many))
-        (y, _, sums), _ = scan_rows(advance, carry, before + steps)
-        return y, sums / duration
+    def piece(carry: tuple, until: Array) -> tuple:
+        return iterate_while(lambda c: c[0] < until, advance, carry)
 
-    with jax.enable_x64(True):
-        end, exponents = whole(jnp.asarray(flow.point(start)))
+    done, ahead = 0, 256
+    with interruptible(), jax.enable_x64(True):
+        carry = (np.int32(0), jnp.asarray(flow.point(start)), jnp.eye(size, many), jnp.zeros(many))
+        while done < before + steps:
+            check()
+            begun, done = time.perf_counter(), min(done + ahead, before + steps)
+            carry = jax.block_until_ready(piece(carry, np.int32(done)))
+            ahead = next_size(ahead, time.perf_counter() - begun, 1 << 24)
+        end, exponents = carry[1], np.asarray(carry[3]) / duration
     if not (np.isfinite(np.asarray(end)).all() and np.isfinite(np.asarray(exponents)).all()):
         raise DivergenceError(
             f"the trajectory is not finite after {before + steps} steps of {dt:g}: try a smaller dt.",

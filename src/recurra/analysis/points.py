@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow, eigenvalues
+from recurra.engine.interrupts import interruptible
 from recurra.errors import OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def fixed_points(
     )
 
 
+@interruptible()
 def _settle(flow: Flow, start: np.ndarray) -> list[np.ndarray]:
     """Return where two searches end that may find different points: a root search, and a minimum of the speed."""
     from scipy.optimize import least_squares, root

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
+from recurra.courtesy import brief
 from recurra.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Spectrum:
 
     frequency: np.ndarray
     values: np.ndarray
+
+    __repr__ = brief
 
     @property
     def peak(self) -> np.ndarray:

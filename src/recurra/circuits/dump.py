@@ -37,7 +37,7 @@ def write_yaml(circuit: CircuitTemplate, path: str | Path) -> str:
     yaml.Representer = _representer()
     try:
         write_atomically(file, lambda stream: yaml.dump(entries.found, stream))
-    except (OSError, UnicodeError) as error:
+    except UnicodeError as error:
         raise errors.StoreError(f"{file}: cannot be written ({error}).") from error
     return f"{file.as_posix()}/{name}"
 

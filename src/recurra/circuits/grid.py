@@ -55,6 +55,7 @@ def grid_search(
         PathError: if a node, edge or variable does not exist.
         ShapeError: if there are not as many values for each name.
         OptionError: if an option is unknown.
+        KeyboardInterrupt: someone interrupted; nothing is returned. :func:`recurra.sweep` keeps whole points.
 
     >>> found, sets = grid_search(
     ...     "model_templates.oscillators.vanderpol.vdp", {"mu": [0.5, 1.0]},
@@ -65,6 +66,7 @@ def grid_search(
     import pandas
 
     from recurra.engine import simulate
+    from recurra.engine.interrupts import interruptible
     from recurra.engine.refit import by_structure
 
     circuit = as_template(circuit_template, CircuitTemplate, "grid_search")
@@ -77,22 +79,23 @@ def grid_search(
     names = [f"{circuit.name}_{i}" for i in range(len(next(iter(sets.values()))))]
     batch = _addresses(circuit, sets, param_map)
     found: dict[str, np.ndarray] = {}
-    # Sets whose delays need another structure run apart, and all others at once.
-    for program, numbers, rows in by_structure(circuit.program.update(options.get("params") or {}), batch):
-        result = simulate(
-            program,
-            simulation_time,
-            dt=step_size,
-            solver=solver,
-            inputs=inputs,
-            record=outputs,
-            every=rows_apart(sampling_step_size, step_size),
-            batch=numbers,
-            **options,
-        )
-        for name in result:
-            data = np.asarray(result[name])
-            found.setdefault(name, np.zeros((len(names), *data.shape[1:]), data.dtype))[rows] = data
+    with interruptible():  # a part of every run would be a table that looks whole
+        # Sets whose delays need another structure run apart, and all others at once.
+        for program, numbers, rows in by_structure(circuit.program.update(options.get("params") or {}), batch):
+            result = simulate(
+                program,
+                simulation_time,
+                dt=step_size,
+                solver=solver,
+                inputs=inputs,
+                record=outputs,
+                every=rows_apart(sampling_step_size, step_size),
+                batch=numbers,
+                **options,
+            )
+            for name in result:
+                data = np.asarray(result[name])
+                found.setdefault(name, np.zeros((len(names), *data.shape[1:]), data.dtype))[rows] = data
     tuples, blocks = [], []
     for name, data in found.items():
         tuples += [(name, one, *split_label(label)) for one in names for label in result.labels[name]]

@@ -11,6 +11,7 @@ from recurra import errors
 from recurra.circuits.operators import OperatorTemplate
 from recurra.circuits.templates import Template, as_template, check_name, expect_mapping, frozen, short
 from recurra.circuits.values import Declaration, Value, as_count, as_value, parse_declaration, show
+from recurra.courtesy import returns_changed
 from recurra.engine.graph import Node, Variable
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class OperatorStack(Template):
         """Return the value of a variable: the node's own, or else the declared one."""
         return self.__dict__["_values"].get((op, var), self[op][var].value)
 
+    @returns_changed
     def update_var(self, op: str, var: str, val: object) -> Self:
         """Return a new template in which a variable has another value.
 
@@ -91,6 +93,7 @@ class OperatorStack(Template):
         """
         return self.with_values({(op, var): val})
 
+    @returns_changed
     def with_values(self, changes: Mapping[tuple[str, str], object]) -> Self:
         """Return a new template with several values changed, `(operator, variable) -> value`."""
         values = dict(self.__dict__["_values"])
@@ -276,10 +279,12 @@ class PopulationTemplate(Template):
     def __repr__(self) -> str:
         return f"PopulationTemplate({self.name!r}, {self.n} x {self.node.name})"
 
+    @returns_changed
     def update_var(self, op: str, var: str, val: object) -> PopulationTemplate:
         """Return a new population in which a variable has another value: a number, or one for each unit."""
         return self.with_values({(op, var): val})
 
+    @returns_changed
     def with_values(self, changes: Mapping[tuple[str, str], object]) -> PopulationTemplate:
         """Return a new population with several values changed, `(operator, variable) -> value`."""
         return self.update_template(

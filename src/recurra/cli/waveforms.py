@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from recurra.engine.series import align
-from recurra.errors import OptionError, PathError, ShapeError, TimeError, near, unknown
+from recurra.errors import OptionError, PathError, ShapeError, StoreError, TimeError, near, unknown
+from recurra.files import read_array, read_bytes, reason
 
 FORMS = {
     "step": ("step:ON:OFF:AMPLITUDE", "AMPLITUDE from ON until before OFF, 0 elsewhere"),
@@ -21,6 +22,7 @@ FORMS = {
         "NAME.csv or NAME.npy, one row for each step (at the times of a column `time`); a column by name or number",
     ),
 }
+_MAX_TABLE = 200_000_000  # bytes of a table of text; numbers of more rows belong into .npy
 
 
 def waveform(text: str, duration: float, dt: float, where: str = "") -> np.ndarray:
@@ -135,16 +137,20 @@ def _from_file(rest: str, steps: int, dt: float, place: str) -> np.ndarray:
 
 def _read_npy(path: Path, place: str) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        values = read_array(path)
+    except StoreError as error:
         raise ShapeError(f"{place}{path.name!r} cannot be read as an array of numbers: {error}") from None
-    if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "bif":
+    if values.ndim not in (1, 2) or values.dtype.kind not in "bif":
         raise ShapeError(f"{place}{path.name!r} must hold numbers, one row for each step.")
     return values.astype(float)
 
 
 def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
-    rows = [line.split(",") for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    try:
+        text = read_bytes(path, _MAX_TABLE).decode("utf-8-sig")
+        rows = [line.split(",") for line in text.splitlines() if line.strip()]
+    except (StoreError, UnicodeDecodeError) as error:
+        raise ShapeError(f"{place}{path.name!r} is not a table of numbers: {reason(error)}.") from None
     names: list[str] = []
     try:
         [float(word) for word in rows[0]]
@@ -155,7 +161,7 @@ def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
     try:
         values = np.array([[float(word) for word in row] for row in rows])
     except ValueError as error:
-        raise ShapeError(f"{place}{path.name!r} is not a table of numbers: {error}.") from None
+        raise ShapeError(f"{place}{path.name!r} is not a table of numbers: {reason(error)}.") from None
     if values.ndim != 2:
         raise ShapeError(f"{place}{path.name!r} has no rows of numbers.")
     return values, names

@@ -1,5 +1,6 @@
 """The engine: one Program, one time loop, and everything that is done with them."""
 
+from recurra.courtesy import guard
 from recurra.engine.adaptive import VectorField, vector_field
 from recurra.engine.gradients import as_function
 from recurra.engine.graph import Edge, Emission, Graph, Node, Operator, Rule, Sparse, Spike, Variable
@@ -43,3 +44,5 @@ __all__ = [
     "trace_count",
     "vector_field",
 ]
+
+guard(globals(), __all__)

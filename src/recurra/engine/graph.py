@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.equations import Equation
 
 Kind = Literal["state", "algebraic", "parameter", "input"]
@@ -36,6 +37,8 @@ class Variable:
     value: float | complex | np.ndarray = 0.0
     unit: str = ""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -56,6 +59,8 @@ class Operator:
     equations: tuple[Equation, ...]
     variables: Mapping[str, Variable]
     output: str | None = None
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Spike:
     surrogate: str = "fast_sigmoid"
     slope: float | np.ndarray = 1.0
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Node:
@@ -116,6 +123,8 @@ class Node:
     values: Mapping[str, object] = field(default_factory=dict)
     spikes: tuple[Spike, ...] = ()
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
@@ -137,6 +146,8 @@ class Sparse:
     shape: tuple[int, int]
 
     ndim: ClassVar[int] = 2
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, matrix: Any) -> Sparse:
@@ -194,6 +205,8 @@ class Edge:
     output: str | None = None
     label: str = ""
 
+    __repr__ = brief
+
     @property
     def old_inputs(self) -> tuple[str, ...]:
         """List the inputs of the operators that read the delayed source, where others read what is there now."""
@@ -215,6 +228,8 @@ class Emission:
     Arguments:
         shape: of the array.
         dtype: of its numbers.
+        early: whether it is about the state before the step. Of a row of several steps the first tells it then, and
+            otherwise the last.
 
     >>> Emission((10,), np.dtype(bool)).shape
     (10,)
@@ -222,6 +237,7 @@ class Emission:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    early: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +257,7 @@ class Rule:
         text: what the rule does, for people.
         derive: a pure function of the params that is called once a run, e.g. to transpose a matrix; what it returns is
             among the params that `update` gets.
+        precision: what it computes in; a run in float32 takes only rules that do so too.
 
     >>> from recurra.engine import lower, simulate
     >>> def count(state, params, inputs, clock):
@@ -262,6 +279,9 @@ class Rule:
     emits: Mapping[str, Emission] = field(default_factory=dict)
     text: str = ""
     derive: Callable[[dict], dict] | None = None
+    precision: str = "float64"
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -275,6 +295,9 @@ class Graph:
         name: the name of the network, for people.
         input, output: paths of the input that others feed and of the variable that they read, where the graph becomes
             a node of a network and nobody says otherwise; empty if that is to be found out.
+        dt: the step that it was written for, in its unit of time; it refuses to run with another. `None` if any will
+            do, as for differential equations.
+        precision: `"float64"` or `"float32"`, for runs and trainings that are not asked for one.
 
     >>> from recurra.engine import lower, simulate
     >>> from recurra.equations import parse_equation
@@ -290,3 +313,7 @@ class Graph:
     name: str = ""
     input: str = ""
     output: str = ""
+    dt: float | None = None
+    precision: str | None = None
+
+    __repr__ = brief

@@ -16,7 +16,26 @@ import numpy as np
 from recurra.errors import PathError, unknown
 
 EDGE_PARTS = ("weight", "delay", "spread")
+WILDCARD = "all"
 _UNIT = re.compile(r"^(?P<path>.*)\[(?P<unit>\d+)\]$")
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Say whether a path is meant by a pattern, in which `all` stands for one or more levels.
+
+    >>> matches("all/e", "left/column/e"), matches("all/e", "e")
+    (True, False)
+    """
+    levels = path.split("/")
+    reached = {0}  # how many levels the parts so far can stand for; many `all` cost no more than their number
+    for part in pattern.split("/"):
+        if part == WILDCARD:
+            reached = set(range(min(reached) + 1, len(levels) + 1))
+        else:
+            reached = {at + 1 for at in reached if at < len(levels) and levels[at] == part}
+        if not reached:
+            return False
+    return len(levels) in reached
 
 
 @dataclass(frozen=True)
@@ -161,10 +180,8 @@ class Layout:
             return [node]
         if "all" not in node.split("/"):
             return []
-        parts = [".+?" if p == "all" else re.escape(p) for p in node.split("/")]
-        pattern = re.compile("/".join(parts))
         # An edge's own node is addressed by its full label only: `all` means the nodes a user named.
-        return [label for label in self.nodes if "->" not in label and pattern.fullmatch(label)]
+        return [label for label in self.nodes if "->" not in label and matches(node, label)]
 
     def _variable(self, label: str, operator: str, variable: str) -> Target | None:
         place = self.nodes[label]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import brief, returns_changed
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.graph import Graph
 from recurra.engine.layout import EDGE_PARTS, Layout, Target
@@ -54,13 +55,15 @@ class Port:
     >>> from recurra import CircuitTemplate
     >>> program = CircuitTemplate.from_yaml("model_templates.neural_mass_models.wilsoncowan.WC").program
     >>> program.inputs["e/se_op/r_in"]
-    Port(size=1, default=array([0.]), unit='', kind='input')
+    Port(size=1, default=[0.0])
     """
 
     size: int
     default: object = None
     unit: str = ""
     kind: str = "input"
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +115,16 @@ class Program:
         default = np.array(store[target.key][target.index]) if target.key in store else None
         return Port(target.size, default, target.unit, target.kind)
 
+    def __repr__(self) -> str:
+        """Say in a line what the program holds; `explain` says what it does."""
+        groups = self.system.groups
+        name = f"{self.graph.name!r}, " if getattr(self.graph, "name", "") else ""
+        nodes, units = sum(group.nodes for group in groups), sum(group.units for group in groups)
+        parts = [f"{nodes} node(s) of {units} unit(s) in {len(groups)} group(s)"] if groups else []
+        parts += [f"{len(self.system.rules)} rule(s)"] if self.system.rules else []
+        parts += [f"{len(self.layout.edges)} edge(s)", f"solver {self.solver!r}"]
+        return f"Program({name}{', '.join(parts)}; .explain() says more)"
+
     @property
     def paths(self) -> list[str]:
         """List every path that `get` and `update` take: parameters, inputs, states, weights and delays."""
@@ -129,6 +142,7 @@ class Program:
         parts = [np.array(self._store(t)[t.key][t.index]) for t in self.layout.resolve(path)]
         return parts[0] if len(parts) == 1 else np.concatenate([np.atleast_1d(p) for p in parts])
 
+    @returns_changed
     def update(self, values: Mapping[str, object]) -> Program:
         """Return a program with other numbers; nothing is compiled again.
 

@@ -7,13 +7,14 @@ again from its graph, with all its other numbers; so it is what it would be if i
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import warn
+from recurra.engine.checks import as_numbers
 from recurra.engine.delays import gamma_order
 from recurra.engine.graph import Edge, Sparse
 from recurra.engine.layout import EdgePlace
@@ -97,11 +98,10 @@ def with_spreads(program: Program, values: Mapping[str, Any]) -> dict[str, Any]:
         stages = next(c.order for c in program.system.chains if c.spreads == place.spread_key)
         if np.any(_orders(value, spread) != stages):
             found[f"{label}/spread"] = new = np.asarray(value) / np.sqrt(stages)
-            warnings.warn(
+            warn(
                 f"{path}: was trained with the {stages} stages that it had; with them its spread is"
                 f" {float(np.ravel(new)[0]):g} now, and no longer {float(np.ravel(spread)[0]):g}.",
                 RuntimeWarning,
-                stacklevel=2,
             )
     return found
 
@@ -160,3 +160,21 @@ def _sign(program: Program, values: Mapping[str, Any]) -> tuple:
         else:
             found.append((bool(np.any(delay == 0)), bool(np.all(delay == 0))))
     return tuple(found)
+
+
+def of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Program, Mapping[str, object]]:
+    """Return a program that fits the delays of a batch, and what is left to be set in it."""
+    if not any(t.kind in TIMING for path in batch for t in program.layout.resolve(path)):
+        return program, batch
+    rows = {path: as_numbers(value, f"batch: {path}") for path, value in batch.items()}
+    if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
+        return program, batch  # which is refused below
+    alike = by_structure(program, rows)
+    if any(one is program for one, _, _ in alike):
+        return program, batch  # a delay or spread that cannot be, which is refused below
+    if len(alike) > 1:
+        raise TimeError(
+            "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"
+            " a delay of 0, which is none), which cannot run at once: use recurra.sweep, or one run after the other."
+        )
+    return alike[0][0], alike[0][1]

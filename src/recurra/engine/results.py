@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.engine.open_ends import OpenEnd, split_arrays
 from recurra.engine.store import write_atomically
-from recurra.errors import OptionError, PathError, StoreError, unknown
+from recurra.errors import OptionError, PathError, unknown
+from recurra.files import read_arrays, refusing
 
 Name = str | tuple[str, ...]
 
@@ -46,6 +48,14 @@ class Snapshot:
     dt: float
     end: OpenEnd | None = None
 
+    __repr__ = brief
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """Return one array of the state by its storage key."""
+        if not isinstance(key, str) or key not in self.state:
+            raise PathError(unknown("state", key, self.state))
+        return self.state[key]
+
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
         arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
@@ -60,15 +70,11 @@ class Snapshot:
         Raises:
             StoreError: the file is not a snapshot.
         """
-        from recurra.engine.store import read_arrays
-
         meta, arrays = read_arrays(path, "recurra.Snapshot")
         own, end = split_arrays(arrays)
         state = {key.removeprefix("state:"): value for key, value in own.items()}
-        try:
+        with refusing(path, "not a complete snapshot"):
             return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]), end)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: not a complete snapshot ({error}).") from None
 
 
 def time_of(state: object) -> float:
@@ -107,6 +113,16 @@ class Result:
     final: Snapshot
     meta: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def interrupted(self) -> bool:
+        """Say whether Ctrl-C ended the run, so that there are fewer rows than were asked for; go on from `final`."""
+        return bool(self.meta.get("interrupted"))
+
+    @property
+    def marks(self) -> dict[str, bool]:
+        """Return what a table of the result must carry along: `interrupted`, if it is so."""
+        return {"interrupted": True} if self.interrupted else {}
+
     def __getitem__(self, name: Name) -> np.ndarray:
         """Return one recording, `(rows, units)`; `"steps"` gives the number of the step at every row.
 
@@ -126,6 +142,13 @@ class Result:
         Raises:
             PathError: there is none; the message says which there are.
         """
+        if not isinstance(name, str | tuple):
+            few = next(iter(self.data), "x")
+            raise PathError(
+                f"[{_row(name)}]: a result is read by the name of a recording, which gives an array:"
+                f" result[{few!r}][{_row(name)}] for rows of it, result.to_dataframe() for a table."
+                f" {unknown('recording', name, self.data)}"
+            )
         key = name if isinstance(name, str) else "/".join(map(str, name))
         if key not in self.data:
             raise PathError(unknown("recording", key, self.data))
@@ -133,6 +156,9 @@ class Result:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.data)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __contains__(self, name: object) -> bool:
         return ("/".join(map(str, name)) if isinstance(name, tuple) else name) in self.data
@@ -142,9 +168,25 @@ class Result:
         span = f"{self.time[0]:g} to {self.time[-1]:g}" if len(self.time) else "empty"
         return f"Result(time {span}, {len(self.time)} rows; {shapes})"
 
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return len(self.data)
+
     def keys(self) -> list[str]:
         """List the names of the recordings."""
         return list(self.data)
+
+    def values(self) -> list[np.ndarray]:
+        """List the recordings, in the order of `keys`."""
+        return [self[name] for name in self.data]
+
+    def items(self) -> list[tuple[str, np.ndarray]]:
+        """List pairs of name and recording."""
+        return [(name, self[name]) for name in self.data]
+
+    def get(self, name: Name, default: Any = None) -> Any:
+        """Return one recording, or something else if there is none of this name."""
+        return self[name] if name in self or name == "steps" else default
 
     def to_numpy(self, name: Name | None = None) -> np.ndarray:
         """Return one recording, or all of them side by side: `(rows, all units)`."""
@@ -170,7 +212,9 @@ class Result:
         if not single:
             pairs = [(name, label) for name in self.data for label in self.labels[name]]
             columns = pandas.MultiIndex.from_tuples(pairs, names=["name", "unit"])
-        return pandas.DataFrame(self.to_numpy(), index=index, columns=columns)  # type: ignore[arg-type]
+        table = pandas.DataFrame(self.to_numpy(), index=index, columns=columns)  # type: ignore[arg-type]
+        table.attrs.update(self.marks)
+        return table
 
     def to_xarray(self) -> xarray.Dataset:
         """Return a dataset with dimensions `(batch,) time, <name>_unit` and the provenance as attributes."""
@@ -247,3 +291,10 @@ class Result:
         from recurra.engine.archive import load_result
 
         return load_result(path)
+
+
+def _row(name: object) -> str:
+    """Write an index as it stands between brackets."""
+    if not isinstance(name, slice):
+        return repr(name)
+    return ":".join("" if part is None else repr(part) for part in (name.start, name.stop))

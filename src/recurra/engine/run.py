@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -14,18 +14,30 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import warn
 from recurra.engine.checks import as_mapping, as_numbers
-from recurra.engine.delays import check_chains, plan_delays, ring_key, with_jumps
+from recurra.engine.delays import check_chains, plan_delays, with_jumps
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
+from recurra.engine.graph import Rule
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
+from recurra.engine.interrupts import PIECE_SECONDS, came, check, interruptible, next_size, take
+from recurra.engine.loop import (
+    FeedInfo,
+    LoopData,
+    LoopPlan,
+    find_divergence,
+    run_chunk,
+    run_chunk_in_place,
+    split_step,
+)
 from recurra.engine.lowering import as_program
-from recurra.engine.open_ends import ends_open, open_end
+from recurra.engine.open_ends import ends_open
+from recurra.engine.outcomes import cut_off, divergence, make_result
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
-from recurra.engine.refit import TIMING, by_structure
+from recurra.engine.refit import of_one_structure
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
@@ -36,7 +48,7 @@ from recurra.errors import CapabilityError, DivergenceError, OptionError, PathEr
 CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
 ONCE_BYTES = 1_000_000
-CHUNK_SECONDS = 0.1
+CHUNK_SECONDS = PIECE_SECONDS
 IN_PLACE_BYTES = 1 << 26  # states from this size on change in place, since a copy takes as long as many steps
 
 
@@ -82,6 +94,11 @@ class Run:
     def rows(self) -> int:
         return self.steps // self.every
 
+    @property
+    def wide(self) -> bool:
+        """Whether JAX must know 64 bits: arrays of rules have types of their own."""
+        return needs_wide(self.program, self.precision)
+
 
 def simulate(
     program: Any,
@@ -98,7 +115,7 @@ def simulate(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
     device: object = None,
     progress: bool | Callable[[int], None] = True,
     store: str | Path | None = None,
@@ -123,7 +140,7 @@ def simulate(
         state: where to go on, the `final` of an earlier result.
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
-        precision: `"float64"` or `"float32"`.
+        precision: `"float64"` or `"float32"`; by default what the program was made for, else float64.
         device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
             spread, or without a batch the rows of the weights.
         progress: show a bar if the run takes longer than a second; or a function that is told the steps done.
@@ -153,19 +170,20 @@ def simulate(
     if store is not None and (run.plan is None or cutoff):
         what = f"solver {run.solver!r} chooses its own steps" if run.plan is None else "cutoff leaves rows out"
         raise CapabilityError(f"store: {what}; use a fixed step and record every row.")
-    if run.plan is None:
-        from recurra.engine.adaptive import run_adaptive
+    with interruptible() as partly:
+        if run.plan is None:
+            from recurra.engine.adaptive import run_adaptive
 
-        if isinstance(device, list | tuple):
-            raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; use a fixed step.")
-        result = run_adaptive(run, solver_options, find_device(device))
-    elif solver_options:
-        raise OptionError(
-            f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
-        )
-    else:
-        rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-        result = _run_fixed(run, run.plan, Placement(device), progress, rows)
+            if isinstance(device, list | tuple):
+                raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; fix the step.")
+            result = run_adaptive(run, solver_options, find_device(device), partly)
+        elif solver_options:
+            raise OptionError(
+                f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
+            )
+        else:
+            rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
+            result = _run_fixed(run, run.plan, Placement(device), progress, rows, partly)
     return cut_off(result, cutoff)
 
 
@@ -186,7 +204,7 @@ def prepare(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
 ) -> Run:
     """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
     if not isinstance(program, Program):
@@ -202,8 +220,7 @@ def prepare(
             f"{steps} steps are not a whole number of rows of {every} steps: use a duration of"
             f" {low * dt:.12g} or {(low + every) * dt:.12g}, or another `every`."
         )
-    if precision not in ("float32", "float64"):
-        raise OptionError(unknown("precision", precision, ("float32", "float64")))
+    precision = read_precision(program, precision)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer, jax.Array)):
         raise OptionError(f"seed must be an integer (or a jax.random.key), got {seed!r}.")
     if not isinstance(seed, jax.Array) and not -(2**63) <= seed < 2**63:
@@ -212,9 +229,7 @@ def prepare(
     if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
     program = program.update(changed)
-    if program.system.rules and precision != "float64":
-        raise OptionError("precision: the arrays of a rule have types of their own; leave the precision at float64.")
-    program, batch = _of_one_structure(program, as_mapping(batch, "batch"))
+    program, batch = of_one_structure(program, as_mapping(batch, "batch"))
     _check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
@@ -231,30 +246,41 @@ def prepare(
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
 
 
+def read_precision(program: Program, precision: str | None, default: str = "float64") -> str:
+    """Return the precision of a run or a training: what it was asked for, else what the program was made for.
+
+    Arguments:
+        program: the program.
+        precision: what was asked for, `None` for nothing.
+        default: what it is if nobody says anything.
+
+    Raises:
+        OptionError: there is no such precision, or a rule of the program computes in another.
+    """
+    chosen = precision or program.graph.precision or default
+    if chosen not in ("float32", "float64"):
+        raise OptionError(unknown("precision", chosen, ("float32", "float64")))
+    rules = {label: node for label, node in program.graph.nodes.items() if isinstance(node, Rule)}
+    wide = next((label or "the groups" for label, rule in rules.items() if rule.precision != "float32"), None)
+    if chosen == "float32" and wide is not None:
+        raise OptionError(
+            f"precision: the arrays of a rule have types of their own, and {wide} computes in float64; leave the"
+            " precision at float64, or make it for float32 (a network with groups: Network(precision='float32'))."
+        )
+    return chosen
+
+
+def needs_wide(program: Program, precision: str) -> bool:
+    """Say whether JAX must know 64 bits for a run: in float64, and for rules, whose arrays have types of their own."""
+    return precision == "float64" or bool(program.system.rules)
+
+
 def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
     """NaN among the numbers would only show up as a divergence, far from where it came from."""
     for key, value in numbers.items():
         if key not in program.system.rule_keys and np.isnan(value).any():
             unit = np.argwhere(np.isnan(value))[0]
             raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
-
-
-def _of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Program, Mapping[str, object]]:
-    """Return a program that fits the delays of a batch, and what is left to be set in it."""
-    if not any(t.kind in TIMING for path in batch for t in program.layout.resolve(path)):
-        return program, batch
-    rows = {path: as_numbers(value, f"batch: {path}") for path, value in batch.items()}
-    if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
-        return program, batch  # which is refused below
-    alike = by_structure(program, rows)
-    if any(one is program for one, _, _ in alike):
-        return program, batch  # a delay or spread that cannot be, which is refused below
-    if len(alike) > 1:
-        raise TimeError(
-            "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"
-            " a delay of 0, which is none), which cannot run at once: use recurra.sweep, or one run after the other."
-        )
-    return alike[0][0], alike[0][1]
 
 
 def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:
@@ -304,7 +330,7 @@ def starting_point(
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
     # The arrays of rules have types of their own, which differ between programs with and without surrogates.
-    types = {k: program.state[k].dtype for k in program.system.rule_state}
+    types = {k: value.dtype for k, value in program.state.items() if k in program.system.rule_state}
     given = {k: np.asarray(v, types.get(k)) for k, v in state.state.items()}
     if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
@@ -353,6 +379,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
+        ticks=split_step(run.start.t0, run.start.dt) if run.precision == "float32" else np.zeros(0),  # type: ignore
         seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
     )
 
@@ -372,8 +399,8 @@ def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
 def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
     system = run.program.system
-    own = {key for rule in system.rules for _, key in rule.params}
-    if not own & set(run.batch):
+    own = list(dict.fromkeys(key for rule in system.rules for _, key in rule.params))
+    if not any(key in run.batch for key in own):
         return derive_params(system, params)
     axes = {key: 0 if key in run.batch else None for key in own}
     found = jax.vmap(lambda numbers: derive_params(system, numbers), in_axes=(axes,))({k: params[k] for k in own})
@@ -399,16 +426,16 @@ def _stored_rows(run: Run, store: str | Path) -> StoredRows:
 
 
 def _run_fixed(
-    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows
+    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows, partly: bool
 ) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     begin = state = in_precision(run, rows.state if rows.state is not None else run.start.state)
-    size, interrupted = _first_rows(run, params, state), False
+    size, first, count = min(_first_rows(run, params, state), plan.capacity), rows.done, 0
     bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     if rows.done:
         bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), place.default():
+    with contextlib.closing(bar), jax.enable_x64(run.wide), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
@@ -420,26 +447,20 @@ def _run_fixed(
             state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
         chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
         kept: Mapping[str, Any] = {}
-        while rows.done < run.rows and not interrupted:
-            count = min(size, plan.capacity, run.rows - rows.done)
+        while rows.done < run.rows and not came():
+            count = min(size, run.rows - rows.done)
             begun = time.perf_counter()
-            made, interrupted = chunks.advance(state, rows.done, count)
-            if made is None:
-                break
-            before, (state, buffers, kept) = state, made
+            before, (state, buffers, kept) = state, chunks.advance(state, rows.done, count)
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
-                bar.close()
                 raise _diverged(chunks, before, rows, count)
-            rows.checkpoint(whole)
+            rows.checkpoint(whole, due=came())
             bar.update(count * run.every)
-            # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
-            size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
-    bar.close()
-    if interrupted:
-        warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
-    extra = {"interrupted": True} if interrupted else {}
+            # The first chunk is short by a cautious guess; no chunk is longer than the plan allows.
+            size = next_size(size, time.perf_counter() - begun, plan.capacity)
+    # A run of one piece is whole all the same; Ctrl-C then ends what called it.
+    extra = stopped(rows.done, run.rows, partly) if came() and count < run.rows - first else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra, place.gather(kept) or None)
 
 
@@ -457,6 +478,24 @@ def _closed(run: Run, plan: LoopPlan, state: Mapping, params: Mapping) -> Mappin
     data = replace(loop_data(run, params, 0, 1), rows=tuple(padded))
     before = {key: np.asarray(value) for key, value in in_precision(run, end.state).items()}
     return run_chunk(plan, before, data, np.int32(run.start.step - end.steps), np.int32(count))[0]
+
+
+def stopped(done: int, total: int, partly: bool) -> dict[str, object]:
+    """Say in the result of an interrupted run that it is one, and warn.
+
+    Arguments:
+        done: rows that are there.
+        total: rows that were asked for.
+        partly: whether a part may be returned.
+
+    Raises:
+        KeyboardInterrupt: it may not, or nothing is there.
+    """
+    if not partly or not done:
+        check(f"interrupted after {done} of {total} rows")
+    take()
+    warn(f"interrupted after {done} of {total} rows.", RuntimeWarning)
+    return {"interrupted": True}
 
 
 @dataclass(frozen=True)
@@ -483,18 +522,10 @@ class _Chunks:
         data = replace(self.fixed, rows=samples(self.run, first, self.plan.capacity * every + 1))
         return data, np.int32(self.run.start.step + first), np.int32(count)
 
-    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, bool]:
-        """Return the state after some rows and what they recorded, and whether Ctrl-C came; None if for nothing."""
-        made, step = None, run_chunk_in_place if self.in_place else run_chunk
-        try:
-            made = step(self.plan, state, *self.start(row, count))
-            return jax.block_until_ready(made), False
-        except KeyboardInterrupt:
-            if not self.in_place or made is None:
-                if any(isinstance(value, jax.Array) and value.is_deleted() for value in state.values()):
-                    raise  # it came between the call and its outcome, and nothing is left to go on from
-                return None, True
-            return jax.block_until_ready(made), True
+    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any, Any]:
+        """Return the state after some rows, what they recorded, and the state before the last of them if it is kept."""
+        step = run_chunk_in_place if self.in_place else run_chunk
+        return jax.block_until_ready(step(self.plan, state, *self.start(row, count)))
 
     def replay(self, row: int) -> Mapping:
         """Run again from the first state up to a row."""
@@ -508,47 +539,34 @@ class _Chunks:
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
     """Guess how many rows surely take no longer than a chunk should: some nanoseconds for every number of a step."""
+    return _first_rows_of(params, state, run.every)
+
+
+def _first_rows_of(params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray], every: int) -> int:
     numbers = 4 * sum(v.size for v in jax.tree.leaves(params)) + 20 * sum(v.size for v in state.values())
-    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
+    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * every)))
+
+
+def windows(program: Program, rows: int, every: int = 1, runs: int = 1) -> list[tuple[int, int]]:
+    """Cut a forward run of a pure function into parts that take no longer than someone waits who has pressed Ctrl-C.
+
+    Arguments:
+        program: what is run.
+        rows: how many.
+        every: steps of a row.
+        runs: how many runs at once.
+
+    Returns:
+        First row and number of rows of each part.
+    """
+    size = 10 * _first_rows_of(program.params, program.state, every * runs)
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
 
 
 def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
     # Rules may use infinity for "never", and what they do with it is their own affair.
     own = run.program.system.rule_state
     return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
-
-
-def make_result(
-    run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict, before: Mapping | None = None
-) -> Result:
-    """Label what was recorded, `rows` rows by name; `before` is the state before the last row, if that is open."""
-    steps = np.arange(rows) * run.every + run.start.step
-    start = run.start
-    final = Snapshot(
-        {k: np.asarray(v) for k, v in state.items()},
-        start.step + rows * run.every,
-        start.t0,
-        start.dt,
-        None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.told),
-    )
-    meta = provenance(run) | extra
-    return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)
-
-
-def provenance(run: Run) -> dict[str, object]:
-    """Say what made a result: seed, step, solver, precision, versions."""
-    from recurra import __version__
-
-    return {
-        "dt": run.start.dt,
-        "every": run.every,
-        "solver": run.solver,
-        "precision": run.precision,
-        "seed": run.seed if isinstance(run.seed, (int, np.integer)) else str(run.seed),
-        "network": run.program.graph.name,
-        "recurra": __version__,
-        "jax": jax.__version__,
-    }
 
 
 def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> DivergenceError:
@@ -561,37 +579,3 @@ def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> Diver
     fine = done + (int(went) - 1) // run.every + 1
     partial = make_result(run, before, rows.data(fine), fine, {"diverged": True})
     return divergence(run, {k: np.asarray(v) for k, v in state.items()}, int(first) + int(went), partial)
-
-
-def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Result) -> DivergenceError:
-    """Word the error for a state that is not finite."""
-    key = next(k for k, v in state.items() if not np.isfinite(v).all())
-    unit = int(np.argwhere(~np.isfinite(state[key]))[0][-1])
-    rings = {ring_key(i): ring.source for i, ring in enumerate(run.program.system.rings)}
-    name = run.program.layout.describe(rings.get(key, key), unit)
-    at = run.start.t0 + step * run.start.dt
-    return DivergenceError(
-        f"{name} is not finite after step {step} (t = {at:g}, solver {run.solver!r}, dt = {run.start.dt:g}). Try a"
-        " smaller dt or another solver; `error.result` holds what was recorded before.",
-        name,
-        step,
-        at,
-        partial,
-    )
-
-
-def cut_off(result: Result, cutoff: float) -> Result:
-    """Leave out the rows of a result before a time after its start."""
-    if not cutoff:
-        return result
-    start = result.time[0] if len(result.time) else 0.0
-    kept = result.time - start >= cutoff - 1e-9 * max(1.0, abs(cutoff))
-    return replace(
-        result, time=result.time[kept], data={k: v[..., kept, :] for k, v in result.data.items()}
-    )
-
-
-def check_batchable(run: Run) -> None:
-    """Refuse a batch where a solver runs one at a time."""
-    if run.batch:
-        raise CapabilityError(f"solver {run.solver!r} cannot run a batch; use a fixed step, or a loop.")

@@ -26,6 +26,7 @@ from recurra.engine.delays import (
     with_jumps,
 )
 from recurra.engine.evaluation import Values, chain_rate, derivatives, evaluate_system
+from recurra.engine.grid import check_step
 from recurra.engine.program import Clock, Program
 from recurra.engine.randomness import draw_normal, seed_key, stream_keys
 from recurra.engine.rules import call_rules, rule_keys, rule_views
@@ -170,7 +171,7 @@ class Stepper:
         """Split a whole state into the variables of the solver, and the rings and the states of rules."""
         rest = {ring_key(i) for i in range(len(self.system.rings))} | self.system.rule_state
         own = {k: v for k, v in state.items() if k not in rest}
-        return own, {k: state[k] for k in rest}
+        return own, {k: v for k, v in state.items() if k in rest}
 
     def streams(self, key: Array, tables: Mapping[str, Array]) -> dict[str, Array]:
         """Make the keys of every noise stream and every rule, once for a run."""
@@ -198,6 +199,7 @@ def initial_state(
     Arguments:
         numbers: parameters and states of a batch, with a leading axis of runs; then the whole state has that axis.
     """
+    check_step(program.graph.dt, dt, program.graph.name or "the network")
     plan = plan_delays(program.system, {**program.params, **(numbers or {})}, dt)
     given = [
         (path, program.layout.one(path), as_numbers(value, f"history of {path!r}"))
@@ -275,6 +277,8 @@ def step(
     solver = choose_solver(program.solver, program.system)
     if solver not in FIXED_STEP:
         raise CapabilityError(f"solver {solver!r} has no single steps; use one of {', '.join(FIXED_STEP)}.")
+    if not isinstance(clock.dt, Tracer):
+        check_step(program.graph.dt, float(clock.dt), program.graph.name or "the network")
     plan = NO_DELAYS
     if program.system.rings:
         # Delays that JAX traces are taken to be like the program's own: as long at most, and on the grid if they are.

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from recurra.engine.recording import Recording
-from recurra.engine.store import read_arrays, write_atomically
-from recurra.errors import CapabilityError, StoreError
+from recurra.engine.store import write_atomically
+from recurra.errors import MissingPackageError, StoreError
+from recurra.files import check_zarr, read_arrays, reason
 
 BLOCK_BYTES = 4_000_000
 CHECKPOINT_SECONDS = 5.0
@@ -40,8 +41,8 @@ class Rows:
             track[..., self.done : self.done + rows, :] = np.asarray(buffer)[..., :rows, :]
         self.done += rows
 
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep the state after the last row, where rows are kept beyond the process."""
+    def checkpoint(self, state: Mapping[str, Any], due: bool = False) -> None:
+        """Keep the state after the last row, where rows are kept beyond the process; at once if it is due."""
 
     def data(self, rows: int) -> dict[str, Any]:
         """Return the first rows by name."""
@@ -62,7 +63,7 @@ class StoredRows(Rows):
 
     Raises:
         StoreError: the store belongs to another run, or is no store.
-        CapabilityError: zarr is not installed.
+        MissingPackageError: zarr is not installed.
     """
 
     def __init__(self, recording: Recording, total: int, path: str | Path, mark: str):
@@ -125,9 +126,9 @@ class StoredRows(Rows):
             start = (self.done - 1) // length * length
             self._group[store_name(name)][..., start : start + length, :] = block
 
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep the state after the last row, every few seconds and at the end."""
-        if self.done < self.total and time.monotonic() - self._saved < CHECKPOINT_SECONDS:
+    def checkpoint(self, state: Mapping[str, Any], due: bool = False) -> None:
+        """Keep the state after the last row, every few seconds, at the end, and where it is due."""
+        if not due and self.done < self.total and time.monotonic() - self._saved < CHECKPOINT_SECONDS:
             return
         meta = json.dumps({"kind": "recurra.Checkpoint", "mark": self._mark, "done": self.done})
         arrays: dict[str, Any] = {f"state:{k}": np.asarray(v) for k, v in state.items()}
@@ -184,12 +185,12 @@ def open_group(path: Path, what: str, mark: str) -> Any:
 
     Raises:
         StoreError: the folder holds something else, or cannot be made.
-        CapabilityError: zarr is not installed.
+        MissingPackageError: zarr is not installed.
     """
     try:
         import zarr
     except ImportError:
-        raise CapabilityError("store: it needs zarr: pip install 'recurra[store]'.") from None
+        raise MissingPackageError("store: it needs zarr: pip install 'recurra[store]'.") from None
     if not path.parent.is_dir():
         raise StoreError(f"store: there is no folder {str(path.parent)!r}; make it first.")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -198,10 +199,13 @@ def open_group(path: Path, what: str, mark: str) -> Any:
         except OSError as error:
             raise StoreError(f"{path}: cannot write there ({error.strerror}).") from None
     try:
+        check_zarr(path, what)
         group = zarr.open_group(path, mode="r+")
         known = group.attrs.get("recurra"), group.attrs.get("mark")
+    except StoreError:
+        raise
     except Exception as error:  # whatever zarr makes of a foreign folder
-        raise StoreError(f"{path}: not the store of {what} ({error}).") from None
+        raise StoreError(f"{path}: not the store of {what} ({reason(error)}).") from None
     if known != (what, mark):
         raise StoreError(
             f"{path}: it is the store of something else (another model, other numbers, options, duration or points):"

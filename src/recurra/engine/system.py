@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from recurra.courtesy import brief
 from recurra.equations import Expr, Past
 
 Names = tuple[tuple[str, str], ...]
@@ -142,7 +143,7 @@ class SpikeRule:
 class RuleStep:
     """Call `update` once a step; the names that it uses, and the storage keys they stand for.
 
-    What it emits has a type, too.
+    What it emits has a type, too, and is told early (before the step) or not.
     Two of them are equal if they call the same function.
     """
 
@@ -151,7 +152,7 @@ class RuleStep:
     state: Names
     params: Names
     inputs: Names
-    emits: tuple[tuple[str, str, str], ...]
+    emits: tuple[tuple[str, str, str, bool], ...]
     derive: Callable[[dict], dict] | None
     text: str
 
@@ -187,6 +188,8 @@ class System:
     rules: tuple[RuleStep, ...]
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     complex_keys: frozenset[str]
+
+    __repr__ = brief
 
     @cached_property
     def shape_of(self) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from recurra.engine import Emission, Graph, Rule
 from recurra.engine.grid import count_steps
 from recurra.engine.series import align, time_axis
-from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
+from recurra.errors import CapabilityError, MissingPackageError, OptionError, ShapeError, unknown
 from recurra.glm.chunks import ChunkedData, spike_chunks
 from recurra.glm.coupled import Coupled
 from recurra.glm.pynapple_series import as_given, values_of
@@ -21,6 +21,7 @@ from recurra.glm.recording import Recording, read_bin_size, read_recording
 from recurra.glm.simulation import COUNT_LIMIT, VALUE_LIMIT, simulate_recurrent
 from recurra.glm.stabilising import read_bound, stabilise_fit
 from recurra.glm.stability import StabilityReport, analyse_stability
+from recurra.glm.whole import whole_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,22 +84,23 @@ class CoupledMixin:
         with jax.enable_x64(True):
             kernel = np.asarray(basis.kernel_, float)
         given = None if inputs is None else np.asarray(inputs, float)
-        chunks: Any
-        if rows is None:
-            y = np.asarray(recording.counts, float)
-            with jax.enable_x64(True):
-                made = basis.compute_features(recording.series if recording.series is not None else y)
-                features = {COUPLING: np.asarray(values_of(made), float).reshape(len(y), -1)}
-            if given is not None:
-                features[INPUTS] = given
-            self.fit(features, y, **fit)  # type: ignore[attr-defined]
-            chunks = [(features, y, fit.get("sample_weight"))]
-        else:
-            chunks = self._in_chunks(recording, basis, kernel, given, rows, fit)
-            self.fit_chunks(chunks)  # type: ignore[attr-defined]
-        self.coupling_basis_, self.neuron_labels_, self.bin_size_ = kernel, recording.labels, recording.bin_size
-        if bound is not None:
-            stabilise_fit(self, chunks, bound)  # type: ignore[arg-type]
+        with whole_fit(self):
+            chunks: Any
+            if rows is None:
+                y = np.asarray(recording.counts, float)
+                with jax.enable_x64(True):
+                    made = basis.compute_features(recording.series if recording.series is not None else y)
+                    features = {COUPLING: np.asarray(values_of(made), float).reshape(len(y), -1)}
+                if given is not None:
+                    features[INPUTS] = given
+                self.fit(features, y, **fit)  # type: ignore[attr-defined]
+                chunks = [(features, y, fit.get("sample_weight"))]
+            else:
+                chunks = self._in_chunks(recording, basis, kernel, given, rows, fit)
+                self.fit_chunks(chunks)  # type: ignore[attr-defined]
+            self.coupling_basis_, self.neuron_labels_, self.bin_size_ = kernel, recording.labels, recording.bin_size
+            if bound is not None:
+                stabilise_fit(self, chunks, bound)  # type: ignore[arg-type]
         return self
 
     def _in_chunks(
@@ -171,12 +173,12 @@ class CoupledMixin:
             `(lags,)`.
 
         Raises:
-            CapabilityError: networkx is not installed.
+            MissingPackageError: networkx is not installed.
         """
         try:
             import networkx  # pyright: ignore[reportMissingImports]
         except ImportError:
-            raise CapabilityError(
+            raise MissingPackageError(
                 "coupling_graph: networkx is not installed; pip install recurra[graphs], or take coupling_weights()."
             ) from None
         filters, names = self.coupling_filters(), self.neuron_labels_.tolist()
@@ -298,11 +300,15 @@ class CoupledMixin:
         coupling = self.coupling()
         return analyse_stability(coupling, self.coupling_basis_, self.intercept_, link, rates=self.null_rate_)
 
-    def to_graph(self) -> Graph:
+    def to_graph(self, *, bin_size: float | None = None) -> Graph:
         """Return the population as a graph of the engine: one rule, with input `drive` and state `spikes`.
 
         What arrives at `drive` adds to the linear predictors, `(neurons,)`; `spikes` is what was observed last, and
         `rate` the mean, both to be recorded. One step is one bin.
+
+        Arguments:
+            bin_size: length of a bin in the unit of time of whatever runs the graph, which then refuses other steps;
+                by default that of the fit, in seconds, and if it is not known, any step is a bin.
         """
         family = self._plan().family  # type: ignore[attr-defined]
         neurons = len(self.intercept_)
@@ -316,19 +322,24 @@ class CoupledMixin:
             state = {k: np.asarray(v) for k, v in begin.items()} | {"spikes": np.zeros(neurons)}
         emits = {"rate": Emission((neurons,), np.dtype("float64"))}
         rule = Rule(_Step(way), state, params, {"drive": np.zeros(neurons)}, emits, f"coupled GLM of {neurons} neurons")
-        return Graph({"glm": rule})
+        size = getattr(self, "bin_size_", None) if bin_size is None else read_bin_size(bin_size)
+        return Graph({"glm": rule}, name="GLM", dt=size)
 
-    def to_node(self, net: Any, label: str) -> Any:
+    def to_node(self, net: Any, label: str, *, bin_size: float | None = None) -> Any:
         """Add the population to a Network as a node that receives at `drive` and sends `spikes`.
 
         Arguments:
             net: a :class:`recurra.Network` whose dt is the length of a bin.
             label: the name of the node.
+            bin_size: length of a bin in the network's unit of time, see :meth:`to_graph`.
 
         Returns:
             The node.
+
+        Raises:
+            TimeError: the network has another step.
         """
-        return net.add_node(label, self.to_graph())
+        return net.add_node(label, self.to_graph(bin_size=bin_size))
 
 
 class _Step:

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
+from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import newton
 from recurra.glm.convolve import convolve_valid
@@ -57,6 +59,8 @@ class ChunkedData:
     y: ArrayLike
     rows: int = 2**15
     sample_weight: ArrayLike | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if isinstance(self.rows, bool) or not isinstance(self.rows, int | np.integer) or self.rows < 1:
@@ -111,6 +115,7 @@ class Source:
 
     def __iter__(self) -> Iterator[Rows]:
         for chunk in self.chunks:
+            check("interrupted; nothing was fitted")
             if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3):
                 raise ShapeError("chunks: every chunk must be (X, y) or (X, y, sample_weight).")
             x, y, *weight = chunk

@@ -23,6 +23,7 @@ from recurra.glm.pynapple_series import as_given
 from recurra.glm.regularizers import ARD, Regularizer, find_regularizer
 from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.solvers import read_settings
+from recurra.glm.whole import whole_fit
 
 
 class Classifier(ClassifierMixin, BaseGLM):
@@ -69,7 +70,7 @@ class Classifier(ClassifierMixin, BaseGLM):
         intercept = found.coef[-1] - found.coef[-1].mean(axis=-1, keepdims=True)
         self.coef_ = self.layout_.split(found.coef[:-1].reshape(features, *shape))
         self.intercept_, self.null_rate_ = intercept.reshape(shape), share.reshape(shape)
-        warn_late(found, stacklevel=4)
+        warn_late(found)
 
     def _shares(self, rows: Rows) -> np.ndarray:
         """Return how often each class is there, `(columns, classes)`."""
@@ -216,7 +217,8 @@ class ClassifierGLM(Classifier):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit_classes(X, y, sample_weight, init_params)
+        with whole_fit(self):
+            self._fit_classes(X, y, sample_weight, init_params)
         return self
 
     def _shape(self, columns: int) -> tuple[int, ...]:
@@ -285,7 +287,8 @@ class ClassifierPopulationGLM(Classifier):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit_classes(X, y, sample_weight, init_params, self.feature_mask)
+        with whole_fit(self):
+            self._fit_classes(X, y, sample_weight, init_params, self.feature_mask)
         return self
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:

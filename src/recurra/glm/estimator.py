@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from recurra.courtesy import warn
 from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
 from recurra.glm.design import Layout, Rows, _is_tree, read_features, read_mask, read_rows
 from recurra.glm.fitting import fit_columns, null_model
@@ -31,6 +31,7 @@ from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.solvers import Settings, Solution, choose, read_settings
 from recurra.glm.streaming import fit_estimator_chunks, learn_estimator_chunk
+from recurra.glm.whole import whole_fit
 
 SCORES = ("log-likelihood", "pseudo-r2-McFadden", "pseudo-r2-Cohen")
 
@@ -213,8 +214,8 @@ class BaseGLM(BaseEstimator):
             dof = np.maximum(self.dof_resid_, 1)
             self.scale_ = _scale(family.observation, rows.y[kept], rate, rows.weight[kept], dof)
         self.silent_ = silent
-        warn_silent(silent, stacklevel=4)
-        warn_late(solution, stacklevel=4)
+        warn_silent(silent)
+        warn_late(solution)
 
     def _used(self, plan: Plan, rows: Rows, coef: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         """Return how many coefficients each neuron spends: those in use, or the rank of its features."""
@@ -237,8 +238,8 @@ class BaseGLM(BaseEstimator):
         self.n_iter_ = int(solution.steps.max(initial=0))
         self._set_params(solution.coef[:-1, :, 0], solution.coef[-1, :, 0])
         self.silent_ = silent
-        warn_silent(silent, stacklevel=4)
-        warn_late(solution, stacklevel=4)
+        warn_silent(silent)
+        warn_late(solution)
 
     # Parameters
 
@@ -384,7 +385,8 @@ class Regression(RegressorMixin, BaseGLM):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        return fit_estimator_chunks(self, chunks)
+        with whole_fit(self):
+            return fit_estimator_chunks(self, chunks)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
         """Learn from one more chunk of data, and remember of it only a quadratic function of the parameters.
@@ -400,7 +402,8 @@ class Regression(RegressorMixin, BaseGLM):
         Raises:
             CapabilityError: the penalty is not quadratic.
         """
-        return learn_estimator_chunk(self, X, y, sample_weight)
+        with whole_fit(self):
+            return learn_estimator_chunk(self, X, y, sample_weight)
 
     def posterior(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Posterior:
         """Return the normal distribution of the parameters around the fit, with standard errors.
@@ -487,29 +490,27 @@ def _shown(layout: Layout) -> str:
     return ", ".join(f"{name or 'X'} ({size})" for name, size in zip(layout.names, layout.sizes, strict=True))
 
 
-def warn_silent(silent: np.ndarray, stacklevel: int) -> None:
+def warn_silent(silent: np.ndarray) -> None:
     """Warn of neurons that never changed."""
     if silent.any():
-        warnings.warn(
+        warn(
             f"{_neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate lies at"
             " the border of what the link can reach. Coefficients are set to 0 and the rate to (spikes + 1/2) / (bins +"
             " 1); leave such neurons out if this is not wanted.",
             UserWarning,
-            stacklevel=stacklevel + 1,
         )
 
 
-def warn_late(solution: Solution, stacklevel: int) -> None:
+def warn_late(solution: Solution) -> None:
     """Warn of neurons whose fit has not come to an end, and say what to do."""
     late = np.flatnonzero(~solution.converged)
     if len(late):
-        warnings.warn(
+        warn(
             f"{_neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the"
             f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try"
             " features on similar scales, a stronger regularizer, precision='float64', or"
             " solver_kwargs={'maxiter': ..., 'tol': ...}.",
             ConvergenceWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.errors import CapabilityError, OptionError
 from recurra.glm.design import Layout, Rows
 from recurra.glm.newton import hessians
@@ -49,6 +50,8 @@ class Posterior:
     covariance: np.ndarray
     parameters: np.ndarray
     layout: Layout
+
+    __repr__ = brief
 
     @property
     def standard_errors(self) -> np.ndarray:
@@ -128,6 +131,8 @@ class Evaluation:
     bits_per_spike: np.ndarray
     parameters: np.ndarray
     bins: float
+
+    __repr__ = brief
 
 
 def curvatures(family: Family, rows: Rows, coef: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from recurra.courtesy import brief, warn
+from recurra.engine.interrupts import interruptible
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.design import Rows, read_mask
 from recurra.glm.estimator import Plan, Regression
@@ -48,6 +49,8 @@ class Path:
     objective: np.ndarray
     converged: np.ndarray
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
@@ -78,6 +81,8 @@ class CrossValidation:
     null_deviance: np.ndarray
     best_strength: np.ndarray
     best: Any
+
+    __repr__ = brief
 
 
 def regularization_path(
@@ -150,7 +155,8 @@ def cross_validate(
     plan = _usable_plan(fresh, strengths is None)
     levels = _read_strengths([fresh.regularizer_strength or 1.0] if strengths is None else strengths)
     held = _read_folds(folds, len(rows.x))
-    found = _fit_folds(fresh, plan, rows, levels, ~held)
+    with interruptible():
+        found = _fit_folds(fresh, plan, rows, levels, ~held)
     neurons = rows.y.shape[1]
     shape = (len(levels), len(held), neurons)
     coef = found.coef[..., 0].reshape(-1, *shape)
@@ -238,11 +244,10 @@ def _fit_folds(model: Regression, plan: Plan, rows: Rows, levels: np.ndarray, tr
         None if mask is None else np.tile(mask, count),
     )
     if not found.converged.all():
-        warnings.warn(
+        warn(
             f"{int((~found.converged).sum())} of {found.converged.size} fits did not converge; their best points are"
             " kept. Raise maxiter in solver_kwargs, or leave out the smallest strengths.",
             ConvergenceWarning,
-            stacklevel=3,
         )
     return found
 

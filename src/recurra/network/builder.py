@@ -10,8 +10,9 @@ import numpy as np
 
 from recurra.circuits import CircuitTemplate, EdgeTemplate, NodeTemplate
 from recurra.engine import Graph, Program, Snapshot, lower
-from recurra.engine.randomness import stream_seed
-from recurra.errors import OptionError, PathError, TemplateError, TimeError, unknown
+from recurra.engine.grid import check_step
+from recurra.engine.randomness import stream_address
+from recurra.errors import OptionError, PathError, TemplateError
 from recurra.network import running
 from recurra.network.edges import (
     Bundle,
@@ -31,25 +32,27 @@ from recurra.network.structure import WEIGHTS, NodeView, Structure
 class Builder:
     """Hold the nodes, edges and numbers of a network; the half of :class:`recurra.Network` that does not run."""
 
+    chosen_precision: str | None
+    precision: str
+
     def __init__(
         self,
-        dt: float = 1e-3,
         device: object = "cpu",
-        precision: str = "float64",
         seed: int = 0,
         name: str = "",
     ):
-        if isinstance(dt, bool) or not isinstance(dt, int | float | np.number) or not 0 < dt < np.inf:
-            raise TimeError(f"dt must be a finite number > 0, got {dt!r}.")
-        if precision not in ("float32", "float64"):
-            raise OptionError(unknown("precision", precision, ("float32", "float64")))
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise OptionError(f"seed must be a whole number >= 0, got {seed!r}.")
-        self.dt, self.device, self.precision, self.seed, self.name = float(dt), device, precision, int(seed), name
+        self.device, self.seed, self.name = device, int(seed), name
         self._parts = Structure()
         self._start: dict[str, object] = {}
         self._snapshot: Snapshot | None = None
         self._program: Program | None = None
+
+    @property
+    def dt(self) -> float:
+        """Give the step."""
+        raise NotImplementedError
 
     # Building
 
@@ -182,13 +185,15 @@ class Builder:
 
         Raises:
             TemplateError: if it cannot be made into a graph, or is a Network with another step or with groups.
+            TimeError: if it is written for another step: a GLM for its bins, a spiking network for its own dt, a Dale
+                network with the noise of Kim et al. for the step of that.
         """
         name = self._parts.free(label)
         if isinstance(node, Builder):
-            if node.dt != self.dt:
-                raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
             if getattr(node, "schedule", None) or getattr(node, "NeuronGroups", None):
                 raise TemplateError(f"node {name!r}: the inner network has groups, which cannot be a node yet.")
+            if node.dt != self.dt:
+                raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
             built = node._parts.as_node(name)
         else:
             built = read_node(name, node, None, None, "")
@@ -239,7 +244,7 @@ class Builder:
         name = self._parts.edge_label(label, source, target)
         where, shape = f"edge {name}", (to.size, from_.size)
         if weights is None:
-            own = [self.seed, stream_seed(name)] if seed is None else seed
+            own = [self.seed, *stream_address(name, "weights").tolist()] if seed is None else seed
             weights = np.random.default_rng(own).standard_normal(shape)
         read = read_weights(weights, shape, where)
         kept = None
@@ -424,7 +429,7 @@ class Builder:
 
     def to_graph(self) -> Graph:
         """Return the network that the engine understands, with the numbers it has now."""
-        return self._parts.to_graph(self.dt, self.name)
+        return replace(self._parts.to_graph(self.dt, self.name), precision=self.chosen_precision)
 
     @property
     def program(self) -> Program:
@@ -441,6 +446,8 @@ class Builder:
     # Inside
 
     def _add(self, node: NetworkNode) -> NodeView:
+        if node.dt is not None:
+            check_step(node.dt, self.dt, f"node {node.label!r}")
         self._parts.nodes[node.label] = node
         self._changed()
         return NodeView(self, node.label)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.engine.graph import Edge, Node, Operator, Sparse, Variable
 from recurra.equations import parse_equations
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
@@ -29,6 +30,8 @@ class Bundle:
 
     paths: tuple[str, ...]
     sizes: tuple[int, ...]
+
+    __repr__ = brief
 
     @property
     def size(self) -> int:
@@ -79,6 +82,8 @@ class NetworkEdge:
     train: Train | None = None
     feedback: bool = False
     through: Edge | None = None
+
+    __repr__ = brief
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,10 @@ import numpy as np
 
 from recurra import training
 from recurra.circuits import NodeTemplate, OperatorTemplate
+from recurra.courtesy import warn
 from recurra.engine import Result
 from recurra.engine.devices import find_device
+from recurra.engine.interrupts import interruptible
 from recurra.engine.results import time_of
 from recurra.engine.series import rows_of
 from recurra.errors import CapabilityError, OptionError, TrainingError
@@ -53,8 +54,8 @@ def by_bptt(
                 _targets(network, targets),
                 output=list(_output(network, output).paths),
                 train=constraints,
-                dt=network.step_of_runs,
-                **_defaults(network, options),
+                dt=network.dt,
+                **_defaults(network, _with_validation(network, options)),
             )
         except TrainingError as error:
             # Only a training that has begun has anything to give back.
@@ -67,12 +68,11 @@ def by_bptt(
     same = [path for path, value in old.items() if np.array_equal(value, found.params[path])]
     _take(network, found.params)
     if same:
-        warnings.warn(
+        warn(
             f"fit_bptt: nothing was learned about {', '.join(same)}: no gradient came back to it. What a rule draws at"
             " random (the spikes of a GLM) is held fixed, and so passes none; nor do spikes of behaviors without a"
             " `surrogate`.",
             RuntimeWarning,
-            stacklevel=3,
         )
     return found
 
@@ -168,7 +168,7 @@ def by_ridge(
             _inputs(network, inputs, targets, every),
             _targets(network, targets, every),
             output=list(source.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             every=every,
             **_defaults(network, options),
         )
@@ -247,7 +247,7 @@ def test(
             _inputs(network, inputs, targets),
             _targets(network, targets),
             output=list(bundle.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             **_defaults(network, options),
         )
     rows = found.outputs.shape[-2]
@@ -268,9 +268,15 @@ def _on(network: Network) -> AbstractContextManager:
 
 def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
     state = network.snapshot if network.has_groups else network._snapshot
-    # The arrays of rules have types of their own, in a run in float64.
-    precision = {"precision": "float64"} if network.has_code else {}
-    return {"seed": network.seed, "state": state, **precision, **options}
+    return {"seed": network.seed, "state": state, **options}
+
+
+def _with_validation(network: Network, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the inputs of the validation as those of the training: by the label of a node, or an array."""
+    given = options.get("validation")
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        return options  # none, or refused by the training
+    return {**options, "validation": (_inputs(network, given[0], given[1]), *given[1:])}
 
 
 def _output(network: Network, output: Any) -> Bundle:
@@ -292,12 +298,12 @@ def _variable(network: Network, path: str) -> Bundle:
 def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
     goal = _targets(network, targets, every)
     rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
-    return read_trials(network._parts, inputs, rows * every, network.step_of_runs, time_of(network._snapshot))
+    return read_trials(network._parts, inputs, rows * every, network.dt, time_of(network._snapshot))
 
 
 def _targets(network: Network, targets: Any, every: int = 1) -> np.ndarray:
     """Return targets as an array; a series with a time axis from where the network stands, a row for `every` steps."""
-    dt = network.step_of_runs * every
+    dt = network.dt * every
     return np.asarray(rows_of(targets, dt, time_of(network._snapshot), None, "targets"))
 
 
@@ -345,5 +351,6 @@ def _listed(network: Network, train: Any, but: str) -> Iterable[str]:
 
 
 def _take(network: Network, params: Mapping[str, Any]) -> None:
-    for path, value in params.items():
-        network.set_var(path, None, value)
+    with interruptible():  # all of them or none
+        for path, value in params.items():
+            network.set_var(path, None, value)

@@ -33,7 +33,7 @@ def run(
     network: Network, recorded: Recorded, inputs: Any, steps: int | None, **options: Any
 ) -> Result:
     """Run a network; see :meth:`recurra.network.Network.run`."""
-    parts, dt = network._parts, network.step_of_runs
+    parts, dt = network._parts, network.dt
     feeds, count = read_inputs(parts, inputs, steps, dt, time_of(options["state"]))
     every = whole_number(recorded.sampling_steps, "sampling_steps", 1)
     cutoff = whole_number(recorded.cutoff, "cutoff", 0)

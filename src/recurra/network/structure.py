@@ -204,11 +204,17 @@ class Structure:
             record += [path for name in node.record for path in node.find(name).paths]
         inner += [edge.within(label) for edge in self.edges.values()]
         found = NetworkNode(
-            label, parts, tuple(edges), inner=tuple(inner), train=tuple(train), record=tuple(record), rules=rules
-        )
+            label, parts, tuple(edges), inner=tuple(inner), train=tuple(train), record=tuple(record), rules=rules,
+            dt=self.dt,
+        )  # fmt: skip
         ends = [self.port("input_var"), self.port("output_var")]
         bundles = [end and Bundle(tuple(f"{label}/{path}" for path in end.paths), end.sizes) for end in ends]
         return replace(found, input=bundles[0], output=bundles[1])
+
+    @property
+    def dt(self) -> float | None:
+        """Give the step that one of the nodes is written for; `None` if any will do."""
+        return next((node.dt for node in self.nodes.values() if node.dt is not None), None)
 
     def to_graph(self, dt: float, name: str) -> Graph:
         """Return the graph that the engine understands."""
@@ -219,7 +225,7 @@ class Structure:
         for edge in self.all_edges().values():
             nodes |= edge.graph_nodes()
             edges += edge.graph_edges(dt)
-        return Graph(nodes, tuple(edges), name)
+        return Graph(nodes, tuple(edges), name, dt=self.dt)
 
     def describe(self) -> list[str]:
         """Return lines for people: nodes, then edges."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import guard, warn
+from recurra.engine.interrupts import check, interruptible, take
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, ShapeError, TrainingError, unknown
 from recurra.rate.evaluation import trial_losses, weight_of
@@ -41,6 +43,7 @@ COMMON = ("epoch", "updates", "trials", "stage", "lr", "seconds")
 OWN = ("loss", "gradient_norm", "evaluation_loss", "accuracy")
 EVALUATION = 1 << 31  # added to the seed, so that no network is judged by trials it has learned from
 BLOCK_BYTES = 64e6
+UNDER_WAY = 4  # updates that are computed while others are prepared
 
 
 @dataclass(frozen=True)
@@ -254,17 +257,19 @@ class Loop:
 
     def go(self) -> None:
         """Train until the criterion of the last task is met, the updates are used up, or someone interrupts."""
-        bar = Progress(self.most - self.updates, self.progress)
-        try:
-            while not self.stopped:
-                done = self.updates
-                self._block()
-                bar.update(self.updates - done)
-        except KeyboardInterrupt:
-            self.stopped = "interrupted"
-            warnings.warn(f"interrupted after {self.updates} updates.", RuntimeWarning, stacklevel=3)
-        finally:
-            bar.close()
+        bar, begun = Progress(self.most - self.updates, self.progress), self.updates
+        with interruptible() as partly, contextlib.closing(bar):
+            try:
+                while not self.stopped:
+                    done = self.updates
+                    self._block()
+                    bar.update(self.updates - done)
+            except KeyboardInterrupt:
+                if not partly or self.updates == begun:
+                    raise
+                take()
+                self.stopped = "interrupted"
+                warn(f"interrupted after {self.updates} updates.", RuntimeWarning)
 
     def _block(self) -> None:
         """Make the updates up to the next evaluation, evaluate, and decide what comes next."""
@@ -313,12 +318,15 @@ class Loop:
             ]
 
     def _learn(self, trials: list[Trials]) -> list[tuple[Array, Array]]:
-        """Make one update after the other; nothing is waited for."""
+        """Make one update after the other; a few are under way at a time."""
         update, _ = self._functions()
         batch = self.rules.batch
         data = self._stacked(trials)
         told = []
         for start in range(0, len(trials[0]), batch):
+            check(f"interrupted after {self.updates} updates")
+            if len(told) >= UNDER_WAY:  # or Ctrl-C would find a long queue
+                jax.block_until_ready(told[-UNDER_WAY])
             self.free, self.momenta, loss, norm = update(
                 self.free, self.momenta, self.fixed, self.good < 0, data, start, self.updates
             )
@@ -497,3 +505,5 @@ def whole_number(value: object, name: str, lowest: int) -> None:
     """Refuse what is no whole number from `lowest` on."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
         raise OptionError(f"{name} must be a whole number >= {lowest}, got {value!r}.")
+
+guard(globals(), ["train"])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
+import contextlib
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine import Result, as_program
+from recurra.engine.interrupts import check, interruptible, take
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, RecurraError
 from recurra.sweeping.batches import Job, Outcome, choose_size, run_batch
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     import xarray
 
 IN_FLIGHT = 32
-FIXED = ("batch", "progress", "state", "cutoff")
+LOOK_SECONDS = 0.2  # how often a sweep that waits for others looks for Ctrl-C
+FIXED = ("batch", "progress", "state")
 
 
 def sweep(
@@ -43,7 +46,8 @@ def sweep(
     """Run a model for many parameter sets, many at once, and collect what a function measures of each run.
 
     A point that diverges, or that the measure cannot handle, is reported as failed, and the others go on. With a
-    store, what is done is kept, and the same call goes on where a former one was killed.
+    store, what is done is kept, and the same call goes on where a former one was killed. After Ctrl-C the points that
+    were run are returned, the others as failed with the error "not run", and `attrs["interrupted"]` is 1.
 
     Arguments:
         model: a Network, a circuit, a rate network, a Program: anything that has a program.
@@ -62,7 +66,7 @@ def sweep(
             given must be such that it can send it: a measure must be a function of a module.
         seed: of the points that are drawn, and of the noise of the runs, which is the same in all.
         progress: show a bar with the time left if the sweep takes longer than a second.
-        **options: `inputs`, `record`, `every`, `solver`, `params`, `precision`, `device`, ... as for
+        **options: `inputs`, `record`, `every`, `cutoff`, `solver`, `params`, `precision`, `device`, ... as for
             :func:`recurra.simulate`.
 
     Returns:
@@ -70,7 +74,8 @@ def sweep(
         otherwise; `failed` and `error` say which points failed, and why. Those hold NaN.
 
     Raises:
-        RecurraError: something given does not fit, or every point of the first batch fails.
+        RecurraError: something given does not fit, every point of the first batch fails, or an executor does.
+        KeyboardInterrupt: Ctrl-C came before any point was done.
 
     >>> from recurra import CircuitTemplate
     >>> found = sweep(CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp"),
@@ -93,18 +98,31 @@ def sweep(
     bar = Progress(len(points), progress, unit="point")
     bar.update(len(points) - sum(_length(points, start, size) for start in starts))
     interrupted = False
-    try:
-        for start, outcome in _run(job, points, starts, size, executor):
+    with interruptible() as partly, contextlib.closing(bar):
+        try:
+            _collect(job, points, collection, starts, executor, bar)
+        except KeyboardInterrupt:
+            # Whole batches are kept; what was under way is dropped.
+            if not partly or len(starts) == 1 or (collection.status() == MISSING).all():
+                raise
+            interrupted = True
+            take()
+            warn("interrupted; points that were not run hold NaN.", RuntimeWarning)
+    return collection.dataset(points, _attrs(job, interrupted), measure is None)
+
+
+def _collect(
+    job: Job, points: Points, collection: Collection, starts: list[int], executor: Executor | None, bar: Progress
+) -> None:
+    """Run the batches, and keep what came out of each."""
+    size = collection.size
+    with contextlib.closing(_run(job, points, starts, size, executor)) as batches:
+        for start, outcome in batches:
             if start == starts[0] and len(starts) == -(-len(points) // size) and all(outcome.errors):
                 _refuse(outcome)
             collection.put(start, outcome)
             bar.update(len(outcome.errors))
-    except KeyboardInterrupt:
-        interrupted = True
-        warnings.warn("interrupted; points that were not run hold NaN.", RuntimeWarning, stacklevel=2)
-    finally:
-        bar.close()
-    return collection.dataset(points, _attrs(job, interrupted), measure is None)
+        check()
 
 
 def _length(points: Points, start: int, size: int) -> int:
@@ -125,7 +143,7 @@ def _refuse(outcome: Outcome) -> None:
 
 def _run(
     job: Job, points: Points, starts: list[int], size: int, executor: Executor | None
-) -> Iterator[tuple[int, Outcome]]:
+) -> Generator[tuple[int, Outcome]]:
     """Yield batches as they are done, at most `IN_FLIGHT` under way."""
 
     def numbers(start: int) -> dict[str, np.ndarray]:
@@ -144,12 +162,26 @@ def _run(
                     break
             if not under_way:
                 return
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            done, _ = wait(under_way, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                yield under_way.pop(future), future.result()
+                yield under_way.pop(future), _result(future)
+            check()
     finally:
+        job.stop.set()  # for threads of this process
         for future in under_way:
             future.cancel()
+
+
+def _result(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except RecurraError:
+        raise
+    except Exception as error:  # a worker that died, or something that cannot be sent
+        raise RecurraError(
+            f"the executor could not run a batch of points ({type(error).__name__}: {error}). With store= what is done"
+            " is kept, and the same call goes on from there."
+        ) from error
 
 
 def _attrs(job: Job, interrupted: bool) -> dict[str, Any]:

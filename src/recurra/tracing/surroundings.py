@@ -53,7 +53,7 @@ class Surroundings:
             yield from self._add(f"{function.__qualname__}: {name}", cell, "cell_contents")
         if any(isinstance(value, _CONTAINERS) for value in function.__defaults__ or ()):
             self._places[f"{function.__qualname__}: defaults"] = (function, "__defaults__")
-        for name in _names(function):
+        for name in sorted(_names(function)):
             if name in function.__globals__:
                 yield from self._add(name, function.__globals__, name)
             for module in _modules(function):

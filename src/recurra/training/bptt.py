@@ -19,12 +19,14 @@ from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot
 from recurra.engine.refit import with_spreads
+from recurra.engine.run import needs_wide
 from recurra.errors import OptionError
 from recurra.training.checkpoint import Checkpoint, describe
+from recurra.training.diagnosis import explain_gradient, explain_loss
 from recurra.training.fitting import Fit, Settings
 from recurra.training.history import Training
 from recurra.training.losses import find_loss
-from recurra.training.objective import Batch, Objective, cut, gather, on_device
+from recurra.training.objective import Batch, Objective, cut, gather, on_device, training_precision
 from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax
 from recurra.training.parameters import Parameters, make_parameters, make_penalties
 from recurra.training.trials import count_units, make_trials, on_steps
@@ -53,7 +55,7 @@ def fit_bptt(
     checkpoint_every: int = 1,
     resume: bool = False,
     seed: int = 0,
-    precision: str = "float32",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -87,7 +89,7 @@ def fit_bptt(
         checkpoint: path of a file that is written every `checkpoint_every` epochs and at the end.
         resume: go on from the file at `checkpoint` if it exists; the outcome is that of an undisturbed training.
         seed: of the order of trials, and of noise in the program.
-        precision: `"float32"` or `"float64"`.
+        precision: `"float32"` or `"float64"`; by default what the program was made for, else float32.
         solver, state, history: as for :func:`recurra.engine.simulate`; `state` is where each trial starts.
         progress: show a bar on anything longer than a second.
 
@@ -115,6 +117,7 @@ def fit_bptt(
     settings = Settings(epochs, batch_size, truncate, patience, checkpoint_every, seed, progress)
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
+    precision = training_precision(program, precision)
     parameters = make_parameters(program, train, dt)
     cost = make_penalties(penalties, parameters.origin)
     kind, transform, rate = find_optimizer(optimizer, lr, clip)
@@ -128,7 +131,7 @@ def fit_bptt(
                 "batch_size": batch_size, "truncate": truncate, "seed": seed, "precision": precision, "dt": dt,
                 "solver": solver, "output": paths, "penalties": cost.terms, "patience": patience}
         file = Checkpoint(Path(checkpoint), describe(told, program, parameters, (data, held)), resume)
-    with jax.enable_x64(precision == "float64"):
+    with jax.enable_x64(needs_wide(program, precision)):
         free = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), parameters.free())
         return Fit(
             settings,
@@ -141,6 +144,7 @@ def fit_bptt(
             jax.jit(partial(held_loss, objective)),
             partial(finish, parameters),
             rate,
+            partial(_explain, objective, on_device(data, precision)),
         ).go()
 
 
@@ -172,6 +176,17 @@ def _update(
     change, momenta = transform.update(gradient, momenta, free)
     free = import_optax().apply_updates(free, change)
     return free, momenta, {"loss": loss, "penalty": total - loss, "gradient_norm": norm, "weight": weight}, last
+
+
+def _explain(
+    objective: Objective, data: Batch, what: str, free: Any, chosen: np.ndarray, key: Array, state: Any, start: Any,
+    steps: int,
+) -> str:  # fmt: skip
+    """Say why loss or gradient is not finite."""
+    if what == "the loss":
+        return explain_loss(objective, finish(objective.parameters, free)[0], data, chosen, key)
+    batch = cut(gather(data, chosen, key), start, steps)
+    return explain_gradient(objective, free, batch, steps, state, objective.first + start)
 
 
 def held_loss(objective: Objective, free: Any, data: Batch, chosen: Array, key: Array) -> Array:

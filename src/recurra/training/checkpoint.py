@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.engine import Program
-from recurra.engine.store import read_arrays, write_atomically
+from recurra.engine.store import write_atomically
 from recurra.errors import StoreError
+from recurra.files import read_arrays, refusing
 from recurra.training.history import History
 from recurra.training.parameters import Parameters
 from recurra.training.trials import Trials
@@ -81,7 +82,9 @@ class Checkpoint:
         if not self.resume or not self.path.exists():
             return
         meta, arrays = read_arrays(self.path, KIND)
-        found = meta.get("told", {})
+        found = meta.get("told")
+        if not isinstance(found, dict):
+            raise StoreError(f"{self.path}: not a complete checkpoint.")
         other = [name for name in self.told if found.get(name) != self.told[name]]
         if other:
             name, also = other[0], f" (also {', '.join(other[1:])})" if other[1:] else ""
@@ -90,7 +93,7 @@ class Checkpoint:
                 f" {self.told[name]}{also}. Resume with the same"
                 " settings, or take another path."
             )
-        try:
+        with refusing(self.path, "not a complete checkpoint"):
             for name in TREES:
                 leaves, tree = jax.tree.flatten(getattr(fit, name))
                 read = [jnp.asarray(arrays[f"{name}:{i}"], leaf.dtype) for i, leaf in enumerate(leaves)]
@@ -102,5 +105,3 @@ class Checkpoint:
             )
             for name in NUMBERS:
                 setattr(fit, name, meta[name])
-        except KeyError as error:
-            raise StoreError(f"{self.path}: not a complete checkpoint ({error} is missing).") from None

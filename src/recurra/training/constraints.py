@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.errors import OptionError, ShapeError
 
 
@@ -100,6 +101,8 @@ class Dale(Constraint):
 
     signs: Sequence[int] | np.ndarray
 
+    __repr__ = brief
+
     def _signs(self, value: np.ndarray, where: str) -> np.ndarray:
         signs = _like(self.signs, value, "signs (one for each presynaptic unit)", where)
         if not np.all(np.abs(signs) == 1):
@@ -134,6 +137,8 @@ class Mask(Constraint):
     """
 
     present: np.ndarray
+
+    __repr__ = brief
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.present, value, "the mask", where)
@@ -223,6 +228,8 @@ class Fixed(Constraint):
     """
 
     entries: np.ndarray
+
+    __repr__ = brief
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.entries, value, "the fixed entries", where)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Program, Snapshot, as_function
+from recurra.engine.run import read_precision
 from recurra.training.losses import Loss, mean_loss, trial_loss
 from recurra.training.parameters import Parameters, Penalties
 from recurra.training.trials import Trials
@@ -50,6 +51,14 @@ def cut(batch: Batch, start: Array, steps: int) -> Batch:
 
     inputs = {path: part(value, steps + 1) for path, value in batch.inputs.items()}
     return Batch(inputs, part(batch.targets, steps), part(batch.mask, steps), batch.keys)
+
+
+def training_precision(program: Program, precision: str | None) -> str:
+    """Return the precision of a training: what was asked for, else what the program was made for, else float32.
+
+    Rules compute in types of their own, so with them it is float64.
+    """
+    return read_precision(program, precision, "float64" if program.system.rules else "float32")
 
 
 def on_device(trials: Trials, precision: str) -> Batch:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot
 from recurra.engine.results import time_of
 from recurra.engine.series import rows_of
@@ -38,6 +39,8 @@ class Readout:
     alpha: float
     score: np.ndarray
     errors: Mapping[float, float]
+
+    __repr__ = brief
 
     def predict(self, features: ArrayLike) -> np.ndarray:
         """Return the readout of features `(..., features)`."""
@@ -155,7 +158,7 @@ def fit_ridge(
     every: int = 1,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot
 from recurra.engine.results import time_of
 from recurra.engine.series import rows_of
@@ -30,6 +31,8 @@ class Trials:
     targets: np.ndarray
     mask: np.ndarray
     batched: bool
+
+    __repr__ = brief
 
     @property
     def count(self) -> int:

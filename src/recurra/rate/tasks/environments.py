@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.errors import CapabilityError, OptionError
+from recurra.errors import CapabilityError, MissingPackageError, OptionError
 from recurra.rate.tasks.base import Task
 from recurra.rate.tasks.sampling import Draws
 from recurra.rate.tasks.trials import Trials
@@ -185,7 +185,7 @@ def _make(name: str, settings: dict[str, Any]) -> Any:
     try:
         import neurogym  # type: ignore[import-not-found]
     except ImportError as problem:
-        raise CapabilityError(
+        raise MissingPackageError(
             f"from_neurogym: NeuroGym cannot be imported ({problem}); install recurra[neurogym]."
         ) from problem
     try:
