@@ -102,7 +102,7 @@ def run(kind: str, count: int, seed: int, good: Path) -> tuple[Counter, list[str
     told: list[str] = []
     longest, at = 0.0, 0
     while at < count:
-        last = min(count, at + 2000)  # a fresh worker now and then
+        last = min(count, at + 20_000)  # a fresh worker now and then
         command = [sys.executable, __file__, "--worker", kind, str(seed), str(at), str(last), str(good)]
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, stdin=subprocess.DEVNULL)
@@ -118,6 +118,8 @@ def run(kind: str, count: int, seed: int, good: Path) -> tuple[Counter, list[str
                 if detail:
                     told.append(f"{kind} {seed} {reading}: {outcome}: {detail}")
                 at = reading + 1
+                if at % 1000 == 0:
+                    print(kind, at, dict(found), file=sys.stderr, flush=True)
         if child.wait() == 0 and at == last:
             continue
         if reading < at:

@@ -423,11 +423,11 @@ BAD = {
 def test_bad_files(case, write):
     text, message = BAD[case]
     write(text)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(RecurraError) as caught:
         from_yaml("./model/it")
     assert message in str(caught.value)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
     if case == "alias bomb" or case == "too large":
         assert "model.yaml" in str(caught.value)
 
@@ -585,7 +585,7 @@ def test_mutated_files_give_a_template_or_a_plain_error(write, capsys):
     for text in mutants(250):
         write(text)
         for name in ("pair", "node2", "big", "decay2"):
-            started = time.perf_counter()
+            started = time.process_time()
             try:
                 found = from_yaml(f"./model/{name}")
             except RecurraError as error:
@@ -593,6 +593,6 @@ def test_mutated_files_give_a_template_or_a_plain_error(write, capsys):
             else:
                 assert isinstance(found, Template)
                 good += 1
-            assert time.perf_counter() - started < 2.0
+            assert time.process_time() - started < 2.0
     assert good > 50  # else the mutations would test nothing but the parser
     assert capsys.readouterr().out == ""

@@ -482,6 +482,13 @@ def test_projects_follow_no_links_out_of_them(tmp_path):
     assert "a link that leads out of the project" in str(report)
 
 
+def test_a_project_of_failures_ends(tmp_path):
+    (tmp_path / "a.yaml").write_text("".join(f"t{i}: {{base: nowhere/at_all}}\n" for i in range(600)))
+    _, report = read_project(tmp_path)
+    assert len(report.failed) == 501
+    assert report.failed[-1].notes == ("t500 and what follows: not tried after 500 failures",)
+
+
 # Damaged files of every kind
 
 SHARE = {"netcdf": 4, "nir": 4, "nwb": 3, "run_store": 6, "sweep_store": 6}

@@ -55,30 +55,21 @@ class EquationError(RecurraError):
         self.message, self.source, self.span, self.where = message, source, span, where
         text = f"{where}: {message}" if where else message
         if source is not None:
-            text = cut(text, MAX_MESSAGE // 2) + _spot(source, span)
+            text = cut(text, MAX_MESSAGE // 2) + self._spot(source, span)
         super().__init__(text)
 
-
-def _spot(source: str, span: tuple[int, int] | None) -> str:
-    """Show an equation with a caret under the spot; of a long one, what is around the spot."""
-    start, end = span or (0, 0)
-    first = max(0, start - _MAX_SHOWN // 2) if len(source) > _MAX_SHOWN else 0
-    last = min(len(source), first + _MAX_SHOWN)
-    before, after = "... " if first else "", " ..." if last < len(source) else ""
-    text = f"\n  {before}{source[first:last]}{after}"
-    if span is not None:
-        width = max(1, min(end, last) - start)
-        text += "\n  " + " " * (len(before) + start - first) + "^" * width
-    return text
-
-
-def cut(text: str, most: int) -> str:
-    """Return a text of at most about `most` characters: all of it, or its two ends.
-
-    >>> cut("0123456789" * 10, 20)
-    '01234567890123 ... 456789'
-    """
-    return text if len(text) <= most else f"{text[: most - most // 3]} ... {text[-(most // 3) :]}"
+    @staticmethod
+    def _spot(source: str, span: tuple[int, int] | None) -> str:
+        """Show an equation with a caret under the spot; of a long one, what is around the spot."""
+        start, end = span or (0, 0)
+        first = max(0, start - _MAX_SHOWN // 2) if len(source) > _MAX_SHOWN else 0
+        last = min(len(source), first + _MAX_SHOWN)
+        before, after = "... " if first else "", " ..." if last < len(source) else ""
+        text = f"\n  {before}{source[first:last]}{after}"
+        if span is not None:
+            width = max(1, min(end, last) - start)
+            text += "\n  " + " " * (len(before) + start - first) + "^" * width
+        return text
 
 
 class TemplateError(RecurraError):
@@ -352,3 +343,19 @@ def unknown(what: str, name: object, known: Iterable[object], where: str = "") -
     else:
         text += " There is none here."
     return text
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most about `most` characters: all of it, or its two ends.
+
+    Arguments:
+        text: any text, such as one that a file holds.
+        most: characters that are kept.
+
+    Returns:
+        The text for a message.
+
+    >>> cut("0123456789" * 10, 20)
+    '01234567890123 ... 456789'
+    """
+    return text if len(text) <= most else f"{text[: most - most // 3]} ... {text[-(most // 3) :]}"

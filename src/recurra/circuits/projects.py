@@ -23,6 +23,7 @@ from recurra.circuits.yaml_files import (
 )
 from recurra.circuits.yaml_text import YamlFile
 
+_MAX_FAILED = 500  # each failure is searched for all over the library; a folder with more is no project
 Status = Literal["read", "mended", "failed"]
 
 
@@ -117,6 +118,7 @@ def read_project(path: str | Path) -> tuple[dict[str, Template], ProjectReport]:
     loader = _MendingLoader(folder)
     templates: dict[str, Template] = {}
     entries: list[Entry] = []
+    failed = 0
     for file in files[:MAX_LISTED]:
         shown = file.relative_to(folder).as_posix()
         try:
@@ -127,10 +129,15 @@ def read_project(path: str | Path) -> tuple[dict[str, Template], ProjectReport]:
         stem = shown.removesuffix(file.suffix)
         for name in names:
             key = Key(file, name)
+            if failed == _MAX_FAILED:
+                why = f"{name} and what follows: not tried after {failed} failures"
+                entries.append(Entry(shown, "", "failed", (why,)))
+                break
             try:
                 templates[f"{stem}/{name}"] = loader.get(key)
             except Exception as error:  # whatever one template does, the others are still read
                 entries.append(Entry(shown, name, "failed", (*loader.told(key), _reason(error))))
+                failed += 1
                 continue
             notes = loader.told(key)
             entries.append(Entry(shown, name, "mended" if notes else "read", notes))

@@ -132,11 +132,14 @@ def _answer(function: Callable, args: tuple, problem: str) -> str:
 
 
 def _shown(function: Callable, args: tuple) -> str:
-    """Return what a user calls a function: the class for its `__init__`, else the last two parts of its name."""
-    parts = function.__qualname__.replace("<locals>.", "").split(".")
-    if parts[-1] == "__init__":
-        return type(args[0]).__name__ if args else parts[-2]
-    return ".".join(parts[-2:])
+    """Return what a user calls a function: the class for its `__init__`, class and name of a method, else its name."""
+    *owners, name = function.__qualname__.split(".")
+    if not owners or owners[-1] == "<locals>":
+        return name
+    owner = owners[-1]
+    if args and next(iter(inspect.signature(function).parameters), "") in ("self", "cls"):
+        owner = args[0].__name__ if isinstance(args[0], type) else type(args[0]).__name__
+    return owner if name == "__init__" else f"{owner}.{name}"
 
 
 def _is_lost(frame: FrameType | None) -> bool:

@@ -129,7 +129,8 @@ class Layout:
             return [self._edge_target(path, head, last)]
         if path.count("/") < 2 or (self.arrays and not self.nodes):
             full = "" if not self.nodes else ": write 'node/operator/variable' ('all' as node for every node)"
-            raise PathError(f"{path!r} is no full path{full}. {unknown('path', path, self.names())}")
+            known = [*self.names(), *(f"{label}/weight" for label in self.edges)]
+            raise PathError(f"{path!r} is no full path{full}. {unknown('path', path, known)}")
         node, operator, variable = path.rsplit("/", 2)
         targets = [
             t

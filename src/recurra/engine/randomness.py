@@ -65,7 +65,7 @@ def seed_key(seed: object) -> Array:
     if isinstance(seed, int | np.integer):
         number = int(seed)
         words = np.array([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF], np.uint32)
-        return jax.random.wrap_key_data(words, impl=THREEFRY)
+        return jax.random.wrap_key_data(jnp.asarray(words), impl=THREEFRY)
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
     return jax.random.key(seed)  # type: ignore[arg-type]

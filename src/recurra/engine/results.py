@@ -71,9 +71,9 @@ class Snapshot:
             StoreError: the file is not a snapshot.
         """
         meta, arrays = read_arrays(path, "recurra.Snapshot")
-        own, end = split_arrays(arrays)
-        state = {key.removeprefix("state:"): value for key, value in own.items()}
         with refusing(path, "not a complete snapshot"):
+            own, end = split_arrays(arrays)
+            state = {key.removeprefix("state:"): value for key, value in own.items()}
             return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]), end)
 
 

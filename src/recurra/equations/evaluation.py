@@ -96,7 +96,7 @@ def evaluate(
                     work = slopes.multiply
                 return _apply(work, in_numpy, _numeric(arguments))
             case _Taken():
-                return _taken(*arguments, node.holds)
+                return _taken(arguments[0], arguments[1], node.holds)
             case Compare():
                 return _apply(*_COMPARE[node.op], arguments)
             case Boolean():

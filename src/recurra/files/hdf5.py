@@ -23,8 +23,8 @@ from recurra.files import hdf5_copy
 from recurra.files.guard import MAX_BYTES, allowance, find_file
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_SECONDS, _PER_SECOND = 10, 20_000_000  # of the processor: at least, and bytes for each further one
-_PATIENCE = 10  # how much longer it may take on a busy machine
+_SECONDS, _PER_SECOND = 5, 20_000_000  # of the processor: at least, and bytes for each further one
+_PATIENCE = 20  # how much longer it may take on a busy machine
 _MEMORY = 1_000_000_000  # beside what is copied
 
 

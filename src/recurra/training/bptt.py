@@ -185,7 +185,7 @@ def _explain(
     """Say why loss or gradient is not finite."""
     if what == "the loss":
         return explain_loss(objective, finish(objective.parameters, free)[0], data, chosen, key)
-    batch = cut(gather(data, chosen, key), start, steps)
+    batch = cut(gather(data, jnp.asarray(chosen), key), start, steps)
     return explain_gradient(objective, free, batch, steps, state, objective.first + start)
 
 
