@@ -183,6 +183,7 @@ BATCH = {
     "p/op/v": np.array([[0.1, 0.2, 0.3], [1.0, -1.0, 0.5]]),
     "a/op/v->b/o2/u/delay": np.array([0.05, 0.13]),
     "b/o2/v->p/op/u/delay": np.array([0.3, 0.2]),
+    "b/o2/v->p/op/u/spread": np.array([0.12, 0.08]),  # as many stages in both
     "p/op/v->a/op/u/weight": np.random.default_rng(2).normal(size=(2, 1, 3)),
 }
 

@@ -67,7 +67,6 @@ def grid_search(
 
     from recurra.engine import simulate
     from recurra.engine.interrupts import interruptible
-    from recurra.engine.refit import by_structure
 
     circuit = as_template(circuit_template, CircuitTemplate, "grid_search")
     backend, solver, options = check_options(
@@ -77,27 +76,21 @@ def grid_search(
         raise errors.OptionError("backend 'numpy' runs one set at a time; use 'default' for a grid.")
     sets = _list_sets(param_grid, permute_grid)
     names = [f"{circuit.name}_{i}" for i in range(len(next(iter(sets.values()))))]
-    batch = _addresses(circuit, sets, param_map)
-    found: dict[str, np.ndarray] = {}
     with interruptible():  # a part of every run would be a table that looks whole
-        # Sets whose delays need another structure run apart, and all others at once.
-        for program, numbers, rows in by_structure(circuit.program.update(options.get("params") or {}), batch):
-            result = simulate(
-                program,
-                simulation_time,
-                dt=step_size,
-                solver=solver,
-                inputs=inputs,
-                record=outputs,
-                every=rows_apart(sampling_step_size, step_size),
-                batch=numbers,
-                **options,
-            )
-            for name in result:
-                data = np.asarray(result[name])
-                found.setdefault(name, np.zeros((len(names), *data.shape[1:]), data.dtype))[rows] = data
+        result = simulate(
+            circuit.program,
+            simulation_time,
+            dt=step_size,
+            solver=solver,
+            inputs=inputs,
+            record=outputs,
+            every=rows_apart(sampling_step_size, step_size),
+            batch=_addresses(circuit, sets, param_map),
+            **options,
+        )
     tuples, blocks = [], []
-    for name, data in found.items():
+    for name in result:
+        data = np.asarray(result[name])
         tuples += [(name, one, *split_label(label)) for one in names for label in result.labels[name]]
         blocks.append(np.moveaxis(data, 0, 1).reshape(data.shape[1], -1))
     table = pandas.DataFrame(

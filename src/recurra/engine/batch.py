@@ -8,8 +8,7 @@ import numpy as np
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
-from recurra.engine.refit import TIMING, by_structure
-from recurra.errors import ShapeError, TimeError
+from recurra.errors import ShapeError
 
 
 def check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
@@ -18,24 +17,6 @@ def check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
         if key not in program.system.rule_keys and np.isnan(value).any():
             unit = np.argwhere(np.isnan(value))[0]
             raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
-
-
-def of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Program, Mapping[str, object]]:
-    """Return a program that fits the delays of a batch, and what is left to be set in it."""
-    if not any(t.kind in TIMING for path in batch for t in program.layout.resolve(path)):
-        return program, batch
-    rows = {path: as_numbers(value, f"batch: {path}") for path, value in batch.items()}
-    if len({len(value) if value.ndim else 0 for value in rows.values()} | {0}) != 2:
-        return program, batch  # which is refused below
-    alike = by_structure(program, rows)
-    if any(one is program for one, _, _ in alike):
-        return program, batch  # a delay or spread that cannot be, which is refused below
-    if len(alike) > 1:
-        raise TimeError(
-            "batch: its delays and spreads need networks of different structure (other numbers of stages of a chain, or"
-            " a delay of 0, which is none), which cannot run at once: use recurra.sweep, or one run after the other."
-        )
-    return alike[0][0], alike[0][1]
 
 
 def batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:

@@ -356,13 +356,22 @@ class _Reader:
     def read(self, steps: Array, columns: Array | None, smooth: bool) -> Array:
         """Return what was `steps` steps before the moment."""
         offset = self.moment.offset
+        plain = self._reading(steps - offset, columns, exact=self.on_grid and offset in (0, 1))
         if self.jumps == "none" or offset == 0 or not self.moment.left:
-            return self._between(steps - offset, columns, exact=self.on_grid and offset in (0, 1))
-        whole = self.on_grid and offset == 1
+            return plain()
         if self.jumps == "some" and columns is None:
             columns = jnp.arange(self.width, dtype=jnp.int32)  # each unit is read by itself
+        if columns is None or smooth:
+            return self._beside_jump(steps, columns, smooth)
+        # There is one of them for every edge, and none once the start is forgotten. What `plain` needs is outside of
+        # the choice, so that it is computed once for all steps.
+        length = self.buffer.shape[0] // 2
+        return lax.cond(self.moment.step < length, lambda: self._beside_jump(steps, columns, smooth), plain)
+
+    def _beside_jump(self, steps: Array, columns: Array | None, smooth: bool) -> Array:
+        whole = self.on_grid and self.moment.offset == 1
         back = self._around_jump(_whole(steps) if whole else steps, columns)
-        value = self._between(back, columns, exact=whole)
+        value = self._reading(back, columns, exact=whole)()
         if not whole:
             value = value + self._since_jump(steps, columns)
         if not smooth:
@@ -371,7 +380,7 @@ class _Reader:
         # to both sides the derivative is that of the mean over the step.
         here = jnp.abs(lax.stop_gradient(steps) - self.moment.step) < _TOLERANCE
         here &= self._jumping(columns)
-        moved = self._between(steps, columns) - self._between(lax.stop_gradient(steps), columns)
+        moved = self._reading(steps, columns)() - self._reading(lax.stop_gradient(steps), columns)()
         return value + jnp.where(here, moved, 0)
 
     def _around_jump(self, steps: Array, columns: Array | None) -> Array:
@@ -396,50 +405,43 @@ class _Reader:
         So what a stage sees is a continuous function of the delay.
         """
         step, length = self.moment.step, self.buffer.shape[0] // 2
-
-        def moved() -> Array:
-            begin = step.astype(steps.dtype) - steps
-            since = begin + self.moment.offset
-            found = (begin < -_TOLERANCE) & (since > 0)
-            if self.jumps == "some":
-                found &= self._jumping(columns)
-            back = jnp.clip(step, 1, length - 1)
-            change = self._row(back - 1) - self._row(back)
-            change = change if columns is None else change[columns]
-            return jnp.where(found, since * change, 0)
-
-        if columns is None:
-            return moved()
-        # There is one of them for every edge, and none once the start is forgotten.
-        return lax.cond(step < length, moved, lambda: jnp.zeros(columns.shape, self.buffer.dtype))
+        begin = step.astype(steps.dtype) - steps
+        since = begin + self.moment.offset
+        found = (begin < -_TOLERANCE) & (since > 0)
+        if self.jumps == "some":
+            found &= self._jumping(columns)
+        back = jnp.clip(step, 1, length - 1)
+        change = self._rows(back - 1)() - self._rows(back)()
+        change = change if columns is None else change[columns]
+        return jnp.where(found, since * change, 0)
 
     def _jumping(self, columns: Array | None) -> Array:
         """Say which of the units to read have a jump at the start of their past."""
         found = self.buffer[-1] != 0
         return found if columns is None else found[columns]
 
-    def _between(self, steps: Array, columns: Array | None, exact: bool = False) -> Array:
-        """Return what lies a number of steps back; in a straight line between two rows, or at a row."""
-        at = self._row if columns is None else self._entries(columns)
+    def _reading(self, steps: Array, columns: Array | None, exact: bool = False) -> Callable[[], Array]:
+        """Return what reads a number of steps back, in a straight line between two rows, or at a row.
+
+        All of it that is the same at every step is computed at once.
+        """
         if exact:
-            return at(_whole(steps))
+            return self._rows(_whole(steps), columns)
         # A whole number that was rounded down must not reach for the row after it, which may not be written yet.
         older = jnp.floor(lax.stop_gradient(steps) + _TOLERANCE).astype(jnp.int32) + 1
         weight = older - steps
-        return at(older) * (1 - weight) + at(older - 1) * weight
+        before, after = self._rows(older, columns), self._rows(older - 1, columns)
+        return lambda: before() * (1 - weight) + after() * weight
 
-    def _row(self, back: Array) -> Array:
+    def _rows(self, back: Array, columns: Array | None = None) -> Callable[[], Array]:
+        """Return what reads rows so many steps before the newest; they always exist below it in the second copy."""
         length = self.buffer.shape[0] // 2
-        # Rows of the second copy: `back` steps before the newest row always exist below it.
-        at = self.moment.step % length + length - back
-        return lax.dynamic_index_in_dim(self.buffer, at, 0, keepdims=False)
-
-    def _entries(self, columns: Array) -> Callable[[Array], Array]:
-        length, width = self.buffer.shape[0] // 2, self.width
-        flat = self.buffer.reshape(-1)
+        newest = self.moment.step % length + length
+        if columns is None:
+            return lambda: lax.dynamic_index_in_dim(self.buffer, newest - back, 0, keepdims=False)
         # The whole index but for one number does not change from step to step, so a gather costs one addition per edge.
-        newest = ((self.moment.step % length + length) * width).astype(jnp.int32)
-        return lambda back: flat.at[newest + (columns - back * width)].get(mode="promise_in_bounds")
+        index, first = columns - back * self.width, (newest * self.width).astype(jnp.int32)
+        return lambda: self.buffer.reshape(-1).at[first + index].get(mode="promise_in_bounds")
 
 
 def _whole(steps: Array) -> Array:

@@ -99,3 +99,28 @@ def cut_off(result: Result, cutoff: float) -> Result:
     return replace(
         result, time=result.time[kept], data={k: v[..., kept, :] for k, v in result.data.items()}
     )
+
+
+def joined(parts: list[tuple[Result, np.ndarray]]) -> Result:
+    """Put runs of a batch that were apart into their order.
+
+    Arguments:
+        parts: results of batches, and which runs they hold.
+    """
+    first, count = parts[0][0], sum(len(runs) for _, runs in parts)
+    rows = min(len(part.time) for part, _ in parts)  # fewer where an interrupt came
+    data = {}
+    for name, value in first.data.items():
+        data[name] = np.zeros((count, rows, *value.shape[2:]), value.dtype)
+        for part, runs in parts:
+            data[name][runs] = part.data[name][:, :rows]
+    state = {}
+    for key, value in first.final.state.items():
+        own = [part.final.state.get(key, np.zeros(0)) for part, _ in parts]
+        if all(np.shape(each)[1:] == value.shape[1:] and np.ndim(each) == np.ndim(value) for each in own):
+            state[key] = np.zeros((count, *value.shape[1:]), value.dtype)
+            for part, runs in parts:
+                state[key][runs] = part.final.state[key]
+    least = min((part for part, _ in parts), key=lambda part: part.final.step)
+    final = replace(least.final, state=state, end=None)
+    return Result(first.time[:rows], data, first.labels, final, least.meta)

@@ -367,7 +367,7 @@ class _Moment:
             begin = float(round(begin))
         at, moved = begin + self.offset, 0.0
         given = self.o.history.get("/".join(key))
-        if begin < 0 and (edge if given is None else np.ndim(given) < 2):
+        if begin < 0 and (edge if given is None else np.ndim(given) < 2):  # type: ignore[arg-type]
             # There is a jump at step 0. A stage sees what was before it; if it comes within the step, the mean.
             since, at = max(at, 0.0) if begin > -1 else 0.0, min(at, max(begin, -1.0))
             if since:

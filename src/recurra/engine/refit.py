@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.courtesy import warn
+from recurra.engine.checks import as_numbers
 from recurra.engine.delays import gamma_order
 from recurra.engine.graph import Edge, Sparse
 from recurra.engine.layout import EdgePlace
@@ -159,3 +160,45 @@ def _sign(program: Program, values: Mapping[str, Any]) -> tuple:
         else:
             found.append((bool(np.any(delay == 0)), bool(np.all(delay == 0))))
     return tuple(found)
+
+
+STRUCTURES = (
+    "its delays and spreads need networks of different structure (other numbers of stages of a chain, or a delay of 0,"
+    " which is none)"
+)
+
+
+def several_structures(program: Program, params: Any, batch: Any) -> list[tuple[Program, dict, np.ndarray]]:
+    """Sort the runs of a batch by their structure; an empty list if they have one, or if one of them cannot be."""
+    if not isinstance(batch, Mapping) or not _touches(program, batch):
+        return []
+    alike = _sorted(program.update(params or {}), batch)
+    return alike if len(alike) > 1 else []
+
+
+def of_one_structure(program: Program, batch: Mapping[str, object]) -> tuple[Program, Mapping[str, object]]:
+    """Return a program that fits the delays of a batch, and what is left to be set in it.
+
+    Raises:
+        TimeError: the runs need several structures.
+    """
+    if not _touches(program, batch):
+        return program, batch
+    alike = _sorted(program, batch)
+    if len(alike) > 1:
+        raise TimeError(f"batch: {STRUCTURES}, which cannot run at once: use recurra.sweep, or one after the other.")
+    return alike[0][:2] if alike else (program, batch)
+
+
+def _touches(program: Program, batch: Mapping[str, object]) -> bool:
+    return any(t.kind in TIMING for path in batch for t in program.layout.resolve(path))
+
+
+def _sorted(program: Program, batch: Mapping[str, object]) -> list[tuple[Program, dict, np.ndarray]]:
+    """Sort runs by structure; an empty list for what cannot be, which is refused where the batch is read."""
+    rows = {path: as_numbers(value, f"batch: {path}") for path, value in batch.items()}
+    lengths = {len(value) if value.ndim else 0 for value in rows.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        return []
+    alike = by_structure(program, rows)
+    return [] if any(one is program for one, _, _ in alike) else alike

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from recurra.engine.batch import batch_numbers, check_finite, of_one_structure
+from recurra.engine.batch import batch_numbers, check_finite
 from recurra.engine.checks import as_mapping
 from recurra.engine.delays import check_chains, plan_delays, with_jumps
 from recurra.engine.devices import Placement, find_device
@@ -34,11 +34,12 @@ from recurra.engine.loop import (
 from recurra.engine.lowering import as_program
 from recurra.engine.open_ends import ends_open, mark_of
 from recurra.engine.origin import by_path, parts_of
-from recurra.engine.outcome import cut_off, divergence, make_result, stopped
+from recurra.engine.outcome import cut_off, divergence, joined, make_result, stopped
 from recurra.engine.precision import as_precision, in_precision, needs_wide, read_precision
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
+from recurra.engine.refit import STRUCTURES, of_one_structure, several_structures
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
@@ -137,7 +138,8 @@ def simulate(
         cutoff: leave out rows before this time after the start.
         params: path -> number or one per unit, for this run only.
         batch: path -> `(runs,)` or `(runs, units)`: that many runs at once, each with its own numbers and all with the
-            same noise. A run that diverges holds NaN from there on, and the others go on.
+            same noise. A run that diverges holds NaN from there on, and the others go on. Where delays need networks
+            of different structure, `final` holds what these have in common.
         state: where to go on, the `final` of an earlier result.
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
@@ -163,8 +165,19 @@ def simulate(
     >>> result["p/vdp_op/x"].shape
     (1000, 1)
     """
+    program = as_program(program)
+    if alike := several_structures(program, params, batch):
+        if store is not None or state is not None:
+            raise CapabilityError(f"batch: {STRUCTURES}, which have no state or store in common; use recurra.sweep.")
+        options: dict[str, Any] = dict(
+            dt=dt, solver=solver, inputs=inputs, record=record, every=every, cutoff=cutoff, seed=seed, history=history,
+            precision=precision, device=device, progress=progress, **solver_options,
+        )  # fmt: skip
+        with interruptible():
+            parts = [(simulate(one, duration, batch=own, **options), runs) for one, own, runs in alike]
+        return joined(parts)
     run = prepare(
-        as_program(program), duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
+        program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
     )
     if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 <= cutoff < duration:
         raise TimeError(f"cutoff must be a time >= 0 and shorter than the duration {duration:g}, got {cutoff!r}.")
