@@ -103,8 +103,9 @@ class Compiled:
         self._kept = KeptParams(self.quick)
         self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
 
-    def _lower(self, traced: Traced | Smooth, emits: Mapping[str, str]) -> Program:
-        rule = _rule(traced, self._outside, emits, self.network.precision)
+    def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
+        # Recorders that record every so many steps do so after the last of them.
+        rule = _rule(traced, self._outside, told, told is not self._told, self.network.precision)
         if self.nodes is not None:
             return lower(self.nodes.graph(rule))
         return lower(Graph({"": rule}, dt=self.network.dt, precision=self.network.chosen_precision))
@@ -479,11 +480,17 @@ class _Step:
 
 
 def _rule(
-    traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], precision: str
-) -> Rule:
-    """Make a rule of a step; `told` maps what it puts out to what the step emits."""
-    specs = {name: (traced.emitted[source], source.startswith(BEFORE)) for name, source in told.items()}
-    emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, (s, early) in specs.items()}
+    traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], early: bool,
+    precision: str,
+) -> Rule:  # fmt: skip
+    """Make a rule of a step.
+
+    Arguments:
+        told: what it puts out -> what the step emits.
+        early: whether a row of several steps has what the first of them emits; the last, if not.
+    """
+    specs = {name: traced.emitted[source] for name, source in told.items()}
+    emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, s in specs.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
     text, step = "the behaviors of the groups, in their order", _Step(traced, outside, told)
     return Rule(step, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
