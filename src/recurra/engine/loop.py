@@ -251,7 +251,7 @@ def split_step(t0: float, dt: float) -> np.ndarray:
 
     >>> coarse, fine, rest = split_step(0.0, 0.1).astype(float)
     >>> float(coarse), abs(coarse + fine - 0.1) < 1e-9, float(rest)
-    (0.09375, True, 0.0)
+    (0.09765625, True, 0.0)
     """
     fraction, exponent = math.frexp(dt)
     coarse = math.ldexp(math.floor(fraction * 32), exponent - 5)
