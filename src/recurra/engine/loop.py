@@ -264,9 +264,9 @@ def split_step(t0: float, dt: float) -> np.ndarray:
         `(3,)`: the first five bits of the step, which a number of up to 19 bits multiplies exactly; the rest of it; and
         what float32 leaves of the start.
 
-    >>> coarse, fine, rest = split_step(0.0, 0.1).astype(float)
-    >>> float(coarse), abs(coarse + fine - 0.1) < 1e-9, float(rest)
-    (0.09375, True, 0.0)
+    >>> coarse, fine, rest = split_step(0.0, 0.1).tolist()
+    >>> coarse, abs(coarse + fine - 0.1) < 1e-9, rest
+    (0.09765625, True, 0.0)
     """
     fraction, exponent = math.frexp(dt)
     coarse = math.ldexp(math.floor(fraction * 32), exponent - 5)
