@@ -300,7 +300,7 @@ def glm_states() -> Mapping[str, Any]:
     x, y = counts(bins=3000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = GLMHMM(2, maxiter=15, n_init=2).fit(x, y[:, 0])
+        model = GLMHMM(2, maxiter=15, n_init=2).fit(x, y[:, 0] > 0)
     return {"coef": model.coef_}
 
 
@@ -470,7 +470,10 @@ def interrupt(name: str, interrupts: int, clock: random.Random) -> str:
         say.flush()
 
     ask()
-    took = float(hear.readline().split()[1])
+    first = hear.readline().split()
+    if len(first) != 2:
+        return f"{name:<24} could not be made undisturbed, 1 with an error"
+    took = float(first[1])
     kinds, bad, waits = dict.fromkeys(("raised", "part", "whole"), 0), 0, []
     for _ in range(interrupts):
         ask()

@@ -393,6 +393,21 @@ def test_a_run_may_have_any_length(options):
         assert rows[:, 0] == pytest.approx([0.0] + [1.0] * 9, abs=1e-12)
 
 
+def test_a_long_row_is_done_in_pieces(monkeypatch):
+    """The same bits; and Ctrl-C within a row ends the run with the rows before."""
+    whole = run(every=20)
+    monkeypatch.setattr(run_module, "CHUNK_SECONDS", 1e-9)
+    same = run(every=20)
+    for name in ALL:
+        assert np.array_equal(same[name], whole[name])
+    for key, value in whole.final.state.items():
+        assert np.array_equal(same.final.state[key], value), key
+    signalled(monkeypatch, 4)  # two calls are a row
+    with pytest.warns(RuntimeWarning, match="interrupted after 1 of 3 rows|interrupted after 2 of 3 rows"):
+        part = run(every=20)
+    assert part.final.step == 20 * len(part.time) and np.array_equal(part["a/op/v"], whole["a/op/v"][: len(part.time)])
+
+
 def test_a_run_of_millions_of_rows():
     op = nets.operator("x' = 1 - x", {"x": 0.0})
     found = simulate(lower(Graph({"n": Node({"op": op})})), 40_000.0, dt=0.01)["n/op/x"][:, 0]

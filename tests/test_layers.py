@@ -95,7 +95,7 @@ def unsafe(tree: ast.AST, path: str) -> Iterator[str]:
     for line, name in imported(tree, path):
         if name.split(".")[0] in FORBIDDEN_IMPORTS and (name, path) != ("subprocess", CHILD):
             yield f"{path}:{line}: import of {name}"
-        if name.startswith("importlib") and path != "__init__.py":
+        if name.startswith("importlib") and name != "importlib.metadata" and path != "__init__.py":
             yield f"{path}:{line}: imports by name belong into recurra/__init__.py"
     for node in ast.walk(tree):
         where = f"{path}:{getattr(node, 'lineno', '?')}"

@@ -265,6 +265,22 @@ def test_a_variable_of_the_first_step_needs_that_step():
     assert np.array_equal(obs["c/y"], 2.0 * obs["x"])
 
 
+def test_rows_of_several_steps_are_those_of_their_first():
+    net = Network(dt=1.0, seed=2)
+    net.add_node("pop", glm())
+    spikes = np.random.default_rng(0).random((30, 1)) < 0.3
+    rule = SpikeGenerator(times=np.flatnonzero(spikes), indices=np.zeros(spikes.sum(), int))
+    NeuronGroup(net=net, size=1, tag="c", behavior={1: rule, 9: EventRecorder("spike"), 10: Recorder("spike")})
+    net.initialize()
+    record = {"rate": "pop/glm/rate", "spikes": "pop/glm/spikes", "c": "c/Recorder/spike"}
+    record["e"] = "c/EventRecorder/spike:packed"
+    every = simulate(net, 30.0, dt=1.0, record=record, seed=2)
+    fewer = simulate(net, 30.0, dt=1.0, record=record, seed=2, every=3)
+    assert np.array_equal(every["e"][:, 0] > 0, spikes[:, 0])  # an event of step k is in row k
+    for name in record:
+        assert np.array_equal(fewer[name], every[name][::3]), name
+
+
 def test_a_spike_of_a_step_has_the_time_at_its_beginning():
     net = cells({1: SpikeGenerator(times=[0.0, 0.3], indices=[0, 2]), 9: EventRecorder("spike")}, dt=DT)
     net.simulate_iterations(6, progress=False)

@@ -23,10 +23,10 @@ from recurra.engine.delays import NO_DELAYS
 from recurra.engine.evaluation import derivatives, evaluate_system
 from recurra.engine.feeds import Feed
 from recurra.engine.interrupts import came, next_size
-from recurra.engine.outcomes import check_batchable, divergence, make_result
+from recurra.engine.outcome import divergence, make_result, stopped
 from recurra.engine.program import Program
 from recurra.engine.results import Result
-from recurra.engine.run import Run, stopped
+from recurra.engine.run import Run, check_batchable
 from recurra.engine.stepping import base_drive
 from recurra.errors import CapabilityError, MissingPackageError, OptionError, unknown
 

@@ -52,12 +52,11 @@ def load_result(path: str | Path) -> Result:
 
 
 def _meta(result: Result) -> dict:
-    final = result.final
     return {
         "kind": "recurra.Result",
         "labels": dict(result.labels),
         "meta": dict(result.meta),
-        "final": {"step": int(final.step), "t0": float(final.t0), "dt": float(final.dt)},
+        "final": result.final.about,
     }
 
 
@@ -74,9 +73,7 @@ def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Resu
         return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
     with refusing(path, "not a complete result"):
-        end = meta["final"]
-        last = split_arrays(arrays)[1]
-        final = Snapshot(those("final:"), int(end["step"]), float(end["t0"]), float(end["dt"]), last)
+        final = Snapshot.of_file(those("final:"), meta["final"], split_arrays(arrays)[1])
         labels = {str(name): list(units) for name, units in meta["labels"].items()}
         result = Result(arrays["time"], those("data:"), labels, final, dict(meta["meta"]))
         _check(result)

@@ -17,9 +17,10 @@ from recurra.engine.checks import as_mapping
 from recurra.engine.delays import DelayPlan, fit_rings, refill_rings
 from recurra.engine.feeds import make_feeds
 from recurra.engine.loop import LoopPlan, run_scan
+from recurra.engine.precision import in_precision
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
-from recurra.engine.run import Run, feed_infos, in_precision, loop_data, prepare
+from recurra.engine.run import Run, feed_infos, loop_data, prepare
 from recurra.engine.solvers import FIXED_STEP
 from recurra.engine.stepping import Stepper, units_told
 from recurra.engine.system import System

@@ -228,8 +228,7 @@ class Emission:
     Arguments:
         shape: of the array.
         dtype: of its numbers.
-        early: whether it is about the state before the step. Of a row of several steps the first tells it then, and
-            otherwise the last.
+        early: whether a row of several steps has what the first of them puts out; that of the last, if not.
 
     >>> Emission((10,), np.dtype(bool)).shape
     (10,)

@@ -313,8 +313,8 @@ def _step_function(plan: LoopPlan, data: LoopData, first: Array):
 def _row_function(plan: LoopPlan, data: LoopData, first: Array):
     """Make the function that records a row and advances to the next.
 
-    Variables are recorded before the first step of the row, as is what rules tell early; what else they put out is
-    recorded in its last step.
+    Variables are recorded before the first step of the row; what rules put out is recorded in its first step, if it is
+    said to be early, or in its last.
     """
     at, one = loop_context(plan, data, first), _step_function(plan, data, first)
     single = plan.every == 1

@@ -7,6 +7,7 @@ that sample is known, and the last row is computed again with it; so two halves 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.engine.streaming import fingerprint
+from recurra.engine.identity import identify
 from recurra.errors import StoreError
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class OpenEnd:
 
     @cached_property
     def mark(self) -> str:
-        """Give a short text that is equal where what was told is equal; made when it is asked for."""
-        return self.told if isinstance(self.told, str) else fingerprint(*self.told)
+        """Give a text that is equal where what was told is equal; made when it is asked for."""
+        return self.told if isinstance(self.told, str) else mark_of(self.told)
 
     def closed_by(self, feeds: tuple[Feed, ...]) -> tuple[np.ndarray, ...] | None:
         """Return the samples of the row and the one after it, for each input; `None` if other inputs go on."""
@@ -65,6 +66,11 @@ class OpenEnd:
         found = {f"end:state:{key}": np.asarray(value) for key, value in self.state.items()}
         found |= {f"end:samples:{key}": np.asarray(value) for key, value in self.samples.items()}
         return found | {"end:steps": np.array(self.steps), "end:mark": np.array(self.mark)}
+
+
+def mark_of(told: tuple) -> str:
+    """Return a text that is equal where what was told is equal."""
+    return json.dumps(identify({"run": told}), sort_keys=True)
 
 
 def open_end(before: Mapping[str, Any], feeds: tuple[Feed, ...], steps: int, every: int, told: tuple) -> OpenEnd:

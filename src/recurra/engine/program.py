@@ -100,6 +100,12 @@ class Program:
     solver: str | None = None
     remake: Callable[[Graph], Program] | None = None
 
+    def __identity__(self) -> tuple:
+        """Return what tells this program from others."""
+        from recurra.engine.origin import parts_of
+
+        return parts_of(self), dict(self.state), self.solver
+
     @property
     def inputs(self) -> dict[str, Port]:
         """Map the path of every input to its port."""

@@ -25,7 +25,7 @@ class Track:
         whole: whether all units are recorded, in order, so that nothing is picked.
         is_complex: whether the values are complex.
         emitted: whether it is what a rule puts out during a step.
-        early: whether that is about the state before the step.
+        early: whether a row of several steps has that of the first; else that of the last.
         dtype: type of the values, if it is not that of the run.
     """
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.lowering import lower
-from recurra.engine.outcomes import cut_off, make_result
+from recurra.engine.outcome import cut_off, make_result
 from recurra.engine.randomness import seed_key, stream_address, stream_key
 from recurra.engine.results import Result
 from recurra.engine.rules import split_rules

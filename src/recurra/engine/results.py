@@ -12,6 +12,7 @@ import numpy as np
 
 from recurra.courtesy import brief
 from recurra.engine.open_ends import OpenEnd, split_arrays
+from recurra.engine.origin import Origin
 from recurra.engine.store import write_atomically
 from recurra.errors import OptionError, PathError, unknown
 from recurra.files import read_arrays, refusing
@@ -32,6 +33,8 @@ class Snapshot:
         state: every state variable and ring, by storage key.
         step: number of steps since `t0`.
         t0, dt: time of step 0, and the step.
+        origin: which model it is a state of. It goes on in another one with the same equations, whatever the numbers of
+            that; `dataclasses.replace(snapshot, origin=None)` goes on wherever the shapes fit.
         end: what it takes to compute the last row again, where its inputs did not say how they go on; `None` else.
 
     >>> from recurra import CircuitTemplate
@@ -46,6 +49,7 @@ class Snapshot:
     step: int
     t0: float
     dt: float
+    origin: Origin | None = None
     end: OpenEnd | None = None
 
     __repr__ = brief
@@ -56,11 +60,30 @@ class Snapshot:
             raise PathError(unknown("state", key, self.state))
         return self.state[key]
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what files hold beside the arrays."""
+        origin = None if self.origin is None else self.origin.parts
+        return {"step": int(self.step), "t0": float(self.t0), "dt": float(self.dt), "origin": origin}
+
+    @classmethod
+    def of_file(
+        cls, state: Mapping[str, np.ndarray], about: Mapping[str, Any], end: OpenEnd | None = None
+    ) -> Snapshot:
+        """Return the snapshot of arrays and what a file says about them.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not what `about` wrote.
+        """
+        told = about.get("origin")
+        origin = None if told is None else Origin(None, {str(k): str(v) for k, v in told.items()})
+        return cls(state, int(about["step"]), float(about["t0"]), float(about["dt"]), origin, end)
+
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
         arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
         arrays |= self.end.to_arrays() if self.end is not None else {}
-        meta = json.dumps({"kind": "recurra.Snapshot", "step": self.step, "t0": self.t0, "dt": self.dt})
+        meta = json.dumps({"kind": "recurra.Snapshot", **self.about})
         write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), **arrays))
 
     @classmethod
@@ -73,8 +96,7 @@ class Snapshot:
         meta, arrays = read_arrays(path, "recurra.Snapshot")
         with refusing(path, "not a complete snapshot"):
             own, end = split_arrays(arrays)
-            state = {key.removeprefix("state:"): value for key, value in own.items()}
-            return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]), end)
+            return cls.of_file({key.removeprefix("state:"): value for key, value in own.items()}, meta, end)
 
 
 def time_of(state: object) -> float:

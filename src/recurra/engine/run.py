@@ -14,14 +14,14 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from recurra.courtesy import warn
-from recurra.engine.checks import as_mapping, as_numbers
+from recurra.engine.batch import batch_numbers, check_finite
+from recurra.engine.checks import as_mapping
 from recurra.engine.delays import check_chains, plan_delays, with_jumps
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
-from recurra.engine.graph import Rule
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.interrupts import PIECE_SECONDS, came, check, interruptible, next_size, take
+from recurra.engine.identity import identify, listed, versions
+from recurra.engine.interrupts import PIECE_SECONDS, came, interruptible, next_size
 from recurra.engine.loop import (
     FeedInfo,
     LoopData,
@@ -32,8 +32,10 @@ from recurra.engine.loop import (
     split_step,
 )
 from recurra.engine.lowering import as_program
-from recurra.engine.open_ends import ends_open
-from recurra.engine.outcomes import cut_off, divergence, joined, make_result
+from recurra.engine.open_ends import ends_open, mark_of
+from recurra.engine.origin import by_path, parts_of
+from recurra.engine.outcome import cut_off, divergence, joined, make_result, stopped
+from recurra.engine.precision import as_precision, in_precision, needs_wide, read_precision
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
@@ -42,8 +44,8 @@ from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
 from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
 from recurra.engine.stepping import Stepper, initial_state
-from recurra.engine.streaming import Rows, StoredRows, fingerprint
-from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
+from recurra.engine.streaming import Rows, StoredRows
+from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, TimeError, unknown
 
 CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
@@ -77,7 +79,7 @@ class Run:
     def closing(self) -> tuple[np.ndarray, ...] | None:
         """Return the samples of the last row of the run before, if its end was open and this run closes it."""
         end = self.start.end
-        if end is None or end.mark != fingerprint(*self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
+        if end is None or end.mark != mark_of(self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
             k: np.shape(v) for k, v in self.start.state.items()
         }:
             return None
@@ -194,8 +196,13 @@ def simulate(
                 f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
             )
         else:
-            rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-            result = _run_fixed(run, run.plan, Placement(device), progress, rows, partly)
+            place = Placement(device)
+            if store is None:
+                rows = contextlib.nullcontext(Rows(run.recording, run.rows))
+            else:
+                rows = StoredRows(run.recording, run.rows, store, identify(parts_of_run(run, place.platform)))
+            with rows as kept:
+                result = _run_fixed(run, run.plan, place, progress, kept, partly)
     return cut_off(result, cutoff)
 
 
@@ -224,6 +231,7 @@ def prepare(
     steps = count_steps(duration, dt)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
+    every = int(every)
     if (0 if not isinstance(state, Snapshot) else state.step) + steps > MOST_STEPS:
         raise TimeError(f"a run has at most {MOST_STEPS} steps in all, those before `state` included.")
     if steps % every:
@@ -242,12 +250,12 @@ def prepare(
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
     program = program.update(changed)
     program, batch = of_one_structure(program, as_mapping(batch, "batch"))
-    _check_finite(program, {**program.params, **program.state})
+    check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
         raise CapabilityError(f"solver {solver!r} chooses its own steps, a rule is called once a step: use another.")
     recording = make_recording(program, record)
-    numbers = _batch_numbers(program, batch)
+    numbers = batch_numbers(program, batch)
     check_chains(program.system, {**program.params, **numbers})
     start = starting_point(program, state, dt, history, numbers)
     feeds = make_feeds(program, inputs, steps, start)
@@ -256,70 +264,6 @@ def prepare(
         delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
         plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers, steps)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
-
-
-def read_precision(program: Program, precision: str | None, default: str = "float64") -> str:
-    """Return the precision of a run or a training: what it was asked for, else what the program was made for.
-
-    Arguments:
-        program: the program.
-        precision: what was asked for, `None` for nothing.
-        default: what it is if nobody says anything.
-
-    Raises:
-        OptionError: there is no such precision, or a rule of the program computes in another.
-    """
-    chosen = precision or program.graph.precision or default
-    if chosen not in ("float32", "float64"):
-        raise OptionError(unknown("precision", chosen, ("float32", "float64")))
-    rules = {label: node for label, node in program.graph.nodes.items() if isinstance(node, Rule)}
-    wide = next((label or "the groups" for label, rule in rules.items() if rule.precision != "float32"), None)
-    if chosen == "float32" and wide is not None:
-        raise OptionError(
-            f"precision: the arrays of a rule have types of their own, and {wide} computes in float64; leave the"
-            " precision at float64, or make it for float32 (a network with groups: Network(precision='float32'))."
-        )
-    return chosen
-
-
-def needs_wide(program: Program, precision: str) -> bool:
-    """Say whether JAX must know 64 bits for a run: in float64, and for rules, whose arrays have types of their own."""
-    return precision == "float64" or bool(program.system.rules)
-
-
-def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
-    """NaN among the numbers would only show up as a divergence, far from where it came from."""
-    for key, value in numbers.items():
-        if key not in program.system.rule_keys and np.isnan(value).any():
-            unit = np.argwhere(np.isnan(value))[0]
-            raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
-
-
-def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:
-    """Lay out parameters (and initial states) with a leading axis of runs."""
-    rows = {path: as_numbers(value, f"batch: {path}") for path, value in as_mapping(batch, "batch").items()}
-    if not rows:
-        return {}
-    sizes = {path: len(value) if value.ndim else 0 for path, value in rows.items()}
-    if len(set(sizes.values())) > 1 or 0 in sizes.values():
-        raise ShapeError(f"batch: every path needs the same number of runs as its first axis, got {sizes}.")
-    count = next(iter(sizes.values()))
-    found: dict[str, np.ndarray] = {}
-    for path, value in rows.items():
-        for target, _ in program.split(path, value[0]):
-            own = program.state if target.kind == "state" else program.params
-            if target.key not in found:
-                found[target.key] = np.repeat(own[target.key][None], count, axis=0)
-            if value.ndim == 1:  # without a Python loop over what may be thousands of runs
-                at = target.index if isinstance(target.index, tuple) else (target.index,)
-                wide = found[target.key][(slice(None), *at)].ndim - 1
-                found[target.key][(slice(None), *at)] = value.reshape(count, *(1,) * wide)
-        if value.ndim > 1:
-            for run, one in enumerate(value):
-                for target, part in program.split(path, one):
-                    found[target.key][run, ...][target.index] = part
-    _check_finite(program, {k: v.reshape(-1, *v.shape[2:]) for k, v in found.items()})
-    return found
 
 
 def starting_point(
@@ -350,6 +294,12 @@ def starting_point(
     odd = set(expected) ^ set(given) or {k for k in expected if expected[k] != given[k].shape}
     if odd and all(k.startswith("ring/") for k in odd):
         raise TimeError("state: it remembers another length of time than this run's delays need; use the same delays.")
+    other = [] if odd or state.origin is None else state.origin.differs(program.system)
+    if other:
+        raise PathError(
+            f"state: it belongs to another model; what differs: {listed(other)}. Run the model that it is of; or, if"
+            " its numbers are to begin this one, hand over dataclasses.replace(state, origin=None)."
+        )
     if odd:
         raise PathError(
             f"state: it belongs to another network or another batch (they differ in {', '.join(sorted(odd)[:5])})."
@@ -401,13 +351,6 @@ def samples(run: Run, first: int, length: int) -> tuple[Array, ...]:
     return tuple(as_precision(f.chunk(first, length), run.precision) for f in run.feeds)  # type: ignore[misc]
 
 
-def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
-    """Return floats and complex numbers in the precision of a run; whole numbers stay as they are."""
-    if value.dtype.kind == "c":
-        return value.astype(np.complex64 if precision == "float32" else np.complex128, copy=False)
-    return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
-
-
 def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
     system = run.program.system
@@ -419,22 +362,18 @@ def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     return params | {key: value for key, value in found.items() if key not in own}
 
 
-def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return parameters or states in the precision of a run; those of rules keep their types."""
-    own = run.program.system.rule_keys
-    return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
-
-
-def _stored_rows(run: Run, store: str | Path) -> StoredRows:
-    """Return where rows are written, and what was written before."""
-    feeds = [(feed.key, feed.index, feed.rows, feed.series) for feed in run.feeds]
+def parts_of_run(run: Run, platform: str) -> dict[str, Any]:
+    """Return what tells a run from others, for :func:`identify`; `platform` says on what it computes."""
     program, start = run.program, run.start
-    seed = run.seed if isinstance(run.seed, int | np.integer) else jax.random.key_data(run.seed)
-    mark = fingerprint(
-        program.explain(start.dt), program.params, start.state, start.step, start.t0, feeds, run.recording.labels,
-        run.steps, run.every, seed, run.solver, run.precision, run.batch,
-    )  # fmt: skip
-    return StoredRows(run.recording, run.rows, store, mark)
+    feeds: dict[str, list] = {feed.key: [] for feed in run.feeds}
+    for feed in run.feeds:
+        feeds[feed.key].append((feed.index, feed.rows, feed.series))
+    return {
+        **parts_of(program), "start": by_path(program, start.state), "first step": start.step, "t0": float(start.t0),
+        "dt": float(start.dt), "inputs": by_path(program, feeds), "record": run.recording.labels, "steps": run.steps,
+        "every": run.every, "seed": run.seed, "solver": run.solver, "precision": run.precision,
+        "batch": by_path(program, run.batch), "device": platform, "version": versions(),
+    }  # fmt: skip
 
 
 def _run_fixed(
@@ -457,12 +396,18 @@ def _run_fixed(
         if not rows.done and run.start.end is not None:
             begin = {key: np.asarray(value) for key, value in _closed(run, plan, state, params).items()}
             state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
-        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
+        # Where one row would take longer than someone waits, it is done in pieces.
+        long = 10 * _first_rows_of(params, state, 1) < run.every and not in_place
+        long = long and not any(track.emitted for track in plan.tracks)
+        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin, long)
         kept: Mapping[str, Any] = {}
         while rows.done < run.rows and not came():
-            count = min(size, run.rows - rows.done)
+            count = 1 if long else min(size, run.rows - rows.done)
             begun = time.perf_counter()
-            before, (state, buffers, kept) = state, chunks.advance(state, rows.done, count)
+            made = chunks.advance(state, rows.done, count)
+            if made is None:
+                break
+            before, (state, buffers, kept) = state, made
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
@@ -492,24 +437,6 @@ def _closed(run: Run, plan: LoopPlan, state: Mapping, params: Mapping) -> Mappin
     return run_chunk(plan, before, data, np.int32(run.start.step - end.steps), np.int32(count))[0]
 
 
-def stopped(done: int, total: int, partly: bool) -> dict[str, object]:
-    """Say in the result of an interrupted run that it is one, and warn.
-
-    Arguments:
-        done: rows that are there.
-        total: rows that were asked for.
-        partly: whether a part may be returned.
-
-    Raises:
-        KeyboardInterrupt: it may not, or nothing is there.
-    """
-    if not partly or not done:
-        check(f"interrupted after {done} of {total} rows")
-    take()
-    warn(f"interrupted after {done} of {total} rows.", RuntimeWarning)
-    return {"interrupted": True}
-
-
 @dataclass(frozen=True)
 class _Chunks:
     """Advance a run by chunks of its rows.
@@ -519,6 +446,7 @@ class _Chunks:
         in_place: change the state in its own memory; the state before is then gone.
         first: the row at which the run began; more than 0 if it goes on from a checkpoint.
         begin: the state there.
+        long: whether a row is done in pieces.
     """
 
     run: Run
@@ -527,15 +455,38 @@ class _Chunks:
     in_place: bool
     first: int
     begin: Mapping[str, np.ndarray]
+    long: bool
 
     def start(self, row: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
         """Return the numbers of the loop with the samples from a row on, the number of its step, and of rows."""
-        first, every = row * self.run.every, self.run.every
-        data = replace(self.fixed, rows=samples(self.run, first, self.plan.capacity * every + 1))
-        return data, np.int32(self.run.start.step + first), np.int32(count)
+        return self._start(self.plan, row * self.run.every, count)
 
-    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any, Any]:
-        """Return the state after some rows, what they recorded, and the state before the last of them if it is kept."""
+    def _start(self, plan: LoopPlan, step: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
+        data = replace(self.fixed, rows=samples(self.run, step, plan.capacity * plan.every + 1))
+        data = data if plan.tracks else replace(data, units=())
+        return data, np.int32(self.run.start.step + step), np.int32(count)
+
+    def _in_pieces(self, state: Mapping, row: int) -> tuple[Any, Any, Any] | None:
+        """Do one row: its first step, which records it, and then the others, some at a time."""
+        one = replace(self.plan, every=1, capacity=1, keep=False)
+        more, before = replace(one, capacity=CHUNK_ROWS, tracks=()), state if self.plan.keep else {}
+        if not any(feed.series for feed in self.run.feeds):
+            more = replace(more, capacity=1 << 24)
+        first, every, done, size = row * self.run.every, self.run.every, 1, 64
+        state, buffers, _ = jax.block_until_ready(run_chunk(one, state, *self._start(one, first, 1)))
+        while done < every and not came():
+            count, begun = min(size, every - done), time.perf_counter()
+            state, *_ = jax.block_until_ready(run_chunk(more, state, *self._start(more, first + done, count)))
+            done, size = done + count, next_size(size, time.perf_counter() - begun, more.capacity)
+        return (state, buffers, before) if done == every else None
+
+    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any, Any] | None:
+        """Return the state after some rows, what they recorded, and the state before the last row if it is open.
+
+        `None` if Ctrl-C came within a long row.
+        """
+        if self.long:
+            return self._in_pieces(state, row)
         step = run_chunk_in_place if self.in_place else run_chunk
         return jax.block_until_ready(step(self.plan, state, *self.start(row, count)))
 
@@ -591,3 +542,9 @@ def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> Diver
     fine = done + (int(went) - 1) // run.every + 1
     partial = make_result(run, before, rows.data(fine), fine, {"diverged": True})
     return divergence(run, {k: np.asarray(v) for k, v in state.items()}, int(first) + int(went), partial)
+
+
+def check_batchable(run: Run) -> None:
+    """Refuse a batch where a solver runs one at a time."""
+    if run.batch:
+        raise CapabilityError(f"solver {run.solver!r} cannot run a batch; use a fixed step, or a loop.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Sparse, Spike, Variable
+from recurra.engine.locks import try_lock, unlock
 from recurra.equations import Equation, parse_equation, to_text
 from recurra.errors import StoreError
 from recurra.files import check_count, read_arrays, refusing
@@ -20,26 +23,27 @@ if TYPE_CHECKING:
     from recurra.engine.program import Program
 
 FORMAT = 1
+PART = ".part"
 SPIKE_NUMBERS = ("threshold", "reset", "refractory", "slope")
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write to a file beside `path` and move it there when it is complete.
+    """Write to a file beside `path` and move it there when it is complete; what killed saves have left is removed.
 
     Raises:
         StoreError: the folder does not exist, the disk is full or the like.
     """
     path = Path(path)
+    handle, name = _make_part(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot write there ({error.strerror}).") from None
-    try:
-        with os.fdopen(handle, "w+b") as file:
+        with os.fdopen(handle, "w+b", closefd=False) as file:
             write(file)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
+        if os.name == "nt":  # there, an open file cannot be moved
+            unlock(handle)
+            handle = -1
         os.replace(name, path)
     except BaseException as error:
         if os.path.exists(name):
@@ -47,6 +51,36 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         if isinstance(error, OSError) and not isinstance(error, StoreError):
             raise StoreError(f"{path}: cannot write there ({error.strerror or error}).") from None
         raise
+    finally:
+        unlock(handle)
+    _remove_parts(path)
+
+
+def _make_part(path: Path) -> tuple[int, str]:
+    """Make a file beside a path, locked, so that others know that it is being written."""
+    while True:
+        try:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot write there ({error.strerror}).") from None
+        try_lock(handle)
+        if os.path.exists(name):  # else somebody has removed it before it was locked
+            return handle, name
+        unlock(handle)
+
+
+def _remove_parts(path: Path) -> None:
+    """Remove the files of former saves to a path that nobody writes any more."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}{re.escape(PART)}")
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in [e for e in entries if pattern.fullmatch(e.name)]:
+            with contextlib.suppress(OSError):
+                handle = os.open(entry.path, os.O_RDWR)
+                try:
+                    if try_lock(handle):
+                        os.unlink(entry.path)
+                finally:
+                    unlock(handle)
 
 
 def save(program: Program, path: str | Path) -> None:

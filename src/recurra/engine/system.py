@@ -143,7 +143,7 @@ class SpikeRule:
 class RuleStep:
     """Call `update` once a step; the names that it uses, and the storage keys they stand for.
 
-    What it emits has a type, too, and is told early (before the step) or not.
+    What it emits has a type, too, and a row of several steps has that of the first (early) or of the last.
     Two of them are equal if they call the same function.
     """
 

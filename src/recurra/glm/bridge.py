@@ -320,7 +320,7 @@ class CoupledMixin:
             params = {k: np.asarray(v) for k, v in way.parameters(coupling, kernel, intercept, scale).items()}
             begin = way.start(coupling, kernel, jnp.zeros((len(kernel), neurons)))
             state = {k: np.asarray(v) for k, v in begin.items()} | {"spikes": np.zeros(neurons)}
-        emits = {"rate": Emission((neurons,), np.dtype("float64"))}
+        emits = {"rate": Emission((neurons,), np.dtype("float64"), early=True)}
         rule = Rule(_Step(way), state, params, {"drive": np.zeros(neurons)}, emits, f"coupled GLM of {neurons} neurons")
         size = getattr(self, "bin_size_", None) if bin_size is None else read_bin_size(bin_size)
         return Graph({"glm": rule}, name="GLM", dt=size)

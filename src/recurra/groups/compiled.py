@@ -21,6 +21,7 @@ import numpy as np
 
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
 from recurra.engine.interrupts import came, check, holding, taking_parts
+from recurra.engine.origin import Origin
 from recurra.errors import PathError
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
@@ -102,8 +103,9 @@ class Compiled:
         self._kept = KeptParams(self.quick)
         self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
 
-    def _lower(self, traced: Traced | Smooth, emits: Mapping[str, str]) -> Program:
-        rule = _rule(traced, self._outside, emits, self.network.precision)
+    def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
+        # Recorders that record every so many steps do so after the last of them.
+        rule = _rule(traced, self._outside, told, told is not self._told, self.network.precision)
         if self.nodes is not None:
             return lower(self.nodes.graph(rule))
         return lower(Graph({"": rule}, dt=self.network.dt, precision=self.network.chosen_precision))
@@ -278,7 +280,8 @@ class Compiled:
 
     def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
         equations = {} if self.nodes is None else self.nodes.state()
-        return Snapshot({**equations, **state}, self.network.iteration, 0.0, self.network.dt)
+        origin = Origin(self._program.system)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, self.network.dt, origin)
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -448,21 +451,49 @@ def _spec(value: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
 
 
+class _Step:
+    """Do a step of all behaviors as a rule of the engine.
+
+    Arguments:
+        traced: the step.
+        outside: path -> shape and type of what comes from outside.
+        told: name of what the rule puts out -> that of what the step emits.
+    """
+
+    def __init__(
+        self, traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str]
+    ):
+        self.traced, self.outside, self.told = traced, outside, told
+
+    def __call__(self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
+        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in self.outside.items()}
+        after, emitted = self.traced.update(state, params, fed, clock.k, clock.key)
+        return after, {name: emitted[source] for name, source in self.told.items()}
+
+    def __identity__(self) -> tuple:
+        """Return what tells this step from others."""
+        return self.traced, {path: (s.shape, str(s.dtype)) for path, s in self.outside.items()}, self.told
+
+    def __model__(self) -> dict[str, Any]:
+        """Return what a state of it depends on: the behaviors, but neither their numbers nor how they were compiled."""
+        return self.traced.kinds()
+
+
 def _rule(
-    traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], precision: str
-) -> Rule:
-    """Make a rule of a step; `told` maps what it puts out to what the step emits."""
+    traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], early: bool,
+    precision: str,
+) -> Rule:  # fmt: skip
+    """Make a rule of a step.
 
-    def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
-        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
-        after, emitted = traced.update(state, params, fed, clock.k, clock.key)
-        return after, {name: emitted[source] for name, source in told.items()}
-
-    specs = {name: (traced.emitted[source], source.startswith(BEFORE)) for name, source in told.items()}
-    emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, (s, early) in specs.items()}
+    Arguments:
+        told: what it puts out -> what the step emits.
+        early: whether a row of several steps has what the first of them emits; the last, if not.
+    """
+    specs = {name: traced.emitted[source] for name, source in told.items()}
+    emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, s in specs.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
-    text = "the behaviors of the groups, in their order"
-    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
+    text, step = "the behaviors of the groups, in their order", _Step(traced, outside, told)
+    return Rule(step, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:

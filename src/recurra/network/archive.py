@@ -53,7 +53,7 @@ def save(network: Network, path: str | Path) -> None:
         "state": None,
     }
     if snapshot is not None:
-        meta["state"] = {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)}
+        meta["state"] = snapshot.about
         arrays |= {f"state:{key}": np.asarray(value) for key, value in snapshot.state.items()}
     # Their sizes bear out those of the nodes when the file is read.
     for node in parts.nodes.values():
@@ -87,8 +87,7 @@ def load(path: str | Path) -> Network:
         network._start.update({name: value_from_dict(item, arrays) for name, item in meta["start"].items()})
         if meta["state"] is not None:
             state = {key.removeprefix("state:"): v for key, v in arrays.items() if key.startswith("state:")}
-            end = meta["state"]
-            network.state = Snapshot(state, int(end["step"]), float(end["t0"]), float(end["dt"]))
+            network.state = replace(Snapshot.of_file(state, meta["state"]), origin=None)  # the model is in the file
         else:
             network.to_graph()
     return network
@@ -100,7 +99,7 @@ def save_values(network: Network, path: str | Path) -> None:
     meta = {
         "kind": VALUES,
         "format": FORMAT,
-        "state": {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)},
+        "state": snapshot.about,
     }
     arrays = {f"value:{name}": value for name, value in _values(network).items()}
     arrays |= {f"start:{name}": np.asarray(value) for name, value in network._start.items()}
@@ -109,7 +108,7 @@ def save_values(network: Network, path: str | Path) -> None:
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
 
 
-def load_values(network: Network, path: str | Path) -> None:
+def load_values(network: Network, path: str | Path, check: bool) -> None:
     """Read the numbers of a network; see :meth:`recurra.network.Network.load_values`."""
     meta, arrays = read_arrays(path, VALUES)
     parts = {
@@ -121,8 +120,8 @@ def load_values(network: Network, path: str | Path) -> None:
     with refusing(path, "its state does not fit the network"):
         if meta["format"] != FORMAT:
             raise StoreError(f"format {meta['format']!r} is not known; this version reads format {FORMAT}")
-        end = meta["state"]
-        snapshot = Snapshot(parts["state:"], int(end["step"]), float(end["t0"]), float(end["dt"]))
+        snapshot = Snapshot.of_file(parts["state:"], meta["state"])
+        snapshot = snapshot if check else replace(snapshot, origin=None)
         snapshot = check_state(network.program, snapshot, network.dt)
     changed = {name: value for name, value in read.items() if not np.array_equal(value, own[name])}
     for name, value in {**parts["start:"], **changed}.items():

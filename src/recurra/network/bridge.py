@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from recurra.engine import Clock, Edge, Emission, Graph, Program, Rule, Snapshot, Sparse, lower
-from recurra.engine.run import as_precision
+from recurra.engine.precision import as_precision
 from recurra.errors import CapabilityError, TimeError
 from recurra.groups.nodes import NodeGroup
 from recurra.network.rules import units_of

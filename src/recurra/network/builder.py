@@ -11,6 +11,7 @@ import numpy as np
 from recurra.circuits import CircuitTemplate, EdgeTemplate, NodeTemplate
 from recurra.engine import Graph, Program, Snapshot, lower
 from recurra.engine.grid import check_step
+from recurra.engine.origin import Origin
 from recurra.engine.randomness import stream_address
 from recurra.errors import OptionError, PathError, TemplateError
 from recurra.network import running
@@ -412,7 +413,8 @@ class Builder:
         """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`."""
         if self._snapshot is not None:
             return self._snapshot
-        return Snapshot(self.program_of_nodes.init(self.dt), 0, 0.0, self.dt)
+        program = self.program_of_nodes
+        return Snapshot(program.init(self.dt), 0, 0.0, self.dt, Origin(program.system))
 
     @state.setter
     def state(self, snapshot: Snapshot) -> None:

@@ -487,6 +487,10 @@ class Network(Builder, GroupNetwork):
 
         return test(self, inputs, targets, output, options)
 
+    def __identity__(self) -> tuple:
+        """Return what tells this network from others."""
+        return self.program, dict(self.snapshot.state)
+
     def save(self, path: str | Path) -> None:
         """Write the network, its numbers and its state to one `.npz` file, without pickle.
 
@@ -505,18 +509,23 @@ class Network(Builder, GroupNetwork):
 
         (save_values if self.has_code else save)(self, path)
 
-    def load_values(self, path: str | Path) -> None:
+    def load_values(self, path: str | Path, check: bool = True) -> None:
         """Take all numbers, and the state, from a file that :meth:`save` wrote of a network with behaviors or rules.
 
         The network has to be built as that one was; if its behaviors make variables in their first step, it must have
         done that step.
+
+        Arguments:
+            path: the file.
+            check: whether the equations and the code of behaviors and rules must be what they were; without, the
+                numbers are taken wherever paths and shapes fit.
 
         Raises:
             StoreError: there is no such file, or the network in it was another one. Then nothing has changed.
         """
         from recurra.network.archive import load_values
 
-        load_values(self, path)
+        load_values(self, path, check)
 
     @classmethod
     def load(cls, path: str | Path) -> Network:

@@ -67,6 +67,10 @@ class SpikingStep:
         out = params["w_out"] @ new["r"] / params["scale"]
         return new, {"o": out, "spikes": fires > 0, "voltage": jnp.where(fires > 0, params["peak"], v)}
 
+    def __model__(self) -> tuple:
+        """Return what a state of it depends on; light may be switched on later."""
+        return self.unit, self.single, self.clock, self.dtype
+
     def _membrane(
         self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock, dt: Array
     ) -> Array:

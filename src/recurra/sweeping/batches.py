@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.engine import Program, Result, Snapshot, simulate
+from recurra.engine import Program, Result, simulate
 from recurra.engine.interrupts import Stop, at_once, interruptible
 from recurra.engine.refit import by_structure
 from recurra.errors import OptionError, RecurraError, ShapeError
@@ -127,7 +127,7 @@ def _judge(job: Job, result: Result, index: int, finite: bool) -> tuple[Measures
         return data, ""
     final = result.final
     state = {key: value[index] for key, value in final.state.items()}
-    one = Result(result.time, data, result.labels, Snapshot(state, final.step, final.t0, final.dt), result.meta)
+    one = Result(result.time, data, result.labels, replace(final, state=state), result.meta)
     try:
         return _named(job.measure(one)), ""
     except Exception as error:  # whatever the user's function makes of this point; the others go on

@@ -16,7 +16,8 @@ from recurra.engine.interrupts import check, interruptible, take
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, RecurraError
 from recurra.sweeping.batches import Job, Outcome, choose_size, run_batch
-from recurra.sweeping.collect import MISSING, Collection, mark_of
+from recurra.sweeping.collect import MISSING, Collection
+from recurra.sweeping.identity import identity_of
 from recurra.sweeping.points import Points, make_points
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def sweep(
     mode: str = "grid",
     samples: int | None = None,
     measure: Callable[[Result], Any] | None = None,
+    measure_id: str | None = None,
     batch: int | str = "auto",
     store: str | Path | None = None,
     executor: Executor | None = None,
@@ -60,6 +62,9 @@ def sweep(
         samples: number of points of `"random"` and `"lhs"`.
         measure: a function of the :class:`recurra.Result` of one point that returns a number, an array, or
             name -> number or array; `None` keeps the recordings themselves.
+        measure_id: for a store, a text that stands for the measure: it tells measures apart in place of their code and
+            what they read, which have no identity if they read an open file, and another one if they change what they
+            read. Change it whenever the measure changes.
         batch: number of points that run at once; `"auto"` keeps the recordings of a batch within some 100 MB.
         store: a folder, which holds the results in Zarr's format.
         executor: any `concurrent.futures.Executor` (of processes, of Dask, ...), which runs the batches; what it is
@@ -89,16 +94,18 @@ def sweep(
             raise OptionError(f"{name}: a sweep does not take it; see the arguments of recurra.sweep.")
     if measure is not None and not callable(measure):
         raise OptionError(f"measure: expected a function of a result, got {measure!r}.")
+    if measure_id is not None and not isinstance(measure_id, str):
+        raise OptionError(f"measure_id: expected a text that stands for the measure, got {measure_id!r}.")
     points = make_points(values, mode, samples, seed)
     job = Job(as_program(model), duration, {**options, "dt": dt, "seed": seed}, measure)
     size = choose_size(job, len(points), batch)
-    mark = mark_of(job, points, size) if store is not None else ""
-    collection = Collection(points, size, store, mark)
+    identity = {} if store is None else identity_of(job, points, size, measure_id)
+    collection = Collection(points, size, store, identity)
     starts = _to_do(collection)
     bar = Progress(len(points), progress, unit="point")
     bar.update(len(points) - sum(_length(points, start, size) for start in starts))
     interrupted = False
-    with interruptible() as partly, contextlib.closing(bar):
+    with interruptible() as partly, contextlib.closing(bar), contextlib.closing(collection):
         try:
             _collect(job, points, collection, starts, executor, bar)
         except KeyboardInterrupt:

@@ -87,6 +87,14 @@ class Smooth:
             found = {p: _as_float(part, wanted[p]) if p in wanted else part.value for p, part in floats.items()}
         return {p: found[p] for p in after}, {p: found[p] for p in emitted}
 
+    def __identity__(self) -> tuple:
+        """Return what tells this step from others."""
+        return self.traced, self.steps.surrogate, self.steps.slope
+
+    def kinds(self) -> dict[str, type]:
+        """Return the classes of the objects; see :meth:`recurra.tracing.Traced.kinds`."""
+        return self.traced.kinds()
+
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return state and parameters as the objects hold them now."""
         state, params = self.traced.current()

@@ -18,10 +18,13 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot
+from recurra.engine.devices import Placement
+from recurra.engine.identity import identify
+from recurra.engine.precision import needs_wide
 from recurra.engine.refit import with_spreads
-from recurra.engine.run import needs_wide
+from recurra.engine.run import parts_of_run
 from recurra.errors import OptionError
-from recurra.training.checkpoint import Checkpoint, describe
+from recurra.training.checkpoint import Checkpoint
 from recurra.training.diagnosis import explain_gradient, explain_loss
 from recurra.training.fitting import Fit, Settings
 from recurra.training.history import Training
@@ -54,6 +57,8 @@ def fit_bptt(
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1,
     resume: bool = False,
+    loss_id: str | None = None,
+    optimizer_id: str | None = None,
     seed: int = 0,
     precision: str | None = None,
     solver: str | None = None,
@@ -88,6 +93,8 @@ def fit_bptt(
         patience: stop after so many epochs without a smaller (validation) loss.
         checkpoint: path of a file that is written every `checkpoint_every` epochs and at the end.
         resume: go on from the file at `checkpoint` if it exists; the outcome is that of an undisturbed training.
+        loss_id, optimizer_id: for a checkpoint, a text that stands for a loss, or for an optimiser and its rate: it
+            tells them apart in place of their code and what they read. Change it whenever these change.
         seed: of the order of trials, and of noise in the program.
         precision: `"float32"` or `"float64"`; by default what the program was made for, else float32.
         solver, state, history: as for :func:`recurra.engine.simulate`; `state` is where each trial starts.
@@ -115,22 +122,34 @@ def fit_bptt(
     2.0
     """
     settings = Settings(epochs, batch_size, truncate, patience, checkpoint_every, seed, progress)
+    for what, text in (("loss_id", loss_id), ("optimizer_id", optimizer_id)):
+        if text is not None and not isinstance(text, str):
+            raise OptionError(f"{what}: expected a text that stands for it, got {text!r}.")
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
     precision = training_precision(program, precision)
     parameters = make_parameters(program, train, dt)
     cost = make_penalties(penalties, parameters.origin)
-    kind, transform, rate = find_optimizer(optimizer, lr, clip)
+    _, transform, rate = find_optimizer(optimizer, lr, clip)
     data = make_trials(program, *on_steps(inputs, targets, dt, state), units, name, mask)
     held = None if validation is None else make_trials(program, *_validation(validation, units, name, dt, state))
     objective = Objective(parameters, cost, paths, function, dt, solver, precision, state, history)
     objective.run(settings.windows(data.steps)[0][1])  # solver, precision, state: complain before anything is computed
     file = None
     if checkpoint is not None:
-        told = {"loss": name, "optimizer": kind, "lr": "schedule" if callable(lr) else lr, "clip": clip,
-                "batch_size": batch_size, "truncate": truncate, "seed": seed, "precision": precision, "dt": dt,
-                "solver": solver, "output": paths, "penalties": cost.terms, "patience": patience}
-        file = Checkpoint(Path(checkpoint), describe(told, program, parameters, (data, held)), resume)
+        run = objective.prepared(data.steps)
+        told = {
+            "loss": loss if loss_id is None else loss_id,
+            "optimizer": optimizer if optimizer_id is None else optimizer_id,
+            "lr": _number(lr) if optimizer_id is None else "", "clip": _number(clip), "batch_size": batch_size,
+            "truncate": truncate, "patience": patience, "seed": seed, "penalties": cost.terms, "output": paths,
+            "train": {path: "free" if c is None else c for path, c in parameters.constraints.items()},
+            "inputs": data.inputs, "targets": data.targets, "mask": data.mask,
+            "validation": {} if held is None else {"inputs": held.inputs, "targets": held.targets, "mask": held.mask},
+        }  # fmt: skip
+        names = {"loss": "loss_id", "optimizer": "optimizer_id", "lr": "optimizer_id"}
+        identity = identify({**parts_of_run(run, Placement(None).platform), **told}, names)
+        file = Checkpoint(Path(checkpoint), identity, resume)
     with jax.enable_x64(needs_wide(program, precision)):
         free = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), parameters.free())
         return Fit(
@@ -146,6 +165,10 @@ def fit_bptt(
             rate,
             partial(_explain, objective, on_device(data, precision)),
         ).go()
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float | np.number) else value
 
 
 def _validation(validation: object, units: int, loss: str, dt: float, state: Snapshot | None) -> tuple:

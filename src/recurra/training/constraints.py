@@ -109,6 +109,9 @@ class Dale(Constraint):
             raise OptionError(f"{where}: the signs of Dale must be +1 or -1, got {np.unique(signs)[:5]}.")
         return signs
 
+    def __identity__(self) -> object:
+        return np.asarray(self.signs, float)
+
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         self._signs(value, where)
         self._check(value, where)
@@ -139,6 +142,8 @@ class Mask(Constraint):
     present: np.ndarray
 
     __repr__ = brief
+    def __identity__(self) -> object:
+        return np.asarray(self.present, bool)
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.present, value, "the mask", where)
@@ -181,6 +186,9 @@ class Bounds(Constraint):
     @property
     def high(self) -> float:
         return np.inf if self.upper is None else float(self.upper)
+
+    def __identity__(self) -> object:
+        return self.low, self.high
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         if not np.all((value > self.low) & (value < self.high)):
@@ -230,6 +238,8 @@ class Fixed(Constraint):
     entries: np.ndarray
 
     __repr__ = brief
+    def __identity__(self) -> object:
+        return np.asarray(self.entries, bool)
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.entries, value, "the fixed entries", where)
@@ -252,6 +262,9 @@ class LowRank(Constraint):
     """
 
     rank: int
+
+    def __identity__(self) -> object:
+        return int(self.rank)
 
     def free(self, value: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
         left, sizes, right = self._factors(value, where)

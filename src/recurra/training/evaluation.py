@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot, as_function
 from recurra.engine.interrupts import check, interruptible
+from recurra.engine.precision import needs_wide, read_precision
 from recurra.engine.randomness import seed_key
 from recurra.engine.results import time_of
-from recurra.engine.run import needs_wide, read_precision, windows
+from recurra.engine.run import windows
 from recurra.training.losses import find_loss, trial_loss
 from recurra.training.objective import Objective, batches, cut, gather, on_device, training_precision, untrained
 from recurra.training.parameters import Penalties

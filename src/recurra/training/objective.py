@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Program, Snapshot, as_function
-from recurra.engine.run import read_precision
+from recurra.engine.precision import read_precision
+from recurra.engine.run import Run, prepare
 from recurra.training.losses import Loss, mean_loss, trial_loss
 from recurra.training.parameters import Parameters, Penalties
 from recurra.training.trials import Trials
@@ -114,6 +115,12 @@ class Objective:
                 final=True,
             )
         return self._runs[steps]
+
+    def prepared(self, steps: int) -> Run:
+        """Return a run of `steps` steps without inputs, checked, for its identity."""
+        record = {"output": self.output, **{f"rate:{path}": path for path in self.penalties.recorded}}
+        options = {"solver": self.solver, "record": record, "state": self.state, "history": self.history}
+        return prepare(self.parameters.program, steps * self.dt, self.dt, precision=self.precision, **options)
 
     def outputs(
         self, values: Mapping[str, Array], batch: Batch, steps: int, state: Mapping | None = None, step: Any = None

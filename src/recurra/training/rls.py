@@ -16,8 +16,10 @@ from recurra.courtesy import brief
 from recurra.engine import Moment, Program, Snapshot, as_online
 from recurra.engine.interrupts import check, interruptible
 from recurra.engine.loop import scan_rows
+from recurra.engine.origin import Origin
+from recurra.engine.precision import needs_wide, read_precision
 from recurra.engine.randomness import seed_key
-from recurra.engine.run import needs_wide, read_precision, windows
+from recurra.engine.run import windows
 from recurra.errors import OptionError, ShapeError
 from recurra.training.trials import count_units, make_trials, on_steps
 
@@ -270,7 +272,8 @@ def fit_rls(
                 found.append(np.asarray(readout, float))
             outputs.append(np.concatenate(found))
     begin = Snapshot({}, 0, 0.0, dt) if state is None else state
-    final = Snapshot({key: np.asarray(v) for key, v in (last or {}).items()}, begin.step + trials.steps, begin.t0, dt)
+    ended = {key: np.asarray(v) for key, v in (last or {}).items()}
+    final = Snapshot(ended, begin.step + trials.steps, begin.t0, dt, Origin(program.system))
     found = np.stack(outputs) if trials.batched else outputs[0]
     return OnlineReadout(np.asarray(carry[0], float), np.asarray(carry[1], float), found, final)
 

@@ -1,4 +1,4 @@
-"""What comes out of a run: its result, or the error where it stopped being finite."""
+"""What a run returns: labelled rows, where it ended, what made it; and what is said of one that did not end well."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine.delays import ring_key
+from recurra.engine.interrupts import check, take
 from recurra.engine.open_ends import open_end
+from recurra.engine.origin import Origin
 from recurra.engine.results import Result, Snapshot
-from recurra.errors import CapabilityError, DivergenceError
+from recurra.errors import DivergenceError
 
 if TYPE_CHECKING:
     from recurra.engine.run import Run
@@ -29,6 +32,7 @@ def make_result(
         start.step + rows * run.every,
         start.t0,
         start.dt,
+        Origin(run.program.system),
         None if before is None or rows < run.rows else open_end(before, run.feeds, run.steps, run.every, run.told),
     )
     meta = provenance(run) | extra
@@ -49,6 +53,24 @@ def provenance(run: Run) -> dict[str, object]:
         "recurra": __version__,
         "jax": jax.__version__,
     }
+
+
+def stopped(done: int, total: int, partly: bool) -> dict[str, object]:
+    """Say in the result of an interrupted run that it is one, and warn.
+
+    Arguments:
+        done: rows that are there.
+        total: rows that were asked for.
+        partly: whether a part may be returned.
+
+    Raises:
+        KeyboardInterrupt: it may not, or nothing is there.
+    """
+    if not partly or not done:
+        check(f"interrupted after {done} of {total} rows")
+    take()
+    warn(f"interrupted after {done} of {total} rows.", RuntimeWarning)
+    return {"interrupted": True}
 
 
 def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Result) -> DivergenceError:
@@ -79,12 +101,6 @@ def cut_off(result: Result, cutoff: float) -> Result:
     )
 
 
-def check_batchable(run: Run) -> None:
-    """Refuse a batch where a solver runs one at a time."""
-    if run.batch:
-        raise CapabilityError(f"solver {run.solver!r} cannot run a batch; use a fixed step, or a loop.")
-
-
 def joined(parts: list[tuple[Result, np.ndarray]]) -> Result:
     """Put runs of a batch that were apart into their order.
 
@@ -106,5 +122,5 @@ def joined(parts: list[tuple[Result, np.ndarray]]) -> Result:
             for part, runs in parts:
                 state[key][runs] = part.final.state[key]
     least = min((part for part, _ in parts), key=lambda part: part.final.step)
-    final = Snapshot(state, least.final.step, least.final.t0, least.final.dt)
+    final = replace(least.final, state=state, end=None)
     return Result(first.time[:rows], data, first.labels, final, least.meta)
