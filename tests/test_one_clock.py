@@ -148,7 +148,7 @@ def ready(net: Network) -> Network:
 def test_what_is_written_for_a_step_refuses_another(name):
     make, dt = WRITTEN[name]
     program, message = make(), f"written for steps of {dt:g} and cannot take steps of {dt / 2:g}"
-    assert len(simulate(program, 2 * dt, dt=dt, record=[]).time) == 2
+    assert simulate(program, 2 * dt, dt=dt, record=[]).final.step == 2
     state = program.init(dt)
     for call in (
         lambda: simulate(program, dt, dt=dt / 2),

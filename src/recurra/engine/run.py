@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -193,7 +194,7 @@ def simulate(
             result = run_adaptive(run, solver_options, find_device(device), partly)
         elif solver_options:
             raise OptionError(
-                f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
+                f"{unknown('option', next(iter(solver_options)), run_options())} Solver {run.solver!r} has no options."
             )
         else:
             place = Placement(device)
@@ -206,8 +207,10 @@ def simulate(
     return cut_off(result, cutoff)
 
 
-def _keywords() -> list[str]:
-    return list(simulate.__kwdefaults__ or ())
+def run_options() -> dict[str, Any]:
+    """Return the keywords of :func:`simulate` with their defaults (whatever answers its calls for it)."""
+    parameters = inspect.signature(simulate).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def prepare(
