@@ -362,3 +362,19 @@ def test_helpers_may_have_any_name():
     net.initialize()
     net.simulate_iterations(1)
     assert (cells.x, cells.y) == (1, 2)
+
+
+def test_a_hook_that_would_never_run_is_refused():
+    class Lazy(Behavior):
+        def iteration(self, n):
+            n.v += 1
+            yield
+
+    class Later(Behavior):
+        async def initialize(self, n):
+            n.v = n.vector()
+
+    with pytest.raises(RecurraError, match="Lazy: iteration would never run, because of its `yield`"):
+        Lazy()
+    with pytest.raises(RecurraError, match="Later: initialize would never run, because of its `async`"):
+        Later()

@@ -548,3 +548,22 @@ def test_expressions_made_to_hang_do_not(text):
     except (RecurraError, OverflowError):
         return
     assert np.size(value) <= 2
+
+
+def test_what_is_recorded_twice_is_in_results_twice():
+    net = Network(dt=0.5)
+    for size in (2, 3):
+        rules = {0: Recorder("x"), 1: Ramp(), 2: Recorder("x"), 3: EventRecorder("b")}
+        NeuronGroup(net, size, tag="cells", behavior=rules)
+    net.initialize()
+    net.simulate_iterations(4, progress=False)
+    found, steps = net.observer(), np.arange(1, 5)
+    for name, rows, size in (
+        ("cells/x", steps - 1, 2), ("cells/x#2", steps, 2), ("cells#2/x", steps - 1, 3), ("cells#2/x#2", steps, 3),
+    ):  # fmt: skip
+        exact = np.where(rows[:, None] > 0, x_of(rows, size), 0)
+        assert np.array_equal(found[name], exact), name
+    run = net.run(steps=3)  # rows of a run are states at its times, whoever records them
+    for name, size in (("cells/x", 2), ("cells/x#2", 2), ("cells#2/x", 3), ("cells#2/x#2", 3)):
+        assert np.array_equal(run[name], x_of([4, 5, 6], size)), name
+    assert set(run.data) == set(found.data)

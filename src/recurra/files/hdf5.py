@@ -100,5 +100,7 @@ def _copy(file: Path, copy: Path, size: int, soft_links: bool, path: str | Path)
     if done.returncode:
         raise StoreError(f"{path}: cannot be read as HDF5 (it is damaged so that its reader crashes).")
     told = done.stdout.decode(errors="replace").strip()
+    if not told:
+        raise StoreError(f"{path}: HDF5 is read by a second process of Python, and {sys.executable!r} is none.")
     if told != "done":
         raise StoreError(f"{path}: {cut(told, 300)}")

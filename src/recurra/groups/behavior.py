@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recurra.errors import OptionError, near, unknown
+from recurra.errors import OptionError, ShapeError, near, unknown
 from recurra.groups import initialisers
 from recurra.groups.foresight import texts_in
 from recurra.groups.tags import Tagged, read_tags
@@ -104,6 +104,7 @@ class Behavior(Tagged):
 
         Raises:
             OptionError: it is required and missing, or its text cannot be read.
+            ShapeError: it is neither one number nor one for each unit.
         """
         where = f"{type(self).__name__}, parameter {key!r}"
         self._asked.add(key)
@@ -120,6 +121,8 @@ class Behavior(Tagged):
             hint = f" Did you mean it by {given[0]!r}?" if given else ""
             raise OptionError(f"{where}: it is required; write {type(self).__name__}({key}=...).{hint}")
         if not isinstance(value, str):
+            if isinstance(default, int | float | np.number) and hasattr(neurons, "vector"):
+                _check_length(value, neurons, where)
             return value
         return self._from_text(value, default, None if do_not_diversify else neurons, where)
 
@@ -172,8 +175,14 @@ class Behavior(Tagged):
 def _check_hooks(kind: type[Behavior]) -> None:
     """Refuse a class whose method is called almost as one of the two that the network calls.
 
-    Helpers may have any name beside the method that is meant, and any number of arguments but one.
+    Helpers may have any name beside the method that is meant, and any number of arguments but one. A generator or a
+    coroutine, whose call does nothing, is refused as well.
     """
+    for hook in _HOOKS:
+        method = getattr(kind, hook)
+        if inspect.isgeneratorfunction(method) or inspect.iscoroutinefunction(method):
+            word = "yield" if inspect.isgeneratorfunction(method) else "async"
+            raise OptionError(f"{kind.__name__}: {hook} would never run, because of its `{word}`: leave that out.")
     bases = [base for base in kind.__mro__ if not issubclass(Behavior, base)]
     methods = {name: value for base in bases for name, value in vars(base).items() if inspect.isfunction(value)}
     own = {name for name, method in methods.items() if method.__code__.co_argcount == 2}
@@ -186,6 +195,14 @@ def _check_hooks(kind: type[Behavior]) -> None:
                 f"{kind.__name__}: the network calls initialize(neurons) once and iteration(neurons) in each step, and"
                 f" never {wrong[0]}(); did you mean {hook}? Rename it, or give a helper another name."
             )
+
+
+def _check_length(value: Any, neurons: Any, where: str) -> None:
+    shape = np.shape(value) if isinstance(value, np.ndarray | list | tuple) else ()
+    if shape and shape[-1] not in (1, neurons.size):
+        raise ShapeError(
+            f"{where}: expected one number, or one for each of the {neurons.size} units, got an array of shape {shape}."
+        )
 
 
 def _same(text: str, neurons: Any, where: str) -> Any:

@@ -27,6 +27,7 @@ from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.tags import free_name
 from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
 if TYPE_CHECKING:
@@ -263,11 +264,13 @@ class Compiled:
 
     def watched(self) -> dict[str, str]:
         """Map what Recorders record, under the names of :meth:`GroupNetwork.observer`, to its path in the program."""
-        found = {}
+        found: dict[str, str] = {}
+        names, taken = {id(group): name for name, group in self.roster.objects.items()}, set()
         for member in self.roster.members:
             if isinstance(member.watcher, Recorder) and member.entry.parent.recording:
+                place = names[id(member.entry.parent)] or member.entry.parent.tag
                 for name, keeper in member.watcher.kept.items():
-                    found[f"{member.entry.parent.tag}/{keeper.name}"] = f"{member.name}/{name}"
+                    found[free_name(f"{place}/{keeper.name}", taken)] = f"{member.name}/{name}"
         return found
 
     @cached_property

@@ -21,6 +21,7 @@ from recurra.groups.draws import Draws
 from recurra.groups.foresight import names_in
 from recurra.groups.objects import Behaviors, NetworkObject, object_tags, read_behaviors
 from recurra.groups.recorders import Recorder, Watcher, observe
+from recurra.groups.roster import named
 from recurra.groups.schedule import Schedule, run_step
 from recurra.groups.tags import Tagged
 
@@ -370,7 +371,8 @@ class GroupNetwork(NetworkObject):
         Raises:
             OptionError: nothing was recorded yet, or the recorders recorded in different steps.
         """
-        return observe([b for b in self.all_behaviors() if isinstance(b, Recorder)])
+        places = {id(self): self.tag} | {id(group): name for name, group in named(self, set()).items()}
+        return observe([b for b in self.all_behaviors() if isinstance(b, Recorder)], places)
 
 
 def _read_types(settings: dict[str, Any], dtype: Any, precision: str | None) -> tuple[Any, str | None]:

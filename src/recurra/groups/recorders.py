@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from recurra.groups.expressions import Expression, read_expression, standard_nam
 from recurra.groups.foresight import names_in
 from recurra.groups.objects import NetworkObject, check_count
 from recurra.groups.recordings import Column, Events, Kept, Recording
+from recurra.groups.tags import free_name
 
 if TYPE_CHECKING:
     import xarray
@@ -199,7 +200,7 @@ class Recorder(Watcher):
         Raises:
             OptionError: nothing was recorded yet.
         """
-        return observe([self], prefixed=False)
+        return observe([self])
 
     def to_xarray(self) -> xarray.Dataset:
         """Return what was recorded as a dataset; `time` is that of the end of the step."""
@@ -241,25 +242,27 @@ class EventRecorder(Watcher):
         return [Column(events, letter)] if not found and events is not None and letter in ("t", "i", "j") else found
 
 
-def observe(recorders: Iterable[Recorder], prefixed: bool = True) -> Result:
+def observe(recorders: Iterable[Recorder], places: Mapping[int, str] | None = None) -> Result:
     """Return what recorders hold as one labelled result.
 
     Arguments:
         recorders: recorders that recorded in the same steps.
-        prefixed: whether the names begin with the tag of the group: `"cells/voltage"`.
+        places: `id` of a group -> its name, with which names then begin: `"cells/voltage"`. What is recorded twice
+            is there twice: the second is `"cells/voltage#2"`.
 
     Raises:
         OptionError: there is nothing, or the recorders recorded in different steps.
     """
     data: dict[str, np.ndarray] = {}
     labels: dict[str, list[str]] = {}
+    taken: set[str] = set()
     time, first, last, dt = None, "", 0, 1.0
     for recorder in recorders:
         parent = recorder.parent
         for kept in recorder.kept.values():
             if parent is None or not len(kept):
                 continue
-            name = f"{parent.tag}/{kept.name}" if prefixed else kept.name
+            name = free_name(kept.name if places is None else f"{places[id(parent)]}/{kept.name}", taken)
             if time is None:
                 time, first = kept.iterations(), name
             elif not np.array_equal(time, kept.iterations()):

@@ -11,6 +11,7 @@ import numpy as np
 
 from recurra.groups.recorders import Watcher
 from recurra.groups.recordings import Events
+from recurra.groups.tags import free_name
 from recurra.tracing import packed, refuse
 
 if TYPE_CHECKING:
@@ -120,11 +121,10 @@ class Roster:
 
     def __init__(self, network: GroupNetwork):
         taken: set[str] = set()
-        groups = (*network.node_groups, *network.NeuronGroups, *network.SynapseGroups)
-        self.objects = {"": network} | {_free(group.tag, taken): group for group in groups}
+        self.objects = {"": network} | named(network, taken)
         place = {id(obj): path for path, obj in self.objects.items()}
         self.members = [
-            Member(_free("/".join([*filter(None, [place[id(e.parent)]]), e.behavior.tag]), taken), e)
+            Member(free_name("/".join([*filter(None, [place[id(e.parent)]]), e.behavior.tag]), taken), e)
             for e in network.schedule
             if e.active
         ]
@@ -165,11 +165,7 @@ class Roster:
         return self.roots[root], name
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """Return a name that nobody has, made of this one, and take it."""
-    free, count = name, 1
-    while free in taken:
-        count += 1
-        free = f"{name}#{count}"
-    taken.add(free)
-    return free
+def named(network: GroupNetwork, taken: set[str]) -> dict[str, Any]:
+    """Return the groups of a network, nodes first, each under a name of its own: its tag, or `tag#2`."""
+    groups = (*network.node_groups, *network.NeuronGroups, *network.SynapseGroups)
+    return {free_name(group.tag, taken): group for group in groups}

@@ -167,3 +167,18 @@ def _read_rest(name: object, rest: list[object]) -> tuple[int | None, bool]:
 
 def _shown(name: object) -> str:
     return name.__name__ if isinstance(name, type) else repr(name)
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return a name that nobody has, made of this one, and take it.
+
+    >>> taken = {"cells"}
+    >>> free_name("cells", taken), free_name("cells", taken)
+    ('cells#2', 'cells#3')
+    """
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name}#{count}"
+    taken.add(free)
+    return free
