@@ -55,6 +55,10 @@ def folder(tmp_path):
     np.savetxt(tmp_path / "timed.csv", timed[:, :2], delimiter=",", header="time,left", comments="")
     np.savetxt(tmp_path / "other.csv", table, delimiter=",", header="Time,left,right", comments="")
     np.savetxt(tmp_path / "a:b.csv", table[:, 1:2], delimiter=",")
+    for name in ("", "Time (ms)", '"t"', "index"):
+        body = "".join(f'{time},"{value}"\n' for time, value in timed[:, :2])
+        (tmp_path / f"axis {name or 'none'}.csv").write_text(f'{name},"left"\n{body}')
+    (tmp_path / "rows.csv").write_text(",left\n" + "".join(f"{k},{value}\n" for k, value in enumerate(table[:, 1])))
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "ragged.csv").write_text("1,2\n3\n4,5\n6,7\n")
     (tmp_path / "words.csv").write_text("a\nb\nc\n")
@@ -74,6 +78,11 @@ def folder(tmp_path):
         ("named.csv:1", [1, 4, 7, 10]),
         ("timed.csv", [1, 4, 7, 10]),
         ("a:b.csv", [1, 4, 7, 10]),
+        ("axis none.csv", [1, 4, 7, 10]),
+        ("axis Time (ms).csv", [1, 4, 7, 10]),
+        ('axis "t".csv', [1, 4, 7, 10]),
+        ("axis index.csv:left", [1, 4, 7, 10]),
+        ("rows.csv", [1, 4, 7, 10]),
     ],
 )
 def test_file(folder, words, expected):
@@ -101,6 +110,12 @@ def test_file(folder, words, expected):
 def test_file_that_does_not_fit(folder, words, error, expected):
     with pytest.raises(error, match=re.escape(expected)):
         waveform(f"file:{folder}/{words}", 2.0, 0.5)
+
+
+@pytest.mark.parametrize("name", ["none", "Time (ms)", "index"])
+def test_a_file_with_times_of_another_step_is_refused(folder, name):
+    with pytest.raises(TimeError, match=r"has a sample every 0\.5 .* the run has steps of 0\.25"):
+        waveform(f"file:{folder}/axis {name}.csv:left", 1.0, 0.25)
 
 
 def test_file_with_another_number_of_rows(folder):

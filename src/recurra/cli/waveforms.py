@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from pathlib import Path
 
 import numpy as np
 
-from recurra.engine.series import align
+from recurra.engine.series import align, names_time
 from recurra.errors import OptionError, PathError, ShapeError, StoreError, TimeError, near, unknown
 from recurra.files import read_array, read_bytes, reason
 
@@ -19,9 +20,10 @@ FORMS = {
     "pulses": ("pulses:START:WIDTH:PERIOD:AMPLITUDE", "AMPLITUDE for WIDTH at START, START + PERIOD, ..."),
     "file": (
         "file:NAME[:COLUMN]",
-        "NAME.csv or NAME.npy, one row for each step (at the times of a column `time`); a column by name or number",
+        "NAME.csv or .npy, one row for each step (at the times of its first column `time`); a column by name or number",
     ),
 }
+_COUNTS = ("", "index", "unnamed: 0")  # names of a table's index: numbers of rows, or times
 _MAX_TABLE = 200_000_000  # bytes of a table of text; numbers of more rows belong into .npy
 
 
@@ -127,8 +129,10 @@ def _from_file(rest: str, steps: int, dt: float, place: str) -> np.ndarray:
         values, names = _read_csv(path, place)
     else:
         raise OptionError(f"{place}{path.name!r} is neither .csv nor .npy.")
-    found = _column(values, names, column, f"{place}{path.name!r}", path.suffix == ".csv")
-    if names and names[0].lower() in ("time", "t"):
+    counted = bool(names) and names[0].lower() in _COUNTS
+    timed = (counted and (values[:, 0] != np.arange(len(values))).any()) or (bool(names) and names_time(names[0]))
+    found = _column(values, names, column, f"{place}{path.name!r}", path.suffix == ".csv", counted or timed)
+    if timed:
         return align(values[:, 0], found, dt, 0.0, steps, f"{place}{path.name!r}")
     if len(values) != steps:
         raise ShapeError(f"{place}{path.name!r} has {len(values)} rows, but the run has {steps} steps.")
@@ -148,8 +152,8 @@ def _read_npy(path: Path, place: str) -> np.ndarray:
 def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
     try:
         text = read_bytes(path, _MAX_TABLE).decode("utf-8-sig")
-        rows = [line.split(",") for line in text.splitlines() if line.strip()]
-    except (StoreError, UnicodeDecodeError) as error:
+        rows = [row for row in csv.reader(text.splitlines()) if any(map(str.strip, row))]
+    except (StoreError, UnicodeDecodeError, csv.Error) as error:
         raise ShapeError(f"{place}{path.name!r} is not a table of numbers: {reason(error)}.") from None
     names: list[str] = []
     try:
@@ -157,7 +161,7 @@ def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
     except IndexError:
         raise ShapeError(f"{place}{path.name!r} is empty.") from None
     except ValueError:
-        names = [word.strip().strip('"') for word in rows.pop(0)]
+        names = [word.strip() for word in rows.pop(0)]
     try:
         values = np.array([[float(word) for word in row] for row in rows])
     except ValueError as error:
@@ -167,7 +171,8 @@ def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
     return values, names
 
 
-def _column(values: np.ndarray, names: list[str], column: str, place: str, one: bool) -> np.ndarray:
+def _column(values: np.ndarray, names: list[str], column: str, place: str, one: bool, axis: bool) -> np.ndarray:
+    """Return the column that is asked for, or the only one; `axis` says that the first one holds times or numbers."""
     if values.ndim == 1:
         values = values[:, None]
     if column:
@@ -175,7 +180,7 @@ def _column(values: np.ndarray, names: list[str], column: str, place: str, one: 
         if column not in known and not (column.isdigit() and int(column) < values.shape[1]):
             raise PathError(unknown("column", column, known, where=place))
         return values[:, known.index(column) if column in known else int(column)]
-    data = [i for i in range(values.shape[1]) if not (names and i == 0 and names[0].lower() in ("time", "t"))]
+    data = list(range(int(axis), values.shape[1]))
     if len(data) == 1:
         return values[:, data[0]]
     if one:

@@ -6,6 +6,7 @@ that has coordinates, and a Tsd or TsdFrame of pynapple have one. Times are in t
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     import pandas
 
 _TOLERANCE = 1e-3  # of a step: how far a sample may lie from the step it belongs to
-_NAMES = ("time", "t")
+_NAME = re.compile(
+    r"\s*(t|times?|timestamps?)\s*(\[.*|\(.*|/.*|[ _]*(s|ms|us|µs|sec|secs|seconds?|milliseconds?|min|minutes?|h))?\s*",
+    re.IGNORECASE,
+)
 _UNITLESS = "A model counts time in a unit of its own, so give plain numbers in it: "
 
 
@@ -80,6 +84,15 @@ def align(times: Any, values: Any, dt: float, start: float, steps: int | None, w
     return np.asarray(values)[skip : min(last + (steps is not None), len(times))]
 
 
+def names_time(name: str) -> bool:
+    """Tell whether a column or a dimension is one of times, by its name.
+
+    >>> [names_time(name) for name in ("t", "Time", "time (ms)", "t_s", "t_exc", "timer")]
+    [True, True, True, True, False, False]
+    """
+    return _NAME.fullmatch(name) is not None
+
+
 def time_axis(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | None:
     """Return the times and the values of a series, time first; `None` if it has no time axis.
 
@@ -104,7 +117,7 @@ def time_axis(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | 
 def _of_pandas(value: Any, where: str) -> tuple[np.ndarray, np.ndarray] | None:
     pandas = sys.modules["pandas"]
     index, values = value.index, value.to_numpy()
-    inside = [c for c in getattr(value, "columns", ()) if isinstance(c, str) and c.lower() in _NAMES]
+    inside = [c for c in getattr(value, "columns", ()) if isinstance(c, str) and names_time(c)]
     if inside:
         raise TimeError(f"{where}: the table has a column {inside[0]!r}; make it the index: "
                         f"table.set_index({inside[0]!r}).")  # fmt: skip
@@ -123,7 +136,7 @@ def _of_pandas(value: Any, where: str) -> tuple[np.ndarray, np.ndarray] | None:
 def _of_xarray(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | None:
     if not hasattr(value, "dims") or not hasattr(value, "values") or callable(value.values):
         raise TimeError(f"{where}: a {type(value).__name__} holds several arrays; give one of them.")
-    named = [dim for dim in value.dims if str(dim).lower() in _NAMES]
+    named = [dim for dim in value.dims if names_time(str(dim))]
     coords = getattr(value, "coords", {})
     if not named:
         first = value.dims[0] if value.dims else ""
