@@ -50,6 +50,7 @@ def test_random_points_and_failures(capsys):
     ("words", "says"),
     [
         (["--save", "a.csv"], "--over"),
+        (["--over", "p/vdp_op/mu=1,2", "p/vdp_op/mu=3,4", "--save", "a.csv"], "--over: 'p/vdp_op/mu' is given twice"),
         (["--over", "p/vdp_op/mu", "--save", "a.csv"], "expected PATH=VALUES"),
         (["--over", "p/vdp_op/mu=a", "--save", "a.csv"], "expected LOW:HIGH:COUNT"),
         (["--over", "p/vdp_op/mu=1:2:3:4", "--save", "a.csv"], "expected LOW:HIGH:COUNT"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas
 import pytest
 
 from recurra.engine import lower, simulate
@@ -103,7 +104,6 @@ def test_a_recording_fitted_in_chunks_is_that_fitted_at_once(small):
 
 
 def test_the_coupling_has_the_names_of_its_neurons(small):
-    pandas = pytest.importorskip("pandas")
     counts, drive, _, model = small
     named = PopulationGLM(regularizer="Ridge", regularizer_strength=0.01)
     named.fit_spikes(pandas.DataFrame(counts, columns=["a", "b"]), basis.HistoryConv(3), inputs=drive, bin_size=0.01)
@@ -130,7 +130,7 @@ def test_a_duration_is_so_many_bins(small):
     _, drive, _, model = small
     by_steps = model.simulate(50, inputs=drive[:50])
     for same in (model.simulate(duration=0.5, inputs=drive[:50]), model.simulate(inputs=drive[:50]),
-                 model.simulate(duration=1.0, bin_size=0.02, inputs=drive[:50])):  # fmt: skip
+                 model.simulate(duration=0.5, bin_size=0.01, inputs=drive[:50])):  # fmt: skip
         assert np.array_equal(same[0], by_steps[0]) and np.array_equal(same[1], by_steps[1])
 
 
@@ -190,6 +190,12 @@ def rejected():
            "stabilise: ARD finds its strengths anew")  # fmt: skip
     yield lambda y, d, m: m.simulate(10, duration=1.0, inputs=d), OptionError, "either steps or a duration"
     yield lambda y, d, m: m.simulate(duration=0.015, inputs=d), TimeError, "not a whole number of steps.*0.01 or 0.02"
+    yield (lambda y, d, m: m.simulate(duration=1.0, bin_size=0.02, inputs=d[:50]), OptionError,
+           "bin_size=0.02: the neurons were fitted in bins of 0.01 s")  # fmt: skip
+    yield (lambda y, d, m: anew().fit_spikes(pandas.DataFrame(y, index=np.arange(len(y)) * 0.02), conv, bin_size=0.01),
+           OptionError, "bin_size=0.01, but the times of the counts are 0.02 apart")  # fmt: skip
+    yield (lambda y, d, m: m.simulate(9, inputs=d[:9], history=pandas.DataFrame(y[:3], index=[0.0, 0.02, 0.04])),
+           TimeError, "history has a sample every 0.02")  # fmt: skip
     yield lambda y, d, m: m.simulate(0, inputs=d), OptionError, "steps: expected a whole number"
     yield (lambda y, d, m: anew().fit_spikes(y, conv).simulate(duration=1.0), OptionError,
            "length of a bin is not known")  # fmt: skip

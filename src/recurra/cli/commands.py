@@ -8,9 +8,9 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PLOTS = (".png", ".pdf", ".svg")
 INTERRUPTED = 130
 TABLES = (".nc", ".npz", ".csv")
+T = TypeVar("T")
 
 
 def templates(options: argparse.Namespace) -> int:
@@ -90,11 +91,9 @@ def run(options: argparse.Namespace) -> int:
 
 def model_of(options: argparse.Namespace) -> tuple[CircuitTemplate, dict[str, np.ndarray]]:
     """Return the circuit with the numbers that were given, and what it is driven with."""
-    circuit = load(options.path).update_var(node_vars=dict(value_of(word) for word in options.values))
-    inputs = {}
-    for word in options.input:
-        path, text = split(word, "--input", "PATH=WAVE")
-        inputs[path] = waveform(text, options.duration, options.dt, where=path)
+    circuit = load(options.path).update_var(node_vars=once(map(value_of, options.values), "--set"))
+    waves = once((split(word, "--input", "PATH=WAVE") for word in options.input), "--input")
+    inputs = {path: waveform(text, options.duration, options.dt, where=path) for path, text in waves.items()}
     return circuit, inputs
 
 
@@ -152,6 +151,16 @@ def split(word: str, option: str, form: str) -> tuple[str, str]:
     return left, right
 
 
+def once(pairs: Iterable[tuple[str, T]], option: str) -> dict[str, T]:
+    """Return pairs as a mapping, in which no name is given twice."""
+    found: dict[str, T] = {}
+    for name, value in pairs:
+        if name in found:
+            raise OptionError(f"{option}: {name!r} is given twice.")
+        found[name] = value
+    return found
+
+
 def value_of(word: str) -> tuple[str, float | complex | np.ndarray]:
     """Read `path=value` with a number, a complex number, or one number for each unit."""
     path, text = split(word, "--set", "PATH=VALUE")
@@ -169,13 +178,8 @@ def value_of(word: str) -> tuple[str, float | complex | np.ndarray]:
 
 def recorded(words: list[str]) -> dict[str, str] | None:
     """Read `name=path` or `path`; a bare path is its own name."""
-    names: dict[str, str] = {}
-    for word in words:
-        name, path = split(word, "--record", "[NAME=]PATH") if "=" in word else (word, word)
-        if name in names:
-            raise OptionError(f"--record: the name {name!r} is given twice.")
-        names[name] = path
-    return names or None
+    pairs = (split(word, "--record", "[NAME=]PATH") if "=" in word else (word, word) for word in words)
+    return once(pairs, "--record") or None
 
 
 def writable(name: str | None, suffixes: tuple[str, ...], option: str) -> Path | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recurra.cli.commands import INTERRUPTED, model_of, rows_every, run_options, split, writable
+from recurra.cli.commands import INTERRUPTED, model_of, once, rows_every, run_options, split, writable
 from recurra.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def sweep(options: argparse.Namespace) -> int:
 
     save = writable(options.save, (".csv", ".nc"), "--save")
     every = rows_every(options)
-    values = {path: points_of(path, text) for path, text in (split(w, "--over", "PATH=VALUES") for w in options.over)}
+    axes = once((split(word, "--over", "PATH=VALUES") for word in options.over), "--over")
+    values = {path: points_of(path, text) for path, text in axes.items()}
     if not 0 <= options.after < options.duration:
         raise OptionError(f"--after: expected a time from 0 to below the duration, got {options.after:g}.")
 

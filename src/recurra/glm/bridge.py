@@ -17,7 +17,7 @@ from recurra.errors import CapabilityError, MissingPackageError, OptionError, Sh
 from recurra.glm.chunks import ChunkedData, spike_chunks
 from recurra.glm.coupled import Coupled
 from recurra.glm.pynapple_series import as_given, values_of
-from recurra.glm.recording import Recording, read_bin_size, read_recording
+from recurra.glm.recording import Recording, agreed, read_bin_size, read_recording
 from recurra.glm.simulation import COUNT_LIMIT, VALUE_LIMIT, simulate_recurrent
 from recurra.glm.stabilising import read_bound, stabilise_fit
 from recurra.glm.stability import StabilityReport, analyse_stability
@@ -241,7 +241,8 @@ class CoupledMixin:
             RecurraError: something given does not fit.
         """
         coupling = self.coupling()
-        steps = self._steps(steps, duration, bin_size, inputs)
+        size = agreed(self.bin_size_, bin_size)
+        steps = self._steps(steps, duration, size, inputs)
         neurons = len(self.intercept_)
         family = self._plan().family  # type: ignore[attr-defined]
         weights = self.coef_.get(INPUTS)
@@ -249,7 +250,6 @@ class CoupledMixin:
             raise OptionError(f"inputs: the fit had {'none' if weights is None else 'some'}; give simulate the same.")
         drive, wide = None, None
         if weights is not None:
-            size = self.bin_size_ if bin_size is None else read_bin_size(bin_size)
             series = time_axis(inputs, "inputs")
             if series is not None and series[0] is not None and size is not None:
                 # Bins have no fixed beginning, but they have a length.
@@ -260,6 +260,9 @@ class CoupledMixin:
                 raise ShapeError(f"inputs: got shape {given.shape}, expected {expected}.")
             # One input for each neuron: its linear predictor, so that nothing of (time, neurons, inputs) is made.
             drive, wide = (given @ weights)[:, :, None], np.ones((neurons, 1))
+        before = None if history is None else time_axis(history, "history")
+        if before is not None and before[0] is not None and size is not None:
+            align(*before, size, float(before[0][0]), None, "history")
         past = np.zeros((len(self.coupling_basis_), neurons)) if history is None else np.asarray(history, float)
         with jax.enable_x64(True):
             y, rate = simulate_recurrent(
@@ -284,10 +287,9 @@ class CoupledMixin:
         if steps is not None and duration is not None:
             raise OptionError("simulate: give either steps or a duration, not both.")
         if duration is not None:
-            size = self.bin_size_ if bin_size is None else read_bin_size(bin_size)
-            if size is None:
+            if bin_size is None:
                 raise OptionError("duration: the length of a bin is not known; give bin_size= here or to fit_spikes.")
-            return count_steps(duration, size)
+            return count_steps(duration, bin_size)
         if steps is None and inputs is not None:
             return len(values_of(inputs))
         if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:

@@ -54,9 +54,32 @@ def read_recording(counts: Any, bin_size: object = None) -> Recording:
     labels = np.asarray(getattr(counts, "columns", np.arange(found.shape[1])))
     if labels.dtype.kind not in "iu":
         labels = labels.astype(str)
-    if bin_size is None and series is not None and len(series.t) > 1:
-        bin_size = float(np.median(np.diff(np.asarray(series.t, float))))
-    return Recording(found, labels, None if bin_size is None else read_bin_size(bin_size), series)
+    told = None if bin_size is None else read_bin_size(bin_size)
+    own = _spacing(counts)
+    if told is not None and own is not None and abs(told - own) > 1e-3 * own:
+        raise OptionError(f"bin_size={told:g}, but the times of the counts are {own:g} apart; leave bin_size out.")
+    return Recording(found, labels, own if told is None and series is not None else told, series)
+
+
+def _spacing(counts: Any) -> float | None:
+    """Return how far apart the times of a series are: a series of pynapple, a table whose index is made of floats."""
+    times = counts.t if is_pynapple(counts) else getattr(counts, "index", None)
+    kind = getattr(getattr(times, "dtype", None), "kind", "")
+    if kind != "f" or times is None or len(times) < 2:
+        return None
+    return float(np.median(np.diff(np.asarray(times, float))))
+
+
+def agreed(known: float | None, given: object) -> float | None:
+    """Return the length of a bin, where a fit may know it and a call may say it.
+
+    Raises:
+        OptionError: they differ.
+    """
+    size = known if given is None else read_bin_size(given)
+    if known is not None and size is not None and abs(size - known) > 1e-9 * known:
+        raise OptionError(f"bin_size={size:g}: the neurons were fitted in bins of {known:g} s, and have no others.")
+    return size
 
 
 def read_bin_size(bin_size: object) -> float:
