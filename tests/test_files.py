@@ -507,3 +507,18 @@ def test_good_files_are_read(good):
     for kind in fuzz.COUNTS:
         for path in samples.files(kind, good):
             assert fuzz.judge(kind, path) == ("read", ""), path
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["a"], b"x", ""])
+def test_what_is_no_path_is_said_so(wrong):
+    """No path is None, so that a store of None is no store."""
+    saved = Result(np.zeros(1), {"x": np.zeros((1, 1))}, {"x": ["x"]}, Snapshot({}, 0, 0.0, 0.1), {})
+    calls = [
+        lambda: Result.load(wrong), lambda: samples.load_net(wrong), lambda: Snapshot.load(wrong),
+        lambda: saved.save(wrong),
+    ]  # fmt: skip
+    if wrong is not None:
+        calls += [lambda: samples._run(wrong), lambda: samples._sweep(wrong)]
+    for call in calls:
+        with pytest.raises(StoreError, match=r"expected the path of a file or folder, got|no such file|not a file"):
+            call()

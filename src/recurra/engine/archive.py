@@ -11,7 +11,7 @@ import numpy as np
 from recurra.engine.open_ends import split_arrays
 from recurra.engine.store import write_atomically
 from recurra.errors import MissingPackageError, StoreError
-from recurra.files import find_file, plain_hdf5, read_arrays, refusing
+from recurra.files import find_file, path_of, plain_hdf5, read_arrays, refusing
 
 if TYPE_CHECKING:
     import xarray
@@ -23,7 +23,7 @@ _ENDINGS = (".npz", ".csv", ".nc")
 
 def save_result(result: Result, path: str | Path) -> None:
     """Write a result; see :meth:`Result.save`."""
-    ending = Path(path).suffix
+    ending = path_of(path).suffix
     if ending == ".npz":
         arrays: dict[str, Any] = {"time": result.time, **_arrays(result)}
         text = json.dumps(_meta(result), default=str)
@@ -41,7 +41,7 @@ def save_result(result: Result, path: str | Path) -> None:
 
 def load_result(path: str | Path) -> Result:
     """Read a result; see :meth:`Result.load`."""
-    ending = Path(path).suffix
+    ending = path_of(path).suffix
     if ending == ".npz":
         meta, arrays = read_arrays(path, "recurra.Result")
     elif ending == ".nc":

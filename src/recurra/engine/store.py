@@ -17,7 +17,7 @@ from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Sparse, Spik
 from recurra.engine.locks import try_lock, unlock
 from recurra.equations import Equation, parse_equation, to_text
 from recurra.errors import StoreError
-from recurra.files import check_count, read_arrays, refusing
+from recurra.files import check_count, path_of, read_arrays, refusing
 
 if TYPE_CHECKING:
     from recurra.engine.program import Program
@@ -33,7 +33,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     Raises:
         StoreError: the folder does not exist, the disk is full or the like.
     """
-    path = Path(path)
+    path = path_of(path)
     handle, name = _make_part(path)
     try:
         with os.fdopen(handle, "w+b", closefd=False) as file:

@@ -19,7 +19,7 @@ from recurra.engine.locks import Lock
 from recurra.engine.recording import Recording
 from recurra.engine.store import write_atomically
 from recurra.errors import MissingPackageError, StoreError
-from recurra.files import check_zarr, read_arrays, reason
+from recurra.files import check_zarr, path_of, read_arrays, reason
 
 BLOCK_BYTES = 4_000_000
 CHECKPOINT_SECONDS = 5.0
@@ -75,7 +75,7 @@ class StoredRows(Rows):
 
     def __init__(self, recording: Recording, total: int, path: str | Path, identity: Identity):
         super().__init__(recording, total)
-        self._path, self._identity = Path(path), identity
+        self._path, self._identity = path_of(path), identity
         self._block: dict[str, np.ndarray] = {}
         self._arrays: dict[str, Any] = {}
         self._sums: dict[str, list[int]] = {}  # of the whole blocks, by name

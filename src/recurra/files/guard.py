@@ -52,6 +52,26 @@ def refusing(path: str | Path, what: str) -> Iterator[None]:
         raise StoreError(f"{path}: {what} ({text.rstrip('.')}).") from None
 
 
+def path_of(path: object) -> Path:
+    """Return a path of what names one: a text or a path.
+
+    Raises:
+        StoreError: it is neither, or an empty text.
+
+    >>> path_of(3)
+    Traceback (most recent call last):
+        ...
+    recurra.errors.StoreError: expected the path of a file or folder, got 3.
+    """
+    try:
+        found = Path(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise StoreError(f"expected the path of a file or folder, got {cut(repr(path), _LONGEST)}.") from None
+    if (not found.name and not found.is_dir()) or path == "":
+        raise StoreError(f"expected the path of a file or folder, got {cut(repr(path), _LONGEST)}.")
+    return found
+
+
 def find_file(path: str | Path) -> Path:
     """Return the path of a regular file: no folder, no device, no pipe.
 

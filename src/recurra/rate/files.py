@@ -11,7 +11,7 @@ import numpy as np
 
 from recurra.engine.store import write_atomically
 from recurra.errors import StoreError, near
-from recurra.files import read_arrays, read_matlab, refusing
+from recurra.files import path_of, read_arrays, read_matlab, refusing
 from recurra.rate.model import FR_RNN_dale, matrix
 
 KIND = "recurra.FR_RNN_dale"
@@ -36,7 +36,7 @@ def save_net(
     Raises:
         StoreError: it cannot be written there.
     """
-    path = Path(path)
+    path = path_of(path)
     if path.suffix == ".mat":
         from scipy.io import savemat
 
@@ -61,7 +61,7 @@ def load_net(path: str | Path) -> FR_RNN_dale:
     Raises:
         StoreError: the file is missing, damaged, or holds no such network.
     """
-    path = Path(path)
+    path = path_of(path)
     if path.suffix == ".mat":
         return from_mat(read_mat(path), str(path))
     meta, arrays = read_arrays(path, KIND)
@@ -105,7 +105,7 @@ def read_mat(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         StoreError: the file is missing or damaged, or lacks an array.
     """
-    path = Path(path)
+    path = path_of(path)
     if not path.is_file():
         beside = near(path.name, [p.name for p in path.parent.glob("*.mat")]) if path.parent.is_dir() else []
         raise StoreError(f"{path}: no such file." + (f" Did you mean {beside[0]!r}?" if beside else ""))

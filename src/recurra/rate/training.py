@@ -20,6 +20,7 @@ from recurra.engine.identity import Identity, identify, versions
 from recurra.engine.interrupts import check, interruptible, take
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, ShapeError, TrainingError, unknown
+from recurra.files import path_of
 from recurra.rate.evaluation import trial_losses, weight_of
 from recurra.rate.exponentiated import exponentiated_gradient
 from recurra.rate.lowering import NOISES
@@ -201,7 +202,7 @@ def train(
         loop = Loop(nets, tasks, rules, transform, rate, *limits)
         if checkpoint is not None:
             told = (optimizer, lr) if optimizer_id is None else (optimizer_id, None)
-            loop.file = Checkpoint(Path(checkpoint), identity_of(loop, *told, clip), resume)
+            loop.file = Checkpoint(path_of(checkpoint), identity_of(loop, *told, clip), resume)
             loop.file.read(loop)
             if loop.stopped != "criterion met":
                 loop.stopped = ""  # more updates may be allowed now

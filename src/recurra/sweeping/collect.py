@@ -24,6 +24,7 @@ from recurra.engine.streaming import (
     writing,
 )
 from recurra.errors import OptionError, StoreError
+from recurra.files import path_of
 from recurra.sweeping.batches import Outcome
 from recurra.sweeping.points import Points
 
@@ -66,7 +67,7 @@ class Collection:
                 "error_text": np.zeros((self.points, ERROR_BYTES), np.uint8),
             }
             return
-        self._path = Path(store)
+        self._path = path_of(store)
         check_place(self._path)
         busy: StoreError | None = None
         try:

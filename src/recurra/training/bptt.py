@@ -24,6 +24,7 @@ from recurra.engine.precision import needs_wide
 from recurra.engine.refit import with_spreads
 from recurra.engine.run import parts_of_run
 from recurra.errors import OptionError
+from recurra.files import path_of
 from recurra.training.checkpoint import Checkpoint
 from recurra.training.diagnosis import explain_gradient, explain_loss
 from recurra.training.fitting import Fit, Settings
@@ -149,7 +150,7 @@ def fit_bptt(
         }  # fmt: skip
         names = {"loss": "loss_id", "optimizer": "optimizer_id", "lr": "optimizer_id"}
         identity = identify({**parts_of_run(run, Placement(None).platform), **told}, names)
-        file = Checkpoint(Path(checkpoint), identity, resume)
+        file = Checkpoint(path_of(checkpoint), identity, resume)
     with jax.enable_x64(needs_wide(program, precision)):
         free = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), parameters.free())
         return Fit(
