@@ -194,7 +194,7 @@ def simulate(
             result = run_adaptive(run, solver_options, find_device(device), partly)
         elif solver_options:
             raise OptionError(
-                f"{unknown('option', next(iter(solver_options)), run_options())} Solver {run.solver!r} has no options."
+                f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
             )
         else:
             place = Placement(device)
@@ -207,10 +207,8 @@ def simulate(
     return cut_off(result, cutoff)
 
 
-def run_options() -> dict[str, Any]:
-    """Return the keywords of :func:`simulate` with their defaults (whatever answers its calls for it)."""
-    parameters = inspect.signature(simulate).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+def _keywords() -> list[str]:
+    return [p.name for p in inspect.signature(simulate).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def prepare(

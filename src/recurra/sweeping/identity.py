@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
-from recurra.engine import Snapshot
+from recurra.engine import Snapshot, simulate
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.devices import Placement
 from recurra.engine.feeds import make_feeds
@@ -12,7 +13,6 @@ from recurra.engine.grid import count_steps
 from recurra.engine.identity import Identity, identify, versions
 from recurra.engine.origin import by_path, parts_of
 from recurra.engine.recording import make_recording
-from recurra.engine.run import run_options
 from recurra.engine.solvers import choose_solver
 from recurra.sweeping.batches import Job
 from recurra.sweeping.points import Points
@@ -34,7 +34,8 @@ def identity_of(job: Job, points: Points, size: int, measure_id: str | None) -> 
     Raises:
         RecurraError: an option does not fit, or the measure cannot be identified.
     """
-    options = {k: v for k, v in run_options().items() if k != "dt"} | dict(job.options)
+    keywords = inspect.signature(simulate).parameters.values()
+    options = {p.name: p.default for p in keywords if p.default is not p.empty} | dict(job.options)
     program = job.program.update(as_mapping(options["params"], "params"))
     steps = count_steps(job.duration, options["dt"])
     feeds: dict[str, list[Any]] = {}
