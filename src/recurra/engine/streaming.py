@@ -440,13 +440,10 @@ def open_group(path: Path, what: str, identity: Identity) -> Any:
         check_zarr(path, what)
         group = zarr.open_group(path, mode="r+")
         kind, told = group.attrs.get("recurra"), group.attrs.get("identity")
-    except StoreError:
-        raise
+    except StoreError as error:
+        raise StoreError(f"{error} {OTHERWISE}") from None
     except Exception as error:  # whatever zarr makes of a foreign folder
-        raise StoreError(
-            f"{path}: not the store of {what}, or a damaged one ({reason(error)}). Choose another store=, or delete"
-            " this one."
-        ) from None
+        raise StoreError(f"{path}: not the store of {what}, or a damaged one ({reason(error)}). {OTHERWISE}") from None
     if kind != what:
         raise StoreError(f"{path}: it is the store of something else ({kind or 'not of Recurra'}). {OTHERWISE}")
     check_identity(path, told, identity)
