@@ -83,7 +83,9 @@ def run(options: argparse.Namespace) -> int:
             save = save.with_suffix(".interrupted.csv")
         result.save(save)
         print(f"saved {save}")
-    if plot is not None:
+    if plot is not None and result.interrupted:  # a picture has no place for a mark, and takes seconds
+        print(f"did not draw {plot}")
+    elif plot is not None:
         draw(result, plot, options.path)
         print(f"drew {plot}")
     return INTERRUPTED if result.interrupted else 0
