@@ -264,7 +264,8 @@ def test_closed_pipe_is_no_error():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_ends_with_130_and_leaves_no_half_file(folder):
-    words = ["--duration", "1e6", "--dt", "1e-3", "--every", "1000", "--no-progress", "--save", "out.npz", "--plot", "p.png"]
+    words = ["--duration", "1e6", "--dt", "1e-3", "--every", "1000", "--no-progress"]
+    words += ["--save", "out.npz", "--plot", "p.png"]
     # Where the tests run in the background of a shell, Ctrl-C is ignored; the process must not inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = started("run", VDP, *words, start_new_session=True)

@@ -378,3 +378,17 @@ def test_a_hook_that_would_never_run_is_refused():
         Lazy()
     with pytest.raises(RecurraError, match="Later: initialize would never run, because of its `async`"):
         Later()
+
+
+def test_a_helper_that_the_class_calls_may_have_any_name():
+    class Still(Behavior):
+        def initialize(self, n):
+            self.update(n)
+
+        def update(self, n):
+            n.v = n.vector(2.0)
+
+    net = GroupNetwork()
+    cells = NeuronGroup(net, 2, behavior={1: Still()})
+    net.initialize()
+    assert cells.v.tolist() == [2.0, 2.0]

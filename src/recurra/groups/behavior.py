@@ -175,7 +175,7 @@ class Behavior(Tagged):
 def _check_hooks(kind: type[Behavior]) -> None:
     """Refuse a class whose method is called almost as one of the two that the network calls.
 
-    Helpers may have any name beside the method that is meant, and any number of arguments but one. A generator or a
+    Helpers may have any name beside the method that is meant, any number of arguments but one, or a call in the class. A generator or a
     coroutine, whose call does nothing, is refused as well.
     """
     for hook in _HOOKS:
@@ -185,7 +185,9 @@ def _check_hooks(kind: type[Behavior]) -> None:
             raise OptionError(f"{kind.__name__}: {hook} would never run, because of its `{word}`: leave that out.")
     bases = [base for base in kind.__mro__ if not issubclass(Behavior, base)]
     methods = {name: value for base in bases for name, value in vars(base).items() if inspect.isfunction(value)}
-    own = {name for name, method in methods.items() if method.__code__.co_argcount == 2}
+    # What another method of the class calls is a helper, whatever its name.
+    helpers = {word for name, m in methods.items() for word in m.__code__.co_names if word != name}
+    own = {name for name, method in methods.items() if method.__code__.co_argcount == 2} - helpers
     for hook, mistaken in _HOOKS.items():
         if hook in methods:
             continue
