@@ -388,7 +388,7 @@ def test_a_helper_that_the_class_calls_may_have_any_name():
         def update(self, n):
             n.v = n.vector(2.0)
 
-    net = GroupNetwork()
+    net = Network()
     cells = NeuronGroup(net, 2, behavior={1: Still()})
     net.initialize()
     assert cells.v.tolist() == [2.0, 2.0]

@@ -175,8 +175,8 @@ class Behavior(Tagged):
 def _check_hooks(kind: type[Behavior]) -> None:
     """Refuse a class whose method is called almost as one of the two that the network calls.
 
-    Helpers may have any name beside the method that is meant, any number of arguments but one, or a call in the class. A generator or a
-    coroutine, whose call does nothing, is refused as well.
+    Helpers may have any name beside the method that is meant, any number of arguments but one, or a call in the class.
+    A generator or a coroutine, whose call does nothing, is refused as well.
     """
     for hook in _HOOKS:
         method = getattr(kind, hook)
