@@ -44,6 +44,7 @@ NEURONS = [
     (lambda: LIF(tau=np.array([1.0, -1.0, 2.0, 1.0])), "tau must be a finite number > 0"),
     (lambda: LIF(tau=[1.0, 2.0, 3.0]), "one number, or one for each of the 4 units, got an array of shape (3,)."),
     (lambda: LIF(I_ext=np.ones((2, 2))), "'I_ext': expected one number, or one for each of the 4 units"),
+    (lambda: SpikeGenerator(times=[[1.0], [2.0, 3.0]], indices=[0, 1]), "times must be numbers (ms), got list"),
     (lambda: LIF(dt=-0.1), "dt must be a finite number > 0, got -0.1"),
     (
         lambda: LIF(refractory=0.25, dt=0.1),

@@ -111,7 +111,11 @@ class SpikeGenerator(Behavior):
     def initialize(self, neurons: Any) -> None:
         """Sort the spikes into steps."""
         dt = time_step(self, neurons)
-        times = np.asarray(self.parameter("times", required=True), dtype=float).reshape(-1)
+        given = self.parameter("times", required=True)
+        try:
+            times = np.asarray(given, dtype=float).reshape(-1)
+        except (TypeError, ValueError):
+            raise ShapeError(f"SpikeGenerator: times must be numbers (ms), got {type(given).__name__}.") from None
         indices = np.asarray(self.parameter("indices", required=True)).reshape(-1)
         steps = steps_of(self, "times", times, dt)
         period = self.parameter("period", None)
