@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from recurra import Behavior, Network, NeuronGroup
+from recurra import Behavior, Network, NeuronGroup, Recorder
 
 GAIN = 1.0
 TABLE = {"gain": 1.0}
@@ -113,3 +113,28 @@ def test_what_the_code_does_not_read_makes_nothing_anew():
     group.behavior[1].notes, group.colour = ["x"], "red"
     net.simulate_iterations(8)
     assert net.runner._compiled is known and group.x.tolist() == [16.0, 16.0]
+
+
+k, v = 1.0, np.zeros(3)  # what a notebook calls the recordings of the last run
+
+
+class Leaks(Behavior):
+    def initialize(self, n):
+        n.v = n.vector(1.0)
+
+    def iteration(self, n):
+        k = 0.5
+        n.v *= k
+
+
+def test_a_global_that_shares_its_name_with_an_attribute_is_not_read(monkeypatch):
+    net = Network()
+    cells = NeuronGroup(net, 3, tag="c", behavior={1: Leaks(), 2: Recorder("v")})
+    net.initialize()
+    net.simulate_iterations(5, progress=False)
+    compiled = net.runner.compiled
+    monkeypatch.setitem(globals(), "v", net["v", 0])
+    monkeypatch.setitem(globals(), "k", 0.0)
+    net.simulate_iterations(3, progress=False)
+    assert net.runner.compiled is compiled
+    assert np.array_equal(cells.v, np.full(3, 0.5**8))

@@ -18,6 +18,7 @@ from recurra.tracing.code import codes_in, functions_of, is_library
 
 _CONTAINERS = (list, dict, set, deque, bytearray)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+_GLOBAL = {"GLOBAL", "NAME", "FROM_DICT_OR_GLOBALS"}  # kinds of instructions
 MAX_DEPTH = 3
 _OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 
@@ -62,12 +63,13 @@ class Surroundings:
             yield from self._add(f"{function.__qualname__}: {name}", cell, "cell_contents")
         if any(isinstance(value, _CONTAINERS) for value in function.__defaults__ or ()):
             self._places[f"{function.__qualname__}: defaults"] = (function, "__defaults__")
-        for name in sorted(_names(function)):
-            if name in function.__globals__:
-                yield from self._add(name, function.__globals__, name)
-            for module in _modules(function):
-                if name in vars(module):
-                    yield from self._add(f"{module.__name__}.{name}", vars(module), name)
+        names = _names(function)
+        # A global that only shares its name with a local or an attribute (`v = net["v", 0]` after a run) is not read.
+        for name in sorted(name for name, kinds in names.items() if kinds & _GLOBAL and name in function.__globals__):
+            yield from self._add(name, function.__globals__, name)
+        for module in _modules(function):
+            for name in sorted(names.keys() & vars(module).keys()):
+                yield from self._add(f"{module.__name__}.{name}", vars(module), name)
 
     def _add(self, shown: str, holder: Any, name: str) -> Iterator[types.FunctionType]:
         value = _read(holder, name)
@@ -99,9 +101,14 @@ class Surroundings:
         return changed
 
 
-def _names(function: types.FunctionType) -> set[str]:
-    found = (i for code in codes_in(function.__code__) for i in dis.get_instructions(code))
-    return {str(i.argval) for i in found if i.opname.startswith(("LOAD_", "STORE_", "DELETE_"))}
+def _names(function: types.FunctionType) -> dict[str, set[str]]:
+    """Map the names that a function loads, stores or deletes to what kinds of names they are: `GLOBAL`, `ATTR`, ..."""
+    names: dict[str, set[str]] = {}
+    for instruction in (i for code in codes_in(function.__code__) for i in dis.get_instructions(code)):
+        does, _, kind = instruction.opname.partition("_")
+        if does in ("LOAD", "STORE", "DELETE"):
+            names.setdefault(str(instruction.argval), set()).add(kind)
+    return names
 
 
 def _modules(function: types.FunctionType) -> list[types.ModuleType]:
