@@ -413,10 +413,12 @@ def _run_fixed(
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
                 raise _diverged(chunks, before, rows, count)
-            rows.checkpoint(whole, due=came())
+            rows.checkpoint(whole)
             bar.update(count * run.every)
             # The first chunk is short by a cautious guess; no chunk is longer than the plan allows.
             size = next_size(size, time.perf_counter() - begun, plan.capacity)
+        if came() and rows.done > first:
+            rows.checkpoint(place.gather(state), due=True)  # the same call goes on from here
     # A run of one piece is whole all the same; Ctrl-C then ends what called it.
     extra = stopped(rows.done, run.rows, partly) if came() and count < run.rows - first else {}
     return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra, place.gather(kept) or None)
