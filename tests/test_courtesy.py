@@ -137,7 +137,7 @@ def test_arguments_in_wrong_number_are_answered_with_what_is_expected(vdp):
     expected = r"simulate\(\) missing 1 required .*'dt'; expected simulate\(program, duration, \*, dt, "
     with pytest.raises(TypeError, match=expected):
         simulate(vdp, 1.0)
-    with pytest.raises(RecurraError, match=r"Snapshot\(\) .*; expected Snapshot\(state, step, t0, dt\)"):
+    with pytest.raises(RecurraError, match=r"Snapshot\(\) .*; expected Snapshot\(state, step, t0, dt, origin=.*\)"):
         Snapshot({}, 1)
 
 
