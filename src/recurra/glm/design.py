@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.errors import ShapeError
+from recurra.glm.numbers import as_numbers
 
 
 @dataclass(frozen=True)
@@ -117,16 +118,7 @@ def read_features(x: Any) -> tuple[np.ndarray, Layout]:
 
 def as_matrix(x: Any, what: str) -> np.ndarray:
     """Return `x` as a real matrix of floating-point numbers."""
-    found = np.asarray(x)
-    if found.dtype.kind in "OUS":
-        try:
-            found = found.astype(float)
-        except TypeError as error:
-            raise TypeError(f"{what}: expected numbers, got an array of type {found.dtype}: {error}.") from None
-        except ValueError:
-            raise ShapeError(f"{what}: expected numbers, got an array of type {found.dtype}.") from None
-    if found.dtype.kind == "c":
-        raise ShapeError(f"{what}: Complex data not supported; expected real numbers.")
+    found = as_numbers(x, what)
     if found.ndim != 2:
         raise ShapeError(
             f"{what} must be 2-dimensional, (time, features); got shape {found.shape}. Reshape your data: X[:, None]"

@@ -13,6 +13,7 @@ from recurra.errors import ShapeError
 from recurra.glm.bridge import CoupledMixin
 from recurra.glm.estimator import Regression
 from recurra.glm.links import InverseLink
+from recurra.glm.numbers import as_numbers
 from recurra.glm.observations import (
     Bernoulli,
     Gamma,
@@ -222,13 +223,7 @@ def as_column(y: np.ndarray) -> np.ndarray:
 
 def real(y: Any) -> np.ndarray:
     """Return observations as floating-point numbers."""
-    found = np.asarray(y)
-    if found.dtype.kind not in "fiub":
-        try:
-            found = found.astype(float)
-        except (TypeError, ValueError):
-            raise ShapeError(f"y: expected numbers, got an array of type {found.dtype}.") from None
-    return found.astype(float)
+    return as_numbers(y, "y").astype(float)
 
 
 def _regressor_tags(tags: Any, observation_model: object) -> Any:
