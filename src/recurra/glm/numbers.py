@@ -54,3 +54,16 @@ def as_numbers(values: Any, what: str) -> np.ndarray:
         except ValueError:
             pass
     raise ShapeError(f"{what}: expected numbers, got an array of type {found.dtype}.")
+
+
+def as_mask(values: np.ndarray, size: int) -> np.ndarray | None:
+    """Return truth values of a size, which may be written as 0 and 1; `None` for anything else, such as places.
+
+    >>> as_mask(np.array([0, 1, 1]), 3).tolist(), as_mask(np.array([0, 2, 1]), 3), as_mask(np.array([0, 1]), 3)
+    ([False, True, True], None, None)
+    """
+    if values.shape != (size,) or values.dtype.kind not in "biuf":
+        return None
+    # Places do not repeat, so more than two zeros and ones are no places.
+    twice = len(np.unique(values)) < size
+    return values == 1 if values.dtype == bool or (twice and np.all((values == 0) | (values == 1))) else None

@@ -78,7 +78,9 @@ class FourierEval(Leaf):
 
     def _axes(self) -> list[np.ndarray]:
         given = self.frequencies
-        plain = not isinstance(given, list) or (self.ndim == 1 and len(given) > 1 and all(np.ndim(g) == 0 for g in given))
+        plain = not isinstance(given, list) or (
+            self.ndim == 1 and len(given) > 1 and all(np.ndim(g) == 0 for g in given)
+        )
         axes = [self._axis(g) for g in ([given] * self.ndim if plain else given)]
         if len(axes) != self.ndim:
             raise OptionError(f"{self.label}: {len(axes)} sets of frequencies for {self.ndim} input(s).")
