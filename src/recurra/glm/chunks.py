@@ -241,8 +241,8 @@ class Problem:
         if alone is not None:
             self.count, self.mean, self.size = count, total / count, np.sqrt(np.asarray(alone[0]) / bins)
             self.gram = None if every is None else alone[1] / alone[2]
-        self.last = _means(self.penalty, self.mask, coef, count, found)
-        return self.last
+        sums = self.last = _means(self.penalty, self.mask, coef, count, found)
+        return sums
 
     def residual(self, coef: np.ndarray, sums: Sums, tol: float) -> np.ndarray:
         """Return how far the columns are from a minimum in units of their tolerance; see :func:`newton.residual`."""

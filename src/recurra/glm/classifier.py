@@ -227,9 +227,9 @@ class ClassifierGLM(Classifier):
     Arguments:
         n_classes: how many classes y must have; `None` takes those that it has.
         inverse_link_function: `None` for log_softmax, or such a function of JAX over the last axis.
-        regularizer, regularizer_strength, bounds, solver_name, solver_kwargs, warm_start, precision,
-            fit_intercept: as for :class:`GLM`; strengths are one number or fit `(features, 1)`. With ARD the classes share the strength of a
-            feature.
+        regularizer, regularizer_strength, bounds, solver_name, solver_kwargs, warm_start, precision, fit_intercept: as
+            for :class:`GLM`; strengths are one number or fit `(features, 1)`. With ARD the classes share the strength
+            of a feature.
 
     Attributes:
         classes_: the labels, sorted.

@@ -280,8 +280,10 @@ class BaseGLM(BaseEstimator):
         warn_repeated(self.feature_labels_, lost, endless, stacklevel=4)
 
     def _used(self, plan: Plan, rows: Rows, coef: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return how many coefficients each neuron spends, those in use or the rank of its features beside the constant;
-        and which parameters the features do not determine."""
+        """Return how many coefficients each neuron spends, and which parameters the features do not determine.
+
+        Spent are those in use, or the rank of the features beside the constant.
+        """
         usable = np.ones(coef.shape, bool) if mask is None else mask
         none = np.zeros((len(coef) + 1, coef.shape[1]), bool)
         if isinstance(plan.regularizer, UnRegularized):

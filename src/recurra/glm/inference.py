@@ -128,8 +128,8 @@ class Evaluation:
     Arguments:
         log_likelihood: sum over the bins, in nats, at the model's scale.
         deviance: twice the log-likelihood that is missing to a perfect fit, at scale 1.
-        aic, bic: -2 LL + 2 k (Akaike 1974), and -2 LL + k log(bins) (Schwarz 1978). Where the scale is estimated LL is at
-            its maximum: for a Gaussian model at the squared residuals divided by the bins, not by the degrees of
+        aic, bic: -2 LL + 2 k (Akaike 1974), and -2 LL + k log(bins) (Schwarz 1978). Where the scale is estimated LL is
+            at its maximum: for a Gaussian model at the squared residuals divided by the bins, not by the degrees of
             freedom.
         mcfadden: 1 - LL / LL0 (McFadden 1974).
         cohen: 1 - D / D0, the share of the deviance (Cohen et al. 2003).
@@ -218,12 +218,11 @@ def summary_of(posterior: Posterior, level: float, neurons: list | None, interce
     import pandas
 
     low, high = posterior.interval(level)
+    error = posterior.standard_errors
     columns = {
         "coef": posterior.mean,
-        "std_err": posterior.standard_errors,
-        "z": np.where(
-            posterior.standard_errors > 0, posterior.mean / np.maximum(posterior.standard_errors, 1e-300), np.nan
-        ),
+        "std_err": error,
+        "z": np.where(error > 0, posterior.mean / np.where(error > 0, error, 1), np.nan),
         "p_value": posterior.p_values,
         "low": low,
         "high": high,

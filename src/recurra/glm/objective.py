@@ -5,9 +5,9 @@ all of these are fitted at once, by the same compiled code. The objective of col
 
     sum_t w[t, p] * nll(y[t, p], inverse_link(eta[t, p])) + penalty(coef[:, p]),    sum_t w[t, p] = 1,
 
-with eta = X @ coef + intercept + offset: the weighted mean over time of the negative log-likelihood at scale 1, plus a penalty
-on the coefficients but not on the intercept. Coefficients are `(features + 1, columns, outputs)`, the intercept in the
-last row; outputs is 1 but for a classifier, which has one for each class.
+with eta = X @ coef + intercept + offset: the weighted mean over time of the negative log-likelihood at scale 1, plus a
+penalty on the coefficients but not on the intercept. Coefficients are `(features + 1, columns, outputs)`, the intercept
+in the last row; outputs is 1 but for a classifier, which has one for each class.
 """
 
 from __future__ import annotations

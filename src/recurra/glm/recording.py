@@ -45,7 +45,7 @@ class Past:
     """
 
     kernel: np.ndarray
-    options: Mapping[str, int]
+    options: Mapping[str, Any]
 
     def features(self, recording: Recording, series: Any) -> dict[str, Any]:
         """Return `{"coupling": (time, neurons * functions)}`, in the form of a series of pynapple if one is given."""

@@ -173,7 +173,7 @@ def cross_validate(
     for k in range(len(held)):
         if not (rows.weight[train[k]].sum() > 0 and rows.weight[held[k]].sum() > 0):
             raise ShapeError(f"folds[{k}]: no bin that counts (without a NaN) is left to fit, or none is held out.")
-    found = _fit_folds(fresh, plan, rows, [own] if strengths is None else [float(s) for s in levels], train)
+    found = _fit_folds(fresh, plan, rows, [own] if strengths is None else levels, train)
     neurons = rows.y.shape[1]
     shape = (len(levels), len(held), neurons)
     coef = found.coef[..., 0].reshape(-1, *shape)
@@ -262,7 +262,9 @@ def _bins(part: Any, rows: int, series: Any, where: str) -> np.ndarray:
     return found
 
 
-def _fit_folds(model: Regression, plan: Plan, rows: Rows, levels: list[Any], train: np.ndarray) -> Solution:
+def _fit_folds(
+    model: Regression, plan: Plan, rows: Rows, levels: Sequence[Any] | np.ndarray, train: np.ndarray
+) -> Solution:
     """Fit every strength, fold and neuron, in this order from slow to fast."""
     neurons, count = rows.y.shape[1], len(levels) * len(train)
     parts = [model.set_params(regularizer_strength=s)._penalty(plan, model.layout_, neurons) for s in levels]
