@@ -168,9 +168,17 @@ def separated(
         kept = values > 4 * len(values) * np.finfo(float).eps
         step = np.zeros(len(coef))
         step[used] = vectors[:, kept] @ ((vectors[:, kept].T @ -push[used]) / values[kept])
-        if np.abs(made.x @ step[:-1] + step[-1]).max() < 0.1:
-            continue
         part = np.abs(step)
+        if np.abs(made.x @ step[:-1] + step[-1]).max() < 0.1:
+            # Farther out rounding hides the slope; but of such a parameter the data say nothing any more.
+            said = np.full(len(coef), np.inf)
+            said[used] = 1 / np.sum(vectors**2 / np.maximum(values, 1e-300), axis=1)
+            plain = np.linalg.pinv(np.cov(made.x.T, bias=True).reshape(len(coef) - 1, -1), hermitian=True)
+            part = np.append(said[:-1] * np.diagonal(plain) < 1e-9, said[-1] < 1e-9).astype(float)
+            if not part.any():
+                continue
+            found[:, p] = part > 0
+            continue
         part[-1] = abs(step[-1] - made.mean / made.size @ step[:-1]) if family.intercept else 0
         found[:, p] = part > 1e-3 * part[:-1].max(initial=0)
         found[:-1, p] &= step[:-1] != 0

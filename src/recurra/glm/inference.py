@@ -163,6 +163,7 @@ def posterior_of(
     coef: np.ndarray,
     penalty: Penalty,
     scale: np.ndarray,
+    dof: np.ndarray,
     layout: Layout,
     mask: np.ndarray | None,
     endless: np.ndarray,
@@ -175,6 +176,7 @@ def posterior_of(
         coef: `(features + 1, neurons)`.
         penalty: must have no part without a derivative.
         scale: dispersion, `(neurons,)`.
+        dof: degrees of freedom that are left for it, `(neurons,)`.
         layout: of the features.
         mask: `(features, neurons)`, or `None`.
         endless: `(features + 1, neurons)`, true for a parameter whose best value is not finite.
@@ -188,6 +190,9 @@ def posterior_of(
             "posterior: with Lasso, ElasticNet, GroupLasso or bounds the estimate is not normally distributed around"
             " the truth. Fit again without, on the features that were selected and on other data."
         )
+    if isinstance(family.observation, Gaussian | Gamma):
+        # With as many parameters as bins there is no residual to estimate the scale from.
+        endless = endless | (dof <= 0)
     made = standard(rows.x, rows.weight, family.intercept)
     loss = information(family, rows, made, coef)
     size, neurons = coef.shape
@@ -353,7 +358,7 @@ def posterior_of_estimator(model: Regression, rows: Rows, warn: bool = False) ->
     endless[:, model.silent_] = True
     if mask is not None:
         endless[:-1] &= mask
-    arguments = penalty, model.scale_, model.layout_, mask, endless, model.feature_labels_
+    arguments = penalty, model.scale_, model.dof_resid_, model.layout_, mask, endless, model.feature_labels_
     found = posterior_of(plan.family, rows, whole, *arguments)
     lost = ~found.determined & ~model.silent_[:, None]
     if warn and lost.any():
