@@ -129,8 +129,8 @@ class Classifier(ClassifierMixin, BaseGLM):
             raise ValueError("requires y to be passed, but the target y is None.")
         found = np.asarray(y)
         given = found[~absent(found)]  # what is missing is no class
-        check_classification_targets(given)
         try:
+            check_classification_targets(given)
             self.classes_ = np.unique(given)
         except TypeError:
             raise TypeError("y: labels of several types, such as texts and numbers, are no classes.") from None

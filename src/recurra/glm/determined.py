@@ -171,13 +171,12 @@ def separated(
         part = np.abs(step)
         if np.abs(made.x @ step[:-1] + step[-1]).max() < 0.1:
             # Farther out rounding hides the slope; but of such a parameter the data say nothing any more.
-            said = np.full(len(coef), np.inf)
-            said[used] = 1 / np.sum(vectors**2 / np.maximum(values, 1e-300), axis=1)
+            inverse = np.zeros((len(coef), len(coef)))
+            inverse[np.ix_(used, used)] = (vectors / np.maximum(values, 1e-300)) @ vectors.T
             plain = np.linalg.pinv(np.cov(made.x.T, bias=True).reshape(len(coef) - 1, -1), hermitian=True)
-            part = np.append(said[:-1] * np.diagonal(plain) < 1e-9, said[-1] < 1e-9).astype(float)
-            if not part.any():
-                continue
-            found[:, p] = part > 0
+            edge = np.append(-made.mean / made.size, 1.0)
+            said = np.append(np.diagonal(inverse)[:-1] / np.maximum(np.diagonal(plain), 1e-300), edge @ inverse @ edge)
+            found[:, p] = said > 1e9
             continue
         part[-1] = abs(step[-1] - made.mean / made.size @ step[:-1]) if family.intercept else 0
         found[:, p] = part > 1e-3 * part[:-1].max(initial=0)
