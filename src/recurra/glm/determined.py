@@ -57,12 +57,11 @@ def standard(x: np.ndarray, weight: np.ndarray, intercept: bool) -> Standard:
     """
     x, share = x.astype(float), weight / weight.sum()
     mean = share @ x if intercept else np.zeros(x.shape[1])
-    largest = np.abs(x).max(axis=0, initial=0)
     if intercept:
         x = x - mean
-    size = np.sqrt(np.einsum("t,tf,tf->f", share, x, x))
+    size = np.sqrt(share @ np.square(x))
     # What is left of a constant is rounding.
-    constant = size <= EMPTY * largest
+    constant = size <= EMPTY * np.abs(mean)
     x = x / np.where(constant, 1, size)
     x[:, constant] = 0
     return Standard(x, mean, np.where(constant, 1, size), intercept)
@@ -117,8 +116,13 @@ def repeated(rows: Rows, mask: np.ndarray | None, columns: int, intercept: bool)
         `(columns,)`, and truth values `(features + 1, columns)`.
     """
     kept = rows if np.all(rows.weight > 0) else rows.take(rows.weight > 0)
-    made = standard(kept.x, np.ones(len(kept.x)), intercept)
-    gram = made.x.T @ made.x / len(made.x)
+    mean = kept.x.mean(axis=0, dtype=float) if intercept else np.zeros(kept.x.shape[1])
+    x = (kept.x - mean) if intercept else kept.x.astype(float, copy=False)
+    gram = x.T @ x / len(x)
+    size = np.sqrt(np.diagonal(gram))
+    constant = size <= EMPTY * np.abs(mean)
+    made = Standard(x, mean, np.where(constant, 1, size), intercept)
+    gram = np.where(constant[:, None] | constant, 0, gram / (made.size[:, None] * made.size))
     kinds = np.ones((1, gram.shape[0]), bool) if mask is None else np.unique(mask.T, axis=0)
     rank, lost = np.zeros(columns, int), np.zeros((gram.shape[0] + 1, columns), bool)
     for kind in kinds:

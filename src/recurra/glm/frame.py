@@ -74,20 +74,23 @@ def find_frame(x: np.ndarray, weight: np.ndarray, intercept: bool, scaled: bool 
         intercept: whether there is one, which takes up what is moved.
         scaled: whether the penalty allows for scaling.
     """
-    counts = np.flatnonzero(weight.reshape(len(weight), -1).any(axis=1))
-    rows = x[counts[:: max(1, len(counts) // SAMPLE)]].astype(float)
-    shift, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
-    if not len(rows):
+    each = weight if weight.ndim == 1 else weight.max(axis=1, initial=0)
+    counts = np.arange(len(x)) if each.min(initial=np.inf) > 0 else np.flatnonzero(each)
+    if not len(counts):
         return None
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    if intercept:
-        far = np.abs(mean) > FAR * spread
-        for f in np.flatnonzero(far):
-            # A constant, such as a column of ones, stays: there is nothing to be seen better.
-            far[f] = np.ptp(x[counts, f]) > 0
-        shift[far] = mean[far]
+    rows = x[counts[:: max(1, len(counts) // SAMPLE)]].astype(float)
+    mean, square = rows.mean(axis=0), np.einsum("tf,tf->f", rows, rows) / len(rows)
+    # That is |mean| > FAR * standard deviation.
+    far = (mean**2 * (1 + FAR**2) > square * FAR**2) & (mean != 0) & intercept
+    small, large = UNITS
+    if not far.any() and not np.any((square > 0) & ((square < small**2) | (square > large**2))):
+        return None
+    shift, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    for f in np.flatnonzero(far):
+        # A constant, such as a column of ones, stays: there is nothing to be seen better.
+        shift[f] = mean[f] if np.ptp(x[counts, f]) > 0 else 0
     size = np.sqrt(((rows - shift) ** 2).mean(axis=0))
-    odd = (size > 0) & ((size < UNITS[0]) | (size > UNITS[1])) & scaled
+    odd = (size > 0) & ((size < small) | (size > large)) & scaled
     # A power of two loses no digit.
     scale[odd] = np.exp2(np.round(np.log2(size[odd])))
     return Frame(shift, scale) if shift.any() or odd.any() else None

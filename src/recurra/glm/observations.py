@@ -37,7 +37,7 @@ class ObservationModel(Protocol):
     ...     def estimate_scale(self, y, rate, dof):
     ...         return jnp.sum((y - rate) ** 2 / rate, axis=0) / dof
     >>> counts = np.random.default_rng(0).negative_binomial(2, 0.5, 4000)  # mean 2, variance 4
-    >>> model = GLM(observation_model=QuasiPoisson()).fit(np.zeros((4000, 1)), counts)
+    >>> model = GLM(observation_model=QuasiPoisson()).fit(np.arange(4000.0)[:, None], counts)
     >>> round(float(model.scale_[0]), 1)  # variance / mean
     2.0
     """

@@ -176,7 +176,7 @@ class Regression(RegressorMixin, BaseGLM):
         >>> from recurra.glm import GLM
         >>> x = np.arange(20.0)[:, None] / 20
         >>> GLM().fit(x, np.arange(20) % 3).summary(x, np.arange(20) % 3).loc["x0"].round(2).to_dict()
-        {'coef': 0.11, 'std_err': 0.8, 'z': 0.13, 'p_value': 0.89, 'low': -1.46, 'high': 1.67}
+        {'coef': 0.11, 'std_err': 0.8, 'z': 0.14, 'p_value': 0.89, 'low': -1.45, 'high': 1.67}
         """
         X, y = self._given(X, y, inputs)
         found = posterior_of_estimator(self, self._compare(X, y, sample_weight, offset)[0], warn=True)
