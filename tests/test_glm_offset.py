@@ -8,7 +8,7 @@ import pytest
 import statsmodels.api as sm
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
-from recurra.errors import OptionError, ShapeError
+from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import (
     GLM,
     GLMHMM,
@@ -137,6 +137,25 @@ def test_a_chain_of_one_state_is_a_glm(data):
         assert np.abs(one.predict(x, offset=offset) - whole.predict(x, offset=offset)).max() < 1e-9
 
 
+def test_missing_features_have_no_class(data):
+    x = data["x"].copy()
+    model = ClassifierGLM().fit(x, data["classes"])
+    x[3] = np.nan
+    assert np.isnan(model.predict(x)).tolist() == (np.arange(ROWS) == 3).tolist()
+    rest = np.arange(ROWS) != 3
+    assert model.score(x, data["classes"]) == model.score(x[rest], data["classes"][rest])
+    with pytest.raises(ShapeError, match="row 3 has a NaN"):
+        model.sample(x)
+
+
+def test_relevance_is_found_without_an_intercept(data):
+    x, y = data["x"], data["classes"]
+    for model, targets in ((GLM("Bernoulli", regularizer="ARD", fit_intercept=False), (y == 0).astype(float)),
+                           (ClassifierGLM(regularizer="ARD", fit_intercept=False), y)):  # fmt: skip
+        model.fit(x, targets)
+        assert np.all(model.intercept_ == 0) and np.all(np.abs(model.coef_[0]).max() > 0.1)
+
+
 def test_files_keep_that_there_was_an_offset(tmp_path, data):
     x, y, offset = data["x"], data["Poisson"], data["offset"]
     model = PopulationGLM(fit_intercept=False).fit(x, y, offset=offset)
@@ -211,6 +230,7 @@ def rejected():
     yield lambda x, y, o: GLM().fit(x.astype("M8[s]"), y[:, 0]), ShapeError, "X: expected numbers"
     yield (lambda x, y, o: cross_validate(GLM(), x, y[:, 0], folds=[(np.arange(300), np.arange(200, 400))]), ShapeError,
            "100 bins are both fitted and held out")  # fmt: skip
+    yield lambda x, y, o: cross_validate(ClassifierGLM(), x, y[:, 0] > 0), CapabilityError, "cross_val_score"
     yield lambda x, y, o: GLM().score(x), ValueError, "not fitted"
     yield lambda x, y, o: GLM().fit(x, y[:, 0]).score(x), ValueError, "requires y to be passed"
     yield (lambda x, y, o: PopulationGLM().fit_chunks([(x, y), (x, y, None, o)]), OptionError,

@@ -88,12 +88,12 @@ def _determined(view: View, strength: np.ndarray, outputs: int, count: float) ->
     matrix = view.hessian.copy()
     index = np.arange(features * outputs)
     matrix[:, index, index] += np.repeat(strength, outputs, axis=0).T
-    if outputs > 1:
-        # Adding a number to all intercepts of a classifier changes nothing; without this there is no inverse.
-        matrix[:, -outputs:, -outputs:] += 1e-6
     # Without an intercept its row is 0, and decoupled.
     edge = np.arange(features * outputs, matrix.shape[1])
     matrix[:, edge, edge] += np.where(matrix[:, edge, edge] == 0, 1, 0)
+    if outputs > 1:
+        # Adding a number to all intercepts of a classifier changes nothing; without this there is no inverse.
+        matrix[:, -outputs:, -outputs:] += 1e-6
     inverse = np.linalg.inv(matrix)
     spread = inverse[:, index, index].T.reshape(features, outputs, columns).sum(axis=1)
     share = np.clip(outputs - strength * spread, 1e-12, outputs)

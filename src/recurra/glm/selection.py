@@ -113,8 +113,8 @@ def regularization_path(
     >>> (path.coef[:, :, 0] != 0).sum(axis=1).tolist()
     [0, 1]
     """
-    X, y = model._given(X, y, inputs)
-    model = _fresh(model)
+    fresh = _fresh(model)
+    (X, y), model = model._given(X, y, inputs), fresh
     levels = _read_strengths(strengths)
     rows = model._rows(X, y, sample_weight, True, offset)
     plan = _usable_plan(model)
@@ -163,8 +163,8 @@ def cross_validate(
     >>> cross_validate(GLM(regularizer="Ridge"), x, y, [1e-4, 0.1, 1e4]).best_strength.tolist()
     [0.1]
     """
-    given, (X, y) = X, model._given(X, y, inputs)
     fresh = _fresh(model)
+    given, (X, y) = X, model._given(X, y, inputs)
     rows = fresh._rows(X, y, sample_weight, True, offset)
     plan = _usable_plan(fresh, strengths is None)
     own = 1.0 if fresh.regularizer_strength is None else fresh.regularizer_strength
@@ -200,6 +200,10 @@ def cross_validate(
 
 
 def _fresh(model: Any) -> Any:
+    if not isinstance(model, Regression):
+        raise CapabilityError(
+            f"model: {type(model).__name__} is no GLM of numbers; use cross_val_score or GridSearchCV of scikit-learn."
+        )
     return clone(model)
 
 
