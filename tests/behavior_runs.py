@@ -41,12 +41,13 @@ def generator(spikes: np.ndarray, **kwargs: Any) -> SpikeGenerator:
 
 
 def driven_pair(
-    pre: np.ndarray, post: np.ndarray, behavior: dict, record: list[str], settings: dict | None = None
+    pre: np.ndarray, post: np.ndarray, behavior: dict, record: list[str], settings: dict | None = None,
+    dt: float = 1.0,
 ) -> tuple[Any, Any]:
     """Return a network of two groups with given spikes, and the synapses from the first to the second."""
-    net = GroupNetwork(dtype=np.float64, settings=settings)
-    source = NeuronGroup(net, pre.shape[1], tag="source", behavior={1: generator(pre)})
-    target = NeuronGroup(net, post.shape[1], tag="target", behavior={1: generator(post)})
+    net = GroupNetwork(dtype=np.float64, settings=settings, dt=dt)
+    source = NeuronGroup(net, pre.shape[1], tag="source", behavior={1: generator(pre, dt=dt)})
+    target = NeuronGroup(net, post.shape[1], tag="target", behavior={1: generator(post, dt=dt)})
     return net, SynapseGroup(net, source, target, tag="syn", behavior={**behavior, 90: Recorder(record)})
 
 

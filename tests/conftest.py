@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import jax
 import pytest
 from hypothesis import settings
@@ -15,7 +17,7 @@ settings.load_profile("recurra")
 
 # Most of the time of the tests goes into XLA's optimiser. Tests of what Python makes of models, which ask for no single
 # bits, leave it out; the engine, the goldens, the corpus of behaviors, examples and pages have what users have.
-PARTS = "analysis behaviors glm_fit glm_observations groups interchange network rate tracing training"
+PARTS = "analysis behaviors glm_fit glm_observations groups interchange interrupts network rate tracing training"
 QUICK = tuple(PARTS.split())
 
 
@@ -32,6 +34,14 @@ def optimiser(request):
     if quick:
         jax.clear_caches()
         jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Let Ctrl-C be what it is in a terminal; in the background of a shell it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=[False, True], ids=["eager", "compiled"])

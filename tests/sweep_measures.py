@@ -44,13 +44,14 @@ def taus():
     return {"p/op/tau": np.linspace(0.5, 3.0, 60)}
 
 
-def run(store, measure=slowly):
+def run(store, measure=slowly, name=None):
     """Run the sweep that is killed."""
     from recurra import sweep
 
     return sweep(
-        model(), taus(), 1.0, dt=0.1, record={"x": "p/op/x"}, measure=measure, store=store, batch=4, progress=False
-    )
+        model(), taus(), 1.0, dt=0.1, record={"x": "p/op/x"}, measure=measure, measure_id=name, store=store, batch=4,
+        progress=False,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -235,7 +235,7 @@ def delayed() -> Network:
         (lambda: limit_cycle(lorenz(0.5), transient=50.0, longest=5.0), CapabilityError, "comes to rest"),
         (
             lambda: limit_cycle(CircuitTemplate.from_yaml(VDP), transient=50.0, longest=1.0),
-            CapabilityError, "does not return within 1",
+            CapabilityError, "does not return within longest=1",
         ),
         (lambda: limit_cycle(lorenz(), transient=-1.0, longest=1.0), OptionError, "transient"),
         (

@@ -86,6 +86,19 @@ def test_correlations_are_those_of_numpy():
     assert np.abs(spike_correlations(counts, 1.0, 2.0) - np.corrcoef(pooled.T)).max() < 1e-12
 
 
+def test_what_does_not_vary_has_no_peak_no_coherence_and_no_components():
+    rows = np.column_stack([np.full(400, 0.1), np.sin(np.arange(400) / 4)])
+    found = power_spectrum(rows, 1.0, 100.0)
+    assert np.isnan(found.peak[0]) and found.peak[1] == pytest.approx(0.04) and not found.values[:, 0].any()
+    assert "1 do not vary" in repr(found)
+    both = coherence(rows, rows, 1.0, 100.0)
+    assert np.isnan(both.values[:, 0]).all() and np.abs(both.values[:, 1] - 1).max() < 1e-9
+    with pytest.raises(ShapeError, match="nothing varies"):
+        principal_components(rows[:, :1], 1)
+    with pytest.raises(ShapeError, match="nothing varies"):
+        participation_ratio(rows[:, :1])
+
+
 @pytest.mark.parametrize(
     ("wrong", "kind", "says"),
     [
@@ -96,6 +109,9 @@ def test_correlations_are_those_of_numpy():
         (lambda: power_spectrum([1.0, np.nan, 2.0], 0.1), ShapeError, "finite"),
         (lambda: power_spectrum(np.ones(10), 0.1, 2.0), ShapeError, "segment: 20 samples"),
         (lambda: power_spectrum(np.ones(100), 0.0, 2.0), OptionError, "dt: expected a number > 0"),
+        (lambda: power_spectrum(np.ones(100), -0.1), OptionError, "dt: expected a number > 0"),
+        (lambda: power_spectrum(np.ones(100) * 1j, 0.1), ShapeError, "expected real numbers"),
+        (lambda: principal_components(np.ones((3, 2)) * 1j), ShapeError, "expected real numbers"),
         (lambda: coherence(np.ones(100), np.ones(99), 0.1), ShapeError, "expected equal ones"),
         (lambda: coherence(np.ones(100), np.ones(100), 0.1, 10.0), ShapeError, "one segment of 100 only"),
         (lambda: firing_rates([[0.5]], 1.0), OptionError, "whole numbers"),

@@ -21,6 +21,7 @@ from recurra.behaviors import (
     RateUnits,
     Refractoriness,
 )
+from recurra.errors import TimeError
 from recurra.groups import NeuronGroup
 
 STEPS = 300
@@ -327,15 +328,34 @@ def test_every_neuron_may_have_its_own_parameters(compile):
     assert -52 <= cells.threshold.min() < -51.5 < -48.5 < cells.threshold.max() <= -48
 
 
-@pytest.mark.parametrize(("kwargs", "step"), [({}, 1.0), ({"dt": 0.5}, 0.5), ({"dt": 1e-3}, 1e-3)])
-def test_step_of_the_network_counts_if_it_is_given(kwargs, step):
-    net = Network(**kwargs)
-    cells = NeuronGroup(net, 1, behavior={1: LeakyIntegrateAndFire()})
-    other = NeuronGroup(net, 1, behavior={1: LeakyIntegrateAndFire(dt=0.25)})
-    net.initialize()
-    assert net.dt == kwargs.get("dt", 1e-3)
-    assert cells.LeakyIntegrateAndFire.decay == math.exp(-step / 20)
-    assert other.LeakyIntegrateAndFire.decay == math.exp(-0.25 / 20)
+@pytest.mark.parametrize(
+    ("network", "behavior", "step"),
+    [({}, {}, 1.0), ({"dt": 0.5}, {}, 0.5), ({"dt": 1e-3}, {"dt": 1e-3}, 1e-3), ({}, {"dt": 0.25}, 0.25)],
+)
+def test_network_and_ready_behaviors_have_one_step(network, behavior, step):
+    net = Network(**network)
+    cells = NeuronGroup(net, 1, tag="cells", behavior={1: LeakyIntegrateAndFire(**behavior)})
+    other = NeuronGroup(net, 1, behavior={1: LeakyIntegrateAndFire()})
+    for _ in range(2):
+        net.initialize()
+        assert net.dt == step
+        assert cells.LeakyIntegrateAndFire.decay == other.LeakyIntegrateAndFire.decay == math.exp(-step / 20)
+
+
+@pytest.mark.parametrize(
+    ("network", "behaviors", "message"),
+    [
+        ({"dt": 0.1}, [{"dt": 0.2}], "LeakyIntegrateAndFire of 'a': dt=0.2, but a step of the network is 0.1"),
+        ({}, [{"dt": 0.2}, {"dt": 0.1}], "of 'b': dt=0.1, but LeakyIntegrateAndFire of 'a' takes a step for 0.2"),
+        ({}, [{}, {"dt": 0.1}], "of 'b': dt=0.1, but LeakyIntegrateAndFire of 'a' takes a step for 1;"),
+    ],
+)
+def test_two_steps_in_one_network_are_refused(network, behaviors, message):
+    net = Network(**network)
+    for tag, kwargs in zip("ab", behaviors, strict=False):
+        NeuronGroup(net, 1, tag=tag, behavior={1: LeakyIntegrateAndFire(**kwargs)})
+    with pytest.raises(TimeError, match=message):
+        net.initialize()
 
 
 def test_given_spikes_are_those_asked_for(compile):

@@ -120,7 +120,7 @@ def test_bounded_stdp_equals_a_loop_and_makes_no_synapses(bounds, density, setti
 def test_triplet_rule_is_the_sum_over_triplets(compile):
     pre, post, dt = random_spikes(8, STEPS, 3), random_spikes(9, STEPS, 2), 2.0
     rule = TripletSTDP(A2_plus=0.005, A2_minus=0.007, A3_plus=0.0062, A3_minus=0.003, w_min=None, w_max=None, dt=dt)
-    net, synapses = driven_pair(pre, post, {2: weights(0.5), 3: rule}, ["W"])
+    net, synapses = driven_pair(pre, post, {2: weights(0.5), 3: rule}, ["W"], dt=dt)
     run(net, STEPS, compile)
 
     def trace(times, now, tau):
@@ -323,7 +323,7 @@ def test_scaling_equals_a_loop(compile):
     net, synapses = driven_pair(pre, post, {0: weights(0.5)}, ["W"])
     net["target", 0].add_behavior(5, SynapticScaling(rate=100.0, tau=200.0, tau_activity=50.0))
     run(net, STEPS, compile)
-    W, activity = np.full((3, 2), 0.5), np.full(3, 100.0)
+    W, activity = np.full((3, 2), 0.5), np.zeros(3)
     for k in range(STEPS):
         for i in range(3):
             activity[i] += (1000.0 * post[k, i] - activity[i]) * (1 - math.exp(-1 / 50))

@@ -37,10 +37,10 @@ def worst(actual, expected):
     return np.max(np.abs(actual - expected))
 
 
-def receive(behavior, pre, record, settings=None, target=None, matrix=W):
+def receive(behavior, pre, record, settings=None, target=None, matrix=W, dt=1.0):
     """Return what a target without a model gets from given spikes: recordings of target and synapses."""
-    net = GroupNetwork(dtype=np.float64, settings=settings)
-    source = NeuronGroup(net, pre.shape[1], tag="source", behavior={1: generator(pre)})
+    net = GroupNetwork(dtype=np.float64, settings=settings, dt=dt)
+    source = NeuronGroup(net, pre.shape[1], tag="source", behavior={1: generator(pre, dt=dt)})
     cells = NeuronGroup(net, len(matrix), tag="target", behavior={**(target or {}), 90: Recorder(["I"])})
     first = next(iter(behavior.values()))
     if isinstance(first, CreateWeights) and settings:
@@ -125,7 +125,7 @@ def test_delayed_spikes_are_what_the_other_behaviors_read(compile):
 
 def test_exponential_synapse_has_the_analytic_current(compile):
     pre, dt, tau = random_spikes(6, STEPS, 5), 0.5, 4.0
-    net, _ = receive({2: fixed(), 3: ExponentialSynapse(tau=tau, strength=-1.5, dt=dt)}, pre, ["g"])
+    net, _ = receive({2: fixed(), 3: ExponentialSynapse(tau=tau, strength=-1.5, dt=dt)}, pre, ["g"], dt=dt)
     run(net, STEPS, compile)
     expected = np.zeros((STEPS, 3))
     for step, j in zip(*np.nonzero(pre), strict=True):
@@ -137,7 +137,7 @@ def test_exponential_synapse_has_the_analytic_current(compile):
 
 def test_alpha_synapse_has_the_analytic_current(compile):
     pre, dt, tau = random_spikes(7, STEPS, 5), 0.25, 1.5
-    net, _ = receive({2: fixed(), 3: AlphaSynapse(tau=tau, dt=dt)}, pre, ["g"])
+    net, _ = receive({2: fixed(), 3: AlphaSynapse(tau=tau, dt=dt)}, pre, ["g"], dt=dt)
     run(net, STEPS, compile)
     expected = np.zeros((STEPS, 3))
     for step, j in zip(*np.nonzero(pre), strict=True):
@@ -161,7 +161,7 @@ def test_reversal_potential_makes_a_conductance(compile):
 def test_short_term_plasticity_equals_a_loop(compile):
     pre = random_spikes(9, 200, 5, 0.2)
     stp = ShortTermPlasticity(U=0.2, tau_rec=50.0, tau_facil=80.0, dt=0.5)
-    net, _ = driven_pair(pre, random_spikes(0, 200, 3), {3: stp}, ["x", "u", "release"])
+    net, _ = driven_pair(pre, random_spikes(0, 200, 3), {3: stp}, ["x", "u", "release"], dt=0.5)
     run(net, 200, compile)
     x, u = [1.0] * 5, [0.0] * 5
     for k in range(200):

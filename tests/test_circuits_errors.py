@@ -236,7 +236,11 @@ CASES = {
     "connection from nowhere": (lambda: connect("q/op/x", "p/op/u", 1.0), PathError, "unknown node 'q'"),
     "connection into a state": (lambda: connect("p/op/x", "p/op/x", 1.0), TemplateError, "expected input"),
     "negative delays": (lambda: connect("p/op/x", "p/op/u", 1.0, delays=-1), TemplateError, "must not be negative"),
-    "a matrix of delays": (lambda: connect("p/op/x", "p/op/u", 1.0, delays=np.eye(3)), TemplateError, "one finite"),
+    "delays of another shape": (
+        lambda: connect("p/op/x", "p/op/u", np.ones((2, 2)), delays=np.eye(3)),
+        ShapeError,
+        "delays have shape (3, 3), expected a number or a matrix like the weights, (2, 2)",
+    ),
     "wiring without edge": (
         lambda: connect("p/op/x", "p/op/u", 1.0, edge_var_map={"a": "source"}),
         TemplateError,

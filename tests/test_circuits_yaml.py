@@ -342,7 +342,7 @@ BAD = {
     "alias bomb": (bomb(9), "more than 500000 values"),
     "merge bomb": (merge_bomb(9), "more than 500000 values"),
     "deep nesting": ("it: {base: " + "[" * 70 + "]" * 70 + "}\n", "nested deeper than 64 levels"),
-    "very deep nesting": ("it: " + "[" * 20000, "nested too deep"),
+    "very deep nesting": ("it: " + "[" * 20000, "nested deeper than 64"),
     "too many values": ("it: [" + "[]," * 400_000 + "]\n", "more than 500000 values"),
     "too large": ("# " + "x" * 5_000_001 + "\n", "larger than 5 MB"),
     "merge of a text": ("it: {base: NodeTemplate, <<: text}\n", "only mappings can be merged"),
@@ -423,11 +423,11 @@ BAD = {
 def test_bad_files(case, write):
     text, message = BAD[case]
     write(text)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(RecurraError) as caught:
         from_yaml("./model/it")
     assert message in str(caught.value)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
     if case == "alias bomb" or case == "too large":
         assert "model.yaml" in str(caught.value)
 
@@ -585,7 +585,7 @@ def test_mutated_files_give_a_template_or_a_plain_error(write, capsys):
     for text in mutants(250):
         write(text)
         for name in ("pair", "node2", "big", "decay2"):
-            started = time.perf_counter()
+            started = time.process_time()
             try:
                 found = from_yaml(f"./model/{name}")
             except RecurraError as error:
@@ -593,6 +593,6 @@ def test_mutated_files_give_a_template_or_a_plain_error(write, capsys):
             else:
                 assert isinstance(found, Template)
                 good += 1
-            assert time.perf_counter() - started < 2.0
+            assert time.process_time() - started < 2.0
     assert good > 50  # else the mutations would test nothing but the parser
     assert capsys.readouterr().out == ""

@@ -50,8 +50,10 @@ def folder(tmp_path):
     np.save(tmp_path / "three.npy", table)
     np.save(tmp_path / "cube.npy", np.zeros((4, 2, 2)))
     np.savetxt(tmp_path / "plain.csv", table, delimiter=",")
-    np.savetxt(tmp_path / "named.csv", table, delimiter=",", header="time,left,right", comments="")
-    np.savetxt(tmp_path / "timed.csv", table[:, :2], delimiter=",", header="time,left", comments="")
+    timed = np.column_stack([np.arange(4) * 0.5, table[:, 1:]])
+    np.savetxt(tmp_path / "named.csv", timed, delimiter=",", header="time,left,right", comments="")
+    np.savetxt(tmp_path / "timed.csv", timed[:, :2], delimiter=",", header="time,left", comments="")
+    np.savetxt(tmp_path / "other.csv", table, delimiter=",", header="Time,left,right", comments="")
     np.savetxt(tmp_path / "a:b.csv", table[:, 1:2], delimiter=",")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "ragged.csv").write_text("1,2\n3\n4,5\n6,7\n")
@@ -93,6 +95,7 @@ def test_file(folder, words, expected):
         ("ragged.csv", ShapeError, "is not a table of numbers"),
         ("words.csv", ShapeError, "is not a table of numbers"),
         ("table.txt", OptionError, "neither .csv nor .npy"),
+        ("other.csv:left", TimeError, "'other.csv' has a sample every 3 (times 0 to 9), the run has steps of 0.5"),
     ],
 )
 def test_file_that_does_not_fit(folder, words, error, expected):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import networks as nets
-from recurra.engine import Edge, Graph, Node, lower, reference, simulate
+from recurra.engine import Edge, Graph, Node, Spike, lower, reference, simulate
 
 TOLERANCE = 1e-12
 
@@ -250,3 +250,37 @@ def test_random_networks(graph, solver):
     driven = "r_in" if "r_in" in next(iter(graph.nodes[first].operators.values())).variables else "u"
     path = f"{first}/{next(iter(graph.nodes[first].operators))}/{driven}"
     compare(graph, 0.8, 0.1, solver=solver, inputs={path: np.sin(np.arange(8.0))})
+
+
+def test_a_ramp_with_a_threshold_by_hand():
+    """v' = 1 from 0, threshold 1, reset 0, in steps of 0.25; the refractory time is two steps."""
+    ramp = nets.operator("v' = 1", {"v": 0.0})
+    for refractory, expected in ((0.0, [0, 0.25, 0.5, 0.75, 1, 0, 0.25, 0.5]), (0.5, [0, 0.25, 0.5, 0.75, 1, 0, 0, 0])):
+        cell = Node({"op": ramp}, spikes=(Spike("op/v", None, threshold=1.0, reset=0.0, refractory=refractory),))
+        for run in (lambda graph, **o: simulate(lower(graph), **o), reference.simulate):
+            assert run(Graph({"cell": cell}), duration=2.0, dt=0.25)["cell/op/v"][:, 0].tolist() == expected
+
+
+REST = np.array([0.0, 0.2, 0.31])
+
+
+@pytest.mark.parametrize("solver", ["euler_maruyama", "stochastic_heun"])
+def test_spikes_resets_and_refractory_times(solver):
+    """Two merged nodes with own thresholds, spikes that a synapse counts, that another node feels later, and noise."""
+    op = nets.operator(
+        "v' = I - v + 0.3*xi\ns' = -2*s + seen\n", {"v": np.float64(0.0), "s": 0.0}, inputs={"I": 1.6, "seen": 0.0}
+    )
+    spike = Spike("op/v", "op/seen", threshold=np.array([0.7, 0.9, 1.1]), reset=0.1, refractory=REST)
+    cells = Node({"op": op}, 3, spikes=(spike,))
+    other = Node({"op": op}, 3, {"op/I": 0.4}, (replace(spike, threshold=0.5, refractory=0.15, reset=-0.2),))
+    edges = (Edge("a/op/s", "b/op/I", 0.8 * np.eye(3), delay=0.3),)
+    compare(Graph({"a": cells, "b": other}, edges), 6.0, 0.05, solver=solver, seed=4)
+    graph = Graph({"a": cells, "b": other}, edges)
+    found = simulate(lower(graph), 6.0, dt=0.05, solver=solver, seed=4, record="a/op/seen")["a/op/seen"]
+    assert (found > 0).sum(axis=0).min() > 2  # something has happened
+
+
+def test_spikes_without_reset_and_changed_thresholds():
+    op = nets.operator("v' = cos(t)\nc' = seen", {"v": 0.0, "c": 0.0}, inputs={"seen": 0.0})
+    cell = Node({"op": op}, 2, spikes=(Spike("op/v", "op/seen", threshold=0.8, reset=None),))
+    compare(Graph({"a": cell}), 8.0, 0.05, params={"a/spike/threshold": np.array([0.5, 0.9])})

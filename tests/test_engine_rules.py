@@ -68,10 +68,10 @@ def loop(steps: int, dt: float, keys, current, w_in=None, w_out=None, delay=0):
 
 
 def noise_of(label: str, seed: int):
-    from recurra.engine.randomness import stream_seed
+    from recurra.engine.rules import rule_key
 
     def draw(k: int) -> np.ndarray:
-        key = jax.random.fold_in(jax.random.key(seed), stream_seed(label))
+        key = rule_key(jax.random.key(seed), label)
         return np.asarray(jax.random.normal(jax.random.fold_in(key, k), (4,)))
 
     return draw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ import pytest
 import networks as nets
 from recurra.engine import Clock, Edge, Graph, Node, Snapshot, lower, simulate, trace_count
 from recurra.engine import run as run_module
+from recurra.engine.interrupts import interruptible
 from recurra.errors import DivergenceError
 
 DT = 0.05
@@ -181,6 +183,7 @@ BATCH = {
     "p/op/v": np.array([[0.1, 0.2, 0.3], [1.0, -1.0, 0.5]]),
     "a/op/v->b/o2/u/delay": np.array([0.05, 0.13]),
     "b/o2/v->p/op/u/delay": np.array([0.3, 0.2]),
+    "b/o2/v->p/op/u/spread": np.array([0.12, 0.08]),  # as many stages in both
     "p/op/v->a/op/u/weight": np.random.default_rng(2).normal(size=(2, 1, 3)),
 }
 
@@ -313,27 +316,103 @@ def test_a_program_never_changes():
     assert other.get("b/o2/tau") == 1.0
 
 
-def test_interrupt_gives_the_rows_so_far(monkeypatch):
-    whole, real, calls = run(), run_module.run_chunk, []
+def signalled(monkeypatch, call: int, name: str = "run_chunk") -> None:
+    """Let Ctrl-C come while a chunk is computed."""
+    real, calls = getattr(run_module, name), []
 
-    def interrupted(*args):
+    def run_chunk(*args):
         calls.append(args)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
+        if len(calls) == call:
+            signal.raise_signal(signal.SIGINT)
         return real(*args)
 
-    monkeypatch.setattr(run_module, "run_chunk", interrupted)
-    with nets.changed(run_module, CHUNK_ROWS=16), pytest.warns(RuntimeWarning, match="interrupted after 32 of 60 rows"):
-        part = run()
-    assert part.meta["interrupted"] is True
+    monkeypatch.setattr(run_module, name, run_chunk)
+
+
+@pytest.mark.parametrize(("name", "large"), [("run_chunk", 1 << 26), ("run_chunk_in_place", 0)])
+def test_interrupt_gives_the_rows_so_far(name, large, monkeypatch):
+    whole = run()
+    with monkeypatch.context() as patch, nets.changed(run_module, CHUNK_ROWS=16, IN_PLACE_BYTES=large):
+        signalled(patch, 3, name)
+        with pytest.warns(RuntimeWarning, match="interrupted after 48 of 60 rows"):
+            part = run()
+    assert part.interrupted and part.meta["interrupted"] is True and not whole.interrupted
+    assert part.to_xarray().attrs["interrupted"] == 1 and part.final.step == whole.final.step - 12
     for name in ALL:
-        assert np.array_equal(part[name], whole[name][:32])
-    monkeypatch.setattr(run_module, "run_chunk", real)
-    rest = run(rows=slice(32, None), state=part.final)
-    assert np.array_equal(rest["a/op/v"], whole["a/op/v"][32:])
-    monkeypatch.setattr(run_module, "run_chunk", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.warns(RuntimeWarning, match="after 0 of 60 rows"):
-        assert len(run().time) == 0
+        assert np.array_equal(part[name], whole[name][:48])
+    rest = run(rows=slice(48, None), state=part.final)
+    assert np.array_equal(rest["a/op/v"], whole["a/op/v"][48:])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_of_a_run_of_one_piece_ends_what_called_it(monkeypatch):
+    signalled(monkeypatch, 1)
+    for _ in range(2):  # a loop over short runs can be left
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        break
+
+
+def test_within_another_call_an_interrupted_run_is_none(monkeypatch):
+    signalled(monkeypatch, 2)
+    changed, raised = nets.changed(run_module, CHUNK_ROWS=16), pytest.raises(KeyboardInterrupt, match="after 32 of 60")
+    with changed, raised, interruptible():
+        run()
+
+
+def test_a_handler_of_the_users_own_stays(monkeypatch):
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+    try:
+        signalled(monkeypatch, 2)
+        with nets.changed(run_module, CHUNK_ROWS=16):
+            assert len(run().time) == 60 and heard == [1]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_does_not_wait(monkeypatch):
+    def run_chunk(*args):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it waited")
+
+    monkeypatch.setattr(run_module, "run_chunk", run_chunk)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
+@pytest.mark.parametrize("options", [{"record": []}, {"every": 10**6}, {"record": [], "every": 10**5}])
+def test_a_run_may_have_any_length(options):
+    """x' = 1 - x by Euler: x_k = 1 - (1 - dt)^k; chunks grow, but not beyond all bounds."""
+    op = nets.operator("x' = 1 - x", {"x": 0.0})
+    found = simulate(lower(Graph({"n": Node({"op": op})})), 1e5, dt=0.01, **options)
+    assert found.final.step == 10**7 and found.final.state["n/op/x"][0] == pytest.approx(1.0, abs=1e-12)
+    assert found.time.tolist() == ([] if "record" in options else [10_000.0 * k for k in range(10)])
+    for rows in found.data.values():
+        assert rows[:, 0] == pytest.approx([0.0] + [1.0] * 9, abs=1e-12)
+
+
+def test_a_long_row_is_done_in_pieces(monkeypatch):
+    """The same bits; and Ctrl-C within a row ends the run with the rows before."""
+    whole = run(every=20)
+    monkeypatch.setattr(run_module, "CHUNK_SECONDS", 1e-9)
+    same = run(every=20)
+    for name in ALL:
+        assert np.array_equal(same[name], whole[name])
+    for key, value in whole.final.state.items():
+        assert np.array_equal(same.final.state[key], value), key
+    signalled(monkeypatch, 4)  # two calls are a row
+    with pytest.warns(RuntimeWarning, match="interrupted after 1 of 3 rows|interrupted after 2 of 3 rows"):
+        part = run(every=20)
+    assert part.final.step == 20 * len(part.time) and np.array_equal(part["a/op/v"], whole["a/op/v"][: len(part.time)])
+
+
+def test_a_run_of_millions_of_rows():
+    op = nets.operator("x' = 1 - x", {"x": 0.0})
+    found = simulate(lower(Graph({"n": Node({"op": op})})), 40_000.0, dt=0.01)["n/op/x"][:, 0]
+    right = 1 - 0.99 ** np.arange(4_000_000)
+    assert np.abs(found - right).max() < 1e-12
 
 
 def test_a_large_state_changes_in_place():
@@ -346,41 +425,6 @@ def test_a_large_state_changes_in_place():
         assert np.array_equal(program.state[key], value), key
     for name in ALL:
         assert np.array_equal(found[name], whole[name])
-
-
-@pytest.mark.parametrize("when", ["before", "within", "lost"])
-def test_interrupt_of_a_run_in_place(when, monkeypatch):
-    whole, real, calls = run(), run_module.run_chunk_in_place, []
-
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == 3 and when == "before":
-            raise KeyboardInterrupt
-        made = real(*args)
-        if len(calls) == 3 and when == "lost":
-            raise KeyboardInterrupt
-        return made
-
-    def wait(made):
-        if len(calls) == 3 and when == "within":
-            calls.append(None)
-            raise KeyboardInterrupt
-        return made
-
-    monkeypatch.setattr(run_module, "run_chunk_in_place", interrupted)
-    monkeypatch.setattr(jax, "block_until_ready", wait)
-    with nets.changed(run_module, IN_PLACE_BYTES=0, CHUNK_ROWS=16):
-        if when == "lost":  # the outcome has gone with the interrupt, and the state before with the outcome
-            with pytest.raises(KeyboardInterrupt):
-                run()
-            return
-        rows = 32 if when == "before" else 48
-        with pytest.warns(RuntimeWarning, match=f"interrupted after {rows} of 60 rows"):
-            part = run()
-    for name in ALL:
-        assert np.array_equal(part[name], whole[name][:rows])
-    rest = run(rows=slice(rows, None), state=part.final)
-    assert np.array_equal(rest["a/op/v"], whole["a/op/v"][rows:])
 
 
 @pytest.mark.parametrize("every", [1, 4])

@@ -219,11 +219,11 @@ def test_ornstein_uhlenbeck_statistics():
 
 def test_noise_is_standard_normal_and_addressed():
     """w' = xi sums up draws that the same keys give outside of the engine."""
-    from recurra.engine.randomness import stream_seed
+    from recurra.engine.randomness import stream_address, stream_key
 
     program = lower(Graph({"a": Node({"op": nets.operator("w' = xi", {"w": 0.0})}, 5)}))
     dt = 0.25
     w = simulate(program, 2.0, dt=dt, seed=11)["a/op/w"]
-    key = jax.random.fold_in(jax.random.key(11), stream_seed("a/op/xi@w"))
+    key = stream_key(jax.random.key(11), stream_address("a/op/xi@w"))
     draws = np.array([jax.random.normal(jax.random.fold_in(key, k), (5,), float) for k in range(7)])
     assert np.abs(np.diff(w, axis=0) - draws * np.sqrt(dt)).max() < 1e-14

@@ -25,8 +25,9 @@ CONSTANTS = [
 ]  # fmt: skip
 
 
-def group(**kwargs):
-    return NeuronGroup(Network(seed=SEED, **kwargs), N)
+def group(dtype=np.float32):
+    """Make a group in float32, where it can be seen that each draw is cast by itself."""
+    return NeuronGroup(Network(seed=SEED, dtype=dtype), N)
 
 
 @pytest.mark.parametrize(("mode", "value"), CONSTANTS)
@@ -155,7 +156,7 @@ def test_matrix_is_post_pre_or_the_other_way_round():
         synapses = SynapseGroup(net, NeuronGroup(net, 3), NeuronGroup(net, 2))
         W = synapses.matrix("uniform(0, 1)")
         assert W.shape == synapses.matrix_dim() == shape
-        assert np.array_equal(W, np.random.RandomState(SEED).uniform(size=shape).astype(np.float32))
+        assert np.array_equal(W, np.random.RandomState(SEED).uniform(size=shape))
         assert synapses.ignore_transpose_mode(W).shape == (2, 3)
 
 
@@ -172,7 +173,8 @@ def test_dtype_of_the_network_is_that_of_new_arrays():
     for net in (Network(dtype=np.float64), Network(settings={"dtype": np.float64}), Network(dtype="float64")):
         cells = NeuronGroup(net, 2)
         assert cells.vector().dtype == cells.vector_buffer(3).dtype == cells.get_nparray(3).dtype == np.float64
-    assert NeuronGroup(Network(), 2).def_dtype is np.float32
+    assert NeuronGroup(Network(), 2).def_dtype is np.float64
+    assert NeuronGroup(Network(precision="float32"), 2).def_dtype is np.float32
 
 
 def test_buffers_shift_in_place():
@@ -236,7 +238,7 @@ def test_parameters_are_what_was_given_or_the_number_in_a_text(given_, default, 
 def test_parameters_that_were_not_given_are_the_default():
     assert ask(3.0) == 3.0
     assert ask(None) is None
-    expected = np.random.RandomState(SEED).uniform(0, 1, 4).astype(np.float32)
+    expected = np.random.RandomState(SEED).uniform(0, 1, 4)
     assert np.array_equal(ask("uniform(0,1)"), expected)
 
 
@@ -244,13 +246,13 @@ def test_parameters_that_were_not_given_are_the_default():
 def test_parameters_differ_between_units_if_a_text_says_so(text):
     import matplotlib.pyplot as plt
 
-    expected = np.random.RandomState(SEED).normal(0.3, 0.1, 4).astype(np.float32)
+    expected = np.random.RandomState(SEED).normal(0.3, 0.1, 4)
     assert np.array_equal(ask(0.5, x=text), expected)
     plt.close("all")
 
 
 def test_a_distribution_without_brackets_stands_for_a_number_too():
-    expected = np.random.RandomState(SEED).uniform(0, 1, 4).astype(np.float32)
+    expected = np.random.RandomState(SEED).uniform(0, 1, 4)
     assert np.array_equal(ask(0.5, x="uniform"), expected)
 
 

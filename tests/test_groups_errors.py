@@ -329,3 +329,36 @@ def test_attributes_of_behaviors_and_groups_that_do_not_exist_are_attribute_erro
     assert net.cells.subGroup().voltage.shape == (3,)
     with pytest.raises(AttributeError, match="voltag"):
         net.cells.subGroup().voltag
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("initialise", "initialize"), ("init", "initialize"), ("initalize", "initialize"), ("step", "iteration"),
+     ("iterate", "iteration"), ("update", "iteration"), ("itteration", "iteration")],
+)  # fmt: skip
+def test_a_method_that_is_almost_a_hook_is_refused(wrong, right):
+    kind = type("Grow", (Behavior,), {wrong: lambda self, neurons: None})
+    with pytest.raises(RecurraError, match=rf"Grow: .* never {wrong}\(\); did you mean {right}\?"):
+        kind()
+
+
+def test_helpers_may_have_any_name():
+    class Grow(Behavior):
+        def iteration(self, neurons):
+            self.step(neurons)
+
+        def step(self, neurons):
+            neurons.x = 1
+
+    class Still(Behavior):
+        def initialize(self, neurons):
+            self.update(neurons, 2)
+
+        def update(self, neurons, value):
+            neurons.y = value
+
+    net = Network()
+    cells = NeuronGroup(net, 1, {1: Grow(), 2: Still()})
+    net.initialize()
+    net.simulate_iterations(1)
+    assert (cells.x, cells.y) == (1, 2)

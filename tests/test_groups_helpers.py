@@ -38,7 +38,7 @@ def test_weights_follow_the_distance(order: str) -> None:
     ]
     for found, weight in cases:
         wanted = expected(group, weight)
-        assert found.shape == group.matrix_dim() and found.dtype == np.float32 and found.flags.writeable
+        assert found.shape == group.matrix_dim() and found.dtype == np.float64 and found.flags.writeable
         assert 0 < np.count_nonzero(wanted) < wanted.size
         assert np.abs(group.ignore_transpose_mode(found) - wanted).max() < 1e-6
 

@@ -188,7 +188,7 @@ def test_grid():
     assert np.array_equal(group.x, i % 3 - 1.0)
     assert np.array_equal(group.y, i // 3 % 2 - 0.5)
     assert np.array_equal(group.z, i // 6 - 0.5)
-    assert group.x.dtype == np.float32
+    assert group.x.dtype == np.float64
     corner = NeuronGroup(Network(), NeuronDimension(3, 2, centered=False))
     assert corner.x.tolist() == [0.0, 1.0, 2.0] * 2 and corner.y.tolist() == [0.0] * 3 + [1.0] * 3
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -96,7 +98,7 @@ def interrupt_at(monkeypatch, *calls: int) -> None:
     def run_chunk(*args):
         done.append(args)
         if len(done) in calls:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return real(*args)
 
     monkeypatch.setattr(run_module, "run_chunk", run_chunk)
@@ -133,7 +135,7 @@ def test_what_a_source_has_given_is_used_up_before_an_interrupt(monkeypatch) -> 
     whole, part = build((0, Letters())), build((0, Letters()))
     with pytest.warns(NotCompiled, match="Letters"):
         whole.simulate_iterations(90)
-    interrupt_at(monkeypatch, 5, 7)
+    interrupt_at(monkeypatch, 5)
     with (
         nets.changed(run_module, CHUNK_ROWS=16),
         pytest.warns(NotCompiled, match="Letters"),

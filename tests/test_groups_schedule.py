@@ -356,9 +356,9 @@ def noisy_run(Net, seed):
 def test_both_kinds_of_draws_come_from_one_stream(Net):
     oracle = np.random.RandomState(7)
     first, last = noisy_run(Net, 7)
-    assert np.array_equal(first, oracle.uniform(size=3).astype(np.float32) + oracle.uniform(size=3))
+    assert np.array_equal(first, oracle.uniform(size=3) + oracle.uniform(size=3))
     for _ in range(4):
-        x = oracle.normal(size=3).astype(np.float32) + oracle.normal(size=3) + oracle.rand()
+        x = oracle.normal(size=3) + oracle.normal(size=3) + oracle.rand()
     assert np.array_equal(last, x)
 
 
@@ -399,7 +399,7 @@ def test_seeds_matter_and_the_default_is_0(Net):
 
     assert draw() == draw(seed=0) != draw(seed=1)
     assert draw(seed=2**40) != draw(seed=2**40 + 1)
-    assert draw() == np.random.RandomState(0).uniform(size=4).astype(np.float32).tolist()
+    assert draw() == np.random.RandomState(0).uniform(size=4).tolist()
 
 
 def test_two_networks_side_by_side_do_not_disturb_each_other(Net):

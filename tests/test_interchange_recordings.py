@@ -189,7 +189,7 @@ NWB_ERRORS = [
     (lambda p: to_nwb(RESULT, p, start=datetime(2020, 1, 1)), OptionError, "with a time zone"),
     (lambda p: to_nwb(RESULT, p, units={"in": "mV"}), PathError, "unknown recording 'in'"),
     (lambda p: to_nwb(RESULT, p.parent / "none" / "x.nwb"), StoreError, "cannot write there"),
-    (lambda p: from_nwb(p), StoreError, "there is no such file"),
+    (lambda p: from_nwb(p), StoreError, "no such file"),
 ]
 
 

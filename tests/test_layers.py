@@ -26,6 +26,8 @@ ROWS = [
     {"training", "tracing"},  # training works on any Program; front-ends offer both as methods
     {"engine"},
     {"equations"},
+    {"courtesy"},  # what is owed to people at a prompt
+    {"files"},  # one guarded reader for the files of strangers
     {"errors"},
 ]
 SIDEWAYS = {("network", "circuits"), ("spiking", "rate")}
@@ -33,6 +35,7 @@ LAZY_ONLY = {"pandas", "xarray", "matplotlib", "diffrax", "optax", "ruamel", "sc
 LAZY_ONLY |= {"h5py", "nir", "pynapple", "pynwb"}
 FORBIDDEN_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "yaml", "subprocess", "code"}
 COUNTER = ("engine/loop.py", ["_traces"])  # counts compilations; nothing computes with it
+CHILD = "files/hdf5.py"  # the one module that starts a process: it reads what may kill its reader
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 TIME_LOOPS = {"scan", "while_loop", "fori_loop"}
 MAX_FILE, MAX_BODY = 600, 60
@@ -90,9 +93,9 @@ def loops(tree: ast.AST, path: str) -> Iterator[str]:
 def unsafe(tree: ast.AST, path: str) -> Iterator[str]:
     """Complain of whatever could run text, and of assert, which `python -O` removes."""
     for line, name in imported(tree, path):
-        if name.split(".")[0] in FORBIDDEN_IMPORTS:
+        if name.split(".")[0] in FORBIDDEN_IMPORTS and (name, path) != ("subprocess", CHILD):
             yield f"{path}:{line}: import of {name}"
-        if name.startswith("importlib") and path != "__init__.py":
+        if name.startswith("importlib") and name != "importlib.metadata" and path != "__init__.py":
             yield f"{path}:{line}: imports by name belong into recurra/__init__.py"
     for node in ast.walk(tree):
         where = f"{path}:{getattr(node, 'lineno', '?')}"
@@ -177,6 +180,7 @@ OFFENCES = [
     (unsafe, "engine/x.py", "eval('1')", "eval()"),
     (unsafe, "engine/x.py", "def f():\n    import pickle", "import of pickle"),
     (unsafe, "engine/x.py", "import yaml", "import of yaml"),
+    (unsafe, "files/x.py", "import subprocess", "import of subprocess"),
     (unsafe, "engine/x.py", "assert True", "assert"),
     (unsafe, "engine/x.py", "np.load(p, allow_pickle=True)", "allow_pickle"),
     (unsafe, "engine/x.py", "YAML()", "without typ='safe'"),

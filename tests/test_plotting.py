@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recurra.analysis import Branch
 from recurra.errors import PathError, ShapeError
-from recurra.plotting import plot_heatmap, plot_phase, plot_traces, plot_weights
+from recurra.plotting import plot_branch, plot_heatmap, plot_phase, plot_traces, plot_weights
 
 TIME = np.arange(50) * 0.1
 FRAME = pd.DataFrame({"E": np.sin(TIME), "I": np.cos(TIME)}, index=pd.Index(TIME, name="time"))
@@ -135,3 +136,12 @@ def test_bad_input_is_explained_and_leaves_no_figure(draw, error, expected):
     with pytest.raises(error, match=expected):
         draw()
     assert plt.get_fignums() == []
+
+
+def test_a_branch_shows_where_it_was_given_up_and_what_is_unresolved():
+    values, jumps = np.linspace(0.0, 1.0, 5), [(0.2, 0.4, 1)]
+    branch = Branch("p", ["x"], values, values[:, None], -np.ones((5, 1), complex), [], "stopped at 1: x", False, jumps)
+    ax = plot_branch(branch)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert drawn["not followed on"] == [[1.0, 1.0]]
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == {"not followed on", "unresolved"}

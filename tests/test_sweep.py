@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra import CircuitTemplate, NodeTemplate, OperatorTemplate, simulate, sweep
+from recurra.engine import run as run_module
 from recurra.errors import CapabilityError, OptionError, PathError, RecurraError, ShapeError, StoreError
 from recurra.sweeping.points import make_points
 from sweep_measures import dies_once, last, model, run, taus
@@ -151,9 +153,8 @@ def test_a_store_goes_on_where_it_was(tmp_path):
             raise KeyboardInterrupt
         return last(result)
 
-    stops.__qualname__ = "last"
     with pytest.warns(RuntimeWarning, match="interrupted"):
-        part = run(store, stops)
+        part = run(store, stops, "last")
     assert part["failed"].sum() == 40 and part.attrs["interrupted"] == 1
     assert (part["error"] == "not run").sum() == 40
     count.clear()
@@ -162,8 +163,7 @@ def test_a_store_goes_on_where_it_was(tmp_path):
         count.append(1)
         return last(result)
 
-    counts.__qualname__ = "last"
-    assert np.array_equal(run(store, counts)["x"], whole["x"]) and len(count) == 40
+    assert np.array_equal(run(store, counts, "last")["x"], whole["x"]) and len(count) == 40
     assert zarr.open_group(store, mode="r")["x"].shape == (60,)
     with pytest.raises(StoreError, match="something else"):
         sweep(model(), {"p/op/tau": [1.0]}, 1.0, dt=0.1, record=RECORD, measure=last, store=store)
@@ -286,3 +286,83 @@ def test_a_folder_that_is_no_store_is_left_alone(tmp_path):
     with pytest.raises((StoreError, CapabilityError), match="not the store of a sweep"):
         run(tmp_path / "mine", last)
     assert (tmp_path / "mine" / "text").read_text() == "keep"
+
+
+def interrupted_at(monkeypatch, chunk):
+    """Let Ctrl-C come while the chunk of that number is computed."""
+    real, calls = run_module.run_chunk, []
+
+    def run_chunk(*args):
+        calls.append(args)
+        if len(calls) == chunk:
+            signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    monkeypatch.setattr(run_module, "run_chunk", run_chunk)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("kind", ["here", "threads"])
+def test_no_part_of_a_run_is_measured(tmp_path, monkeypatch, stored, kind):
+    """x' = -x/tau by Euler: the last recorded value of a whole run is (1 - dt/tau)^(steps - 1)."""
+    store = tmp_path / "s.zarr" if stored else None
+    if stored:
+        pytest.importorskip("zarr")
+    values, steps = np.linspace(0.5, 3.0, 60), 64
+    right = (1 - 0.1 / values) ** (steps - 1)
+
+    def again():
+        with ThreadPoolExecutor(1) as pool:
+            executor = pool if kind == "threads" else None
+            return sweep(model(), {"p/op/tau": values}, steps * 0.1, dt=0.1, record=RECORD, measure=last, batch=4,
+                         store=store, executor=executor, progress=False)  # fmt: skip
+
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 16)
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, 18)  # in the middle of the fifth batch; four chunks are a batch
+        with pytest.warns(RuntimeWarning, match="interrupted"):
+            part = again()
+    done = ~part["failed"].values
+    assert part.attrs["interrupted"] == 1 and (done.sum() == 16 or kind == "threads")
+    assert done.sum() in range(4, 21, 4)
+    assert np.abs(part["x"].values - right)[done].max() < 1e-12
+    assert np.isnan(part["x"].values[~done]).all() and set(part["error"].values[~done]) == {"not run"}
+    if stored:
+        whole = again()
+        assert not whole["failed"].any() and np.abs(whole["x"].values - right).max() < 1e-12
+        assert np.array_equal(whole["x"].values[done], part["x"].values[done]) and "interrupted" not in whole.attrs
+
+
+def test_ctrl_c_before_any_point_is_done(monkeypatch):
+    interrupted_at(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(model(), taus(), 1.0, dt=0.1, record=RECORD, measure=last, batch=16, progress=False)
+
+
+def test_a_simulation_within_a_measure_is_no_result_of_its_own(monkeypatch):
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 16)
+    interrupted_at(monkeypatch, 14)  # in the measure of the third point: five chunks are a point with its measure
+    seen = []
+
+    def measure(result):
+        seen.append(simulate(model(), 6.4, dt=0.1, record=RECORD, progress=False).interrupted)
+        return last(result)
+
+    with pytest.warns(RuntimeWarning, match="interrupted"):
+        found = sweep(model(), taus(), 1.0, dt=0.1, record=RECORD, measure=measure, batch=1, progress=False)
+    assert seen == [False, False] and (~found["failed"].values).tolist() == [True] * 2 + [False] * 58
+
+
+def test_the_beginning_of_all_runs_is_left_out():
+    short = sweep(model(), taus(), 2.0, dt=0.1, record=RECORD, cutoff=0.5)
+    whole = sweep(model(), taus(), 2.0, dt=0.1, record=RECORD)
+    assert np.array_equal(short["x"].values, whole["x"].values[:, 5:]) and short["time"].values[0] == 0.5
+
+
+def fails(result):
+    os._exit(3)
+
+
+def test_an_executor_that_dies_is_an_error():
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor, pytest.raises(RecurraError, match="could not run"):
+        sweep(model(), taus(), 1.0, dt=0.1, record=RECORD, measure=fails, executor=executor, progress=False)

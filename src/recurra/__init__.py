@@ -35,6 +35,7 @@ _HOME = {
     "Program": "recurra.engine",
     "Result": "recurra.engine",
     "lower": "recurra.engine",
+    "resample": "recurra.engine",
     "simulate": "recurra.engine",
     "sweep": "recurra.sweeping",
 }
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
         circuit_from_yaml,
         grid_search,
     )
-    from recurra.engine import Program, Result, lower, simulate
+    from recurra.engine import Program, Result, lower, resample, simulate
     from recurra.groups import (
         Behavior,
         DxS,
@@ -108,6 +109,7 @@ __all__ = [
     "get_squared_dim",
     "grid_search",
     "lower",
+    "resample",
     "simulate",
     "sweep",
 ]

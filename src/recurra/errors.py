@@ -1,13 +1,18 @@
 """The errors of Recurra, and the search for near names.
 
 Every error says where it happened, what was got, what was expected and how to mend it.
-All of them are ``ValueError``s, so code that catches ``ValueError`` on bad input goes on working.
+All of them are ``ValueError``s, so code that catches ``ValueError`` on bad input goes on working. A name that does not
+exist is a ``KeyError``, too, a file that cannot be read an ``OSError``, a missing package an ``ImportError``.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+MAX_MESSAGE = 2_000  # characters: texts come from files of strangers, and a message is for people
+_MAX_SHOWN = 200  # of the equation that a message shows
+_MAX_NAME, _MAX_KNOWN = 80, 5_000  # what is compared when near names are searched, which takes the square of a length
 
 
 class RecurraError(ValueError):
@@ -20,6 +25,9 @@ class RecurraError(ValueError):
     ...     print(type(error).__name__, isinstance(error, ValueError))
     EquationError True
     """
+
+    def __init__(self, *args: object):
+        super().__init__(*(cut(each, MAX_MESSAGE) if isinstance(each, str) else each for each in args))
 
 
 class EquationError(RecurraError):
@@ -47,11 +55,21 @@ class EquationError(RecurraError):
         self.message, self.source, self.span, self.where = message, source, span, where
         text = f"{where}: {message}" if where else message
         if source is not None:
-            text += "\n  " + source
-            if span is not None:
-                start, end = span
-                text += "\n  " + " " * start + "^" * max(1, min(end, len(source)) - start)
+            text = cut(text, MAX_MESSAGE // 2) + self._spot(source, span)
         super().__init__(text)
+
+    @staticmethod
+    def _spot(source: str, span: tuple[int, int] | None) -> str:
+        """Show an equation with a caret under the spot; of a long one, what is around the spot."""
+        start, end = span or (0, 0)
+        first = max(0, start - _MAX_SHOWN // 2) if len(source) > _MAX_SHOWN else 0
+        last = min(len(source), first + _MAX_SHOWN)
+        before, after = "... " if first else "", " ..." if last < len(source) else ""
+        text = f"\n  {before}{source[first:last]}{after}"
+        if span is not None:
+            width = max(1, min(end, last) - start)
+            text += "\n  " + " " * (len(before) + start - first) + "^" * width
+        return text
 
 
 class TemplateError(RecurraError):
@@ -66,8 +84,8 @@ class TemplateError(RecurraError):
     """
 
 
-class PathError(RecurraError):
-    """Say that a template, node, operator, variable or file path does not exist, and what is near it.
+class PathError(RecurraError, KeyError):
+    """Say that a template, node, operator, variable or file does not exist, and what is near it; a `KeyError`, too.
 
     >>> from recurra import CircuitTemplate
     >>> try:
@@ -76,6 +94,9 @@ class PathError(RecurraError):
     ...     print(str(error).split(": ", 1)[1])  # before it stands the file
     unknown template 'vdb'. Did you mean 'vdp'? Known: vdp_op, vdp_pop, vdp.
     """
+
+    # A KeyError shows its message in quotes, as if it were a key.
+    __str__ = Exception.__str__
 
 
 class UnknownTag(PathError):
@@ -103,6 +124,18 @@ class OptionError(RecurraError):
     ... except OptionError as error:
     ...     print(str(error).partition(" Known:")[0])
     unknown solver 'eulr'. Did you mean 'euler'?
+    """
+
+
+class CallError(OptionError, TypeError):
+    """Say that a function does not take these arguments, and which it takes; a `TypeError`, too.
+
+    >>> from recurra import CircuitTemplate
+    >>> try:
+    ...     CircuitTemplate.from_yaml(pathh="model_templates.oscillators.vanderpol.vdp")
+    ... except CallError as error:
+    ...     print(str(error).partition(" Known:")[0])
+    CircuitTemplate.from_yaml(): unknown keyword 'pathh'. Did you mean 'path'?
     """
 
 
@@ -147,8 +180,19 @@ class CapabilityError(RecurraError):
     """
 
 
-class StoreError(RecurraError):
-    """Say that a file cannot be read as, or written as, what was asked.
+class MissingPackageError(CapabilityError, ImportError):
+    """Say that something needs a package that is not installed, and how to install it; an `ImportError`, too.
+
+    >>> try:
+    ...     raise MissingPackageError("files of NIR need the package nir: pip install 'recurra[nir]'.")
+    ... except ImportError as error:
+    ...     print(error)
+    files of NIR need the package nir: pip install 'recurra[nir]'.
+    """
+
+
+class StoreError(RecurraError, OSError):
+    """Say that a file cannot be read as, or written as, what was asked; an `OSError`, too.
 
     >>> from recurra.engine import load
     >>> load("not_there.npz")
@@ -231,6 +275,22 @@ class NotCompiled(UserWarning):
     """
 
 
+class DiscardedResult(UserWarning):
+    """Tell that a method which returns a changed object was called, and its result thrown away.
+
+    >>> import warnings
+    >>> from recurra import CircuitTemplate
+    >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+    >>> def script():
+    ...     vdp.update_var({"p/vdp_op/mu": 0.0})
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always", DiscardedResult)  # "error" instead makes it an error
+    ...     script()
+    >>> print(str(told[0].message).partition(":")[0])
+    CircuitTemplate.update_var leaves the CircuitTemplate as it is and returns a changed one, which is lost here
+    """
+
+
 def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
     """Return up to `count` of the `known` names that look most like `name`.
 
@@ -245,10 +305,13 @@ def near(name: object, known: Iterable[object], count: int = 3) -> list[str]:
     >>> near("tua", ["tau", "gamma", "Delta"])
     ['tau']
     """
-    names = list(dict.fromkeys(str(k) for k in known))
+    names = list(dict.fromkeys(str(k) for k in known))[:_MAX_KNOWN]
     by_lower: dict[str, str] = {}
+    if len(str(name)) > _MAX_NAME:
+        return []
     for candidate in names:
-        by_lower.setdefault(candidate.lower(), candidate)
+        if len(candidate) <= _MAX_NAME:
+            by_lower.setdefault(candidate.lower(), candidate)
     found = difflib.get_close_matches(str(name).lower(), by_lower, n=count, cutoff=0.6)
     return [by_lower[f] for f in found]
 
@@ -270,13 +333,29 @@ def unknown(what: str, name: object, known: Iterable[object], where: str = "") -
     """
     names = list(dict.fromkeys(str(k) for k in known))
     text = f"{where}: " if where else ""
-    text += f"unknown {what} {str(name)!r}."
+    text += f"unknown {what} {cut(str(name), _MAX_NAME)!r}."
     close = near(name, names)
     if close:
         text += " Did you mean " + " or ".join(repr(c) for c in close) + "?"
     if names:
-        shown = ", ".join(names[:12])
+        shown = ", ".join(cut(each, _MAX_NAME) for each in names[:12])
         text += f" Known: {shown}{f' and {len(names) - 12} more' if len(names) > 12 else ''}."
     else:
         text += " There is none here."
     return text
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most about `most` characters: all of it, or its two ends.
+
+    Arguments:
+        text: any text, such as one that a file holds.
+        most: characters that are kept.
+
+    Returns:
+        The text for a message.
+
+    >>> cut("0123456789" * 10, 20)
+    '01234567890123 ... 456789'
+    """
+    return text if len(text) <= most else f"{text[: most - most // 3]} ... {text[-(most // 3) :]}"

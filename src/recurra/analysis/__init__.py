@@ -19,6 +19,7 @@ from recurra.analysis.spikes import (
     psth,
     spike_correlations,
 )
+from recurra.courtesy import guard
 
 __all__ = [
     "Bifurcation",
@@ -45,3 +46,5 @@ __all__ = [
     "psth",
     "spike_correlations",
 ]
+
+guard(globals(), __all__)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.engine.checks import as_real
 from recurra.errors import OptionError, ShapeError
 
 
@@ -28,6 +29,9 @@ class Components:
     axes: np.ndarray
     explained: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"Components({len(self.axes)} of {self.axes.shape[1]} units, {self.explained.sum():.1%} of the variance)"
+
     def project(self, rates: ArrayLike) -> np.ndarray:
         """Return coordinates `(..., components)` of rates `(..., units)`."""
         return (np.asarray(rates, float) - self.mean) @ self.axes.T
@@ -44,7 +48,7 @@ def principal_components(rates: ArrayLike, count: int = 3) -> Components:
         The components; each axis has its largest entry positive.
 
     Raises:
-        ShapeError: no such array.
+        ShapeError: no such array, or nothing varies.
         OptionError: more components than units or rows.
 
     >>> found = principal_components([[0.0, 0.0], [3.0, 4.0], [-3.0, -4.0]], 1)
@@ -56,7 +60,7 @@ def principal_components(rates: ArrayLike, count: int = 3) -> Components:
         raise OptionError(f"count must be from 1 to {min(rows.shape)}, got {count!r}.")
     mean = rows.mean(axis=0)
     _, sizes, axes = np.linalg.svd(rows - mean, full_matrices=False)
-    total = float(np.sum(sizes**2)) or 1.0
+    total = _total(sizes, rows)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
     return Components(mean, (axes * np.where(largest < 0, -1.0, 1.0))[:count], sizes[:count] ** 2 / total)
 
@@ -79,14 +83,21 @@ def participation_ratio(rates: ArrayLike) -> float:
     2.0
     """
     rows = _rows(rates)
-    sizes = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False) ** 2
-    if not sizes.sum() > 0:
+    sizes = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
+    shares = sizes**2 / _total(sizes, rows)
+    return float(1 / (shares**2).sum())
+
+
+def _total(sizes: np.ndarray, rows: np.ndarray) -> float:
+    """Return the sum of the squares of the singular values, which must be more than rounding of the mean leaves."""
+    total = float(np.sum(sizes**2))
+    if not total > (1e-14 * np.abs(rows).max()) ** 2 * rows.size:
         raise ShapeError("rates: nothing varies.")
-    return float(sizes.sum() ** 2 / (sizes**2).sum())
+    return total
 
 
 def _rows(rates: ArrayLike) -> np.ndarray:
-    array = np.asarray(rates, float)
+    array = as_real(rates, "rates")
     if array.ndim not in (2, 3) or array.size == 0 or not np.isfinite(array).all():
         raise ShapeError(
             f"rates: got shape {array.shape}, expected finite numbers (time, units) or (trials, time, units)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,13 @@ from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow
+from recurra.courtesy import warn
 from recurra.engine.grid import count_steps
-from recurra.engine.loop import scan_rows
-from recurra.errors import DivergenceError
+from recurra.engine.interrupts import check, interruptible, next_size
+from recurra.engine.iterate import iterate_while
+from recurra.errors import DivergenceError, OptionError
+
+UNSURE = 0.2  # part of the largest exponent by which the averages over both halves may differ
 
 
 def lyapunov_exponents(
@@ -31,7 +36,8 @@ def lyapunov_exponents(
 ) -> np.ndarray:
     """Compute the largest Lyapunov exponents (Benettin et al. 1980: tangent vectors made orthonormal in every step).
 
-    State and tangent vectors advance together by classical Runge-Kutta steps.
+    State and tangent vectors advance together by classical Runge-Kutta steps. Averages over a first and a second half
+    that differ by more than a fifth of the largest exponent are warned of: they have not converged.
 
     Arguments:
         model, inputs, params: as for :func:`recurra.analysis.fixed_points`.
@@ -47,6 +53,8 @@ def lyapunov_exponents(
     Raises:
         CapabilityError: the network has ring-buffer delays, rules or complex states.
         DivergenceError: the trajectory stopped being finite.
+        KeyboardInterrupt: Ctrl-C came; an average over a part of the time is not returned.
+        OptionError: more exponents than states.
 
     A limit cycle has one exponent of 0:
 
@@ -58,17 +66,20 @@ def lyapunov_exponents(
     """
     flow = Flow(model, inputs, params)
     size = len(flow.start)
-    many = size if count is None else min(positive(count, "count", 1), size)
+    many = size if count is None else positive(count, "count", 1)
+    if many > size:
+        raise OptionError(f"count: the model has {size} states, and so many exponents; got {many}.")
     before = count_steps(transient, dt) if transient else 0
     steps = count_steps(duration, dt)
+    middle = before + steps - steps // 2
     rate = flow.traceable()
 
     def both(y: Array, spread: Array) -> tuple[Array, Array]:
         slope, push = jax.linearize(rate, y)
         return slope, jax.vmap(push, in_axes=1, out_axes=1)(spread)
 
-    def advance(carry: tuple, j: Array) -> tuple[tuple, tuple]:
-        y, spread, sums = carry
+    def advance(carry: tuple) -> tuple:
+        j, y, spread, sums = carry
         k1, s1 = both(y, spread)
         k2, s2 = both(y + 0.5 * dt * k1, spread + 0.5 * dt * s1)
         k3, s3 = both(y + 0.5 * dt * k2, spread + 0.5 * dt * s2)
@@ -76,19 +87,34 @@ def lyapunov_exponents(
         y = y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         spread, stretch = jnp.linalg.qr(spread + dt / 6 * (s1 + 2 * s2 + 2 * s3 + s4))
         grown = jnp.log(jnp.abs(jnp.diagonal(stretch)))
-        return (y, spread, sums + jnp.where(j >= before, grown, 0.0)), ()
+        part = jnp.where(jnp.arange(2)[:, None] == (j >= middle), grown, 0.0)  # of the first and the second half
+        return j + 1, y, spread, sums + jnp.where(j >= before, part, 0.0)
 
     @jax.jit
-    def whole(y: Array) -> tuple[Array, Array]:
-        carry = (y, jnp.eye(size, many), jnp.zeros(many))
-        (y, _, sums), _ = scan_rows(advance, carry, before + steps)
-        return y, sums / duration
+    def piece(carry: tuple, until: Array) -> tuple:
+        return iterate_while(lambda c: c[0] < until, advance, carry)
 
-    with jax.enable_x64(True):
-        end, exponents = whole(jnp.asarray(flow.point(start)))
-    if not (np.isfinite(np.asarray(end)).all() and np.isfinite(np.asarray(exponents)).all()):
+    done, ahead = 0, 256
+    with interruptible(), jax.enable_x64(True):
+        carry = (np.int32(0), jnp.asarray(flow.point(start)), jnp.eye(size, many), jnp.zeros((2, many)))
+        while done < before + steps:
+            check()
+            begun, done = time.perf_counter(), min(done + ahead, before + steps)
+            carry = jax.block_until_ready(piece(carry, np.int32(done)))
+            ahead = next_size(ahead, time.perf_counter() - begun, 1 << 24)
+        end, sums = carry[1], np.asarray(carry[3])
+    exponents = sums.sum(axis=0) / duration
+    if not (np.isfinite(np.asarray(end)).all() and np.isfinite(exponents).all()):
         raise DivergenceError(
             f"the trajectory is not finite after {before + steps} steps of {dt:g}: try a smaller dt.",
             flow.names[0], before + steps, (before + steps) * dt, None,
         )  # fmt: skip
-    return -np.sort(-np.asarray(exponents))
+    halves = sums / (dt * np.array([[steps - steps // 2], [steps // 2]])) if steps > 1 else sums * np.inf
+    apart = float(np.abs(halves[0] - halves[1]).max())
+    if not apart <= UNSURE * np.abs(exponents).max():
+        warn(
+            f"lyapunov_exponents: not converged after {duration:g}: the averages over both halves differ by"
+            f" {apart:.2g}. Give a longer duration=, or a longer transient=.",
+            RuntimeWarning,
+        )  # fmt: skip
+    return -np.sort(-exponents)

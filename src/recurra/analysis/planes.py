@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
 from recurra.analysis.flows import Flow
+from recurra.courtesy import brief
 from recurra.errors import OptionError
 
 
@@ -36,6 +37,8 @@ class PhasePlane:
     y: np.ndarray
     dx: np.ndarray
     dy: np.ndarray
+
+    __repr__ = brief
 
     def nullclines(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Return the lines on which the first and the second state do not change, each `(points, 2)`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
-from recurra.analysis.flows import Flow, eigenvalues
+from recurra.analysis.flows import REST, Flow, eigenvalues, growing
+from recurra.engine.interrupts import interruptible
 from recurra.errors import OptionError, ShapeError
 
 if TYPE_CHECKING:
     import pandas
 
-REST = 1e-8
 SEARCH: dict[str, Any] = {"x_scale": "jac", "xtol": 1e-14, "ftol": 1e-14, "gtol": 1e-14, "max_nfev": 400}
 
 
@@ -29,10 +30,17 @@ class Points:
         values: `(points, states)`.
         speed: length of dy/dt at each, `(points,)`.
         eigenvalues: of the linearised dynamics, `(points, states)` complex, the largest real part first.
+        doubt: how far the real part of each eigenvalue may be off, `(points, states)`. It is rounding error but where
+            the linearised dynamics are singular, at a fold or a pitchfork.
+        fixed: which points rest, `(points,)`; the others are slow ones.
+        starts: how many searches there were.
+        missed: how many of them came to no point.
 
     >>> from recurra import CircuitTemplate
     >>> vdp = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
     >>> found = fixed_points(vdp, [[0.5, 0.5]])
+    >>> found
+    Points(1 fixed: 1 unstable focus; from 1 start)
     >>> found.names, found.kinds, found.stable.tolist()
     (['p/vdp_op/x', 'p/vdp_op/z'], ['unstable focus'], [False])
     >>> found.eigenvalues.round(3).tolist()  # (1 +- i sqrt(3)) / 2
@@ -43,22 +51,34 @@ class Points:
     values: np.ndarray
     speed: np.ndarray
     eigenvalues: np.ndarray
+    doubt: np.ndarray
+    fixed: np.ndarray
+    starts: int
+    missed: int
 
     @property
     def stable(self) -> np.ndarray:
-        """Say of each point whether all eigenvalues have a negative real part."""
-        return np.real(self.eigenvalues[:, 0]) < 0
+        """Say of each point whether all eigenvalues have a negative real part for certain."""
+        grow, unsure = growing(self.eigenvalues, self.doubt)
+        return np.logical_not((grow | unsure).any(axis=1))
 
     @property
     def kinds(self) -> list[str]:
-        """Name each point: stable or unstable node or focus, saddle, or non-hyperbolic."""
-        return [_kind(values) for values in self.eigenvalues]
+        """Name each point: stable or unstable node or focus, saddle, or non-hyperbolic: the linear part cannot tell."""
+        grow, unsure = growing(self.eigenvalues, self.doubt)
+        return [_kind(*each) for each in zip(self.eigenvalues, grow, unsure, strict=True)]
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __repr__(self) -> str:
-        return f"Points({len(self)}, {int(self.stable.sum())} stable, speed up to {self.speed.max(initial=0):.2g})"
+        kinds = Counter(kind for kind, fixed in zip(self.kinds, self.fixed, strict=True) if fixed)
+        text = f"{int(self.fixed.sum())} fixed" + (": " if kinds else "")
+        text += ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        slow = len(self) - int(self.fixed.sum())
+        text += f"; {slow} slow, speed up to {self.speed.max():.2g}" if slow else ""
+        text += f"; from {self.starts} start{'s' if self.starts > 1 else ''}"
+        return f"Points({text}, {self.missed} of which came to none)" if self.missed else f"Points({text})"
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Return a table with a row for each point: its states, speed, kind and leading eigenvalue."""
@@ -70,15 +90,13 @@ class Points:
         return table
 
 
-def _kind(values: np.ndarray) -> str:
-    parts = np.real(values)
-    growing = parts > 0
-    if np.any(np.abs(parts) <= 1e-12 * max(1.0, float(np.abs(values).max()))):
+def _kind(values: np.ndarray, grow: np.ndarray, unsure: np.ndarray) -> str:
+    if unsure.any():
         return "non-hyperbolic"
-    if growing.any() and not growing.all():
+    if grow.any() and not grow.all():
         return "saddle"
-    turns = "focus" if abs(values[0].imag) > 0 else "node"
-    return f"{'unstable' if growing.all() else 'stable'} {turns}"
+    turns = "focus" if values.size and abs(values[0].imag) > 0 else "node"
+    return f"{'unstable' if grow.any() else 'stable'} {turns}"
 
 
 def fixed_points(
@@ -94,6 +112,8 @@ def fixed_points(
 ) -> Points:
     """Find where a model rests, from many starts, by root searches and by minimising the speed.
 
+    A point is returned where Newton's method confirms it, in the model's own units. Random starts may miss points:
+    the result says how many starts came to none, and no search tells that there are no others.
     With `slow` also minima of half the squared speed are kept, the slow points of Sussillo & Barak (2013).
 
     Arguments:
@@ -103,14 +123,14 @@ def fixed_points(
         params: path -> value, for those that differ from the model's.
         scale: standard deviation of the starts that are drawn.
         slow: the highest speed of a slow point; 0 for fixed points only.
-        apart: points nearer than this (root mean square over states) are one.
+        apart: points nearer than this part of the size of every state are one.
         seed: of the starts.
 
     Returns:
         The points, the slowest first, those of equal speed in the order of their states.
 
     Raises:
-        CapabilityError: the network has ring-buffer delays, rules or complex states.
+        CapabilityError: the network has ring-buffer delays, rules, thresholds or complex states, or depends on time.
         ShapeError: starts of another size.
         OptionError: `slow` is no speed.
 
@@ -134,26 +154,60 @@ def fixed_points(
             )
     if slow < 0 or not np.isfinite(slow):
         raise OptionError(f"slow: expected a speed >= 0, got {slow!r}.")
-    found: list[tuple[float, np.ndarray]] = []
-    for start in begin:
-        # Where a root search gives up is no slow point.
-        for point, limit in zip(_settle(flow, start), (REST, max(slow, REST)), strict=False):
-            speed = float(np.linalg.norm(flow.rate(point)))
-            distance = [np.sqrt(np.mean((point - other) ** 2)) for _, other in found]
-            if speed <= limit and (not distance or min(distance) >= apart):
-                found.append((speed, point))
-    found.sort(key=lambda pair: (pair[0] > REST, pair[0] if pair[0] > REST else 0.0, tuple(pair[1])))
-    size = len(flow.start)
+    apart, scale_of = positive(apart, "apart"), flow.scale(begin)
+    ends = [_ends(flow, start, scale_of, slow) for start in begin]
+    flat = [end for each in ends for end in each]
+    # Of those that are one point, the slowest stands for all.
+    flat.sort(key=lambda end: (not end[0], end[1]))
+    kept: list[tuple[bool, float, np.ndarray]] = []
+    # Nearer than the precision in which a state rests, points are never told apart.
+    limit = apart * np.abs([y for *_, y in flat]).max(axis=0) + REST * scale_of if flat else scale_of
+    for end in flat:
+        if not any(np.all(np.abs(end[2] - other) < limit) for *_, other in kept):
+            kept.append(end)
+    kept.sort(key=lambda end: (not end[0], 0.0 if end[0] else end[1], tuple(end[2])))
+    states = np.array([y for *_, y in kept]).reshape(-1, len(flow.start))
+    values, doubt = _linear(flow, states, begin)
     return Points(
-        flow.names,
-        np.array([y for _, y in found]).reshape(-1, size),
-        np.array([speed for speed, _ in found]),
-        np.array([eigenvalues(flow.jacobian(y)) for _, y in found], complex).reshape(-1, size),
-    )
+        flow.names, states, np.array([speed for _, speed, _ in kept]), values, doubt,
+        np.array([fixed for fixed, *_ in kept], bool), len(begin), sum(not each for each in ends),
+    )  # fmt: skip
 
 
-def _settle(flow: Flow, start: np.ndarray) -> list[np.ndarray]:
-    """Return where two searches end that may find different points: a root search, and a minimum of the speed."""
+def _linear(flow: Flow, states: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the eigenvalues at points, and how far they may be off.
+
+    Where the Jacobian is singular a point is known poorly: Newton's method stops half of the way to a double root, a
+    third of the way to a triple one, or where rounding hides what is left. So the eigenvalues are looked at on both
+    sides, farther away than the point can be: those that are 0 at the point change, all others stay.
+    """
+    values = np.zeros(states.shape, complex)
+    # What is exactly singular at a point still has the rounding errors of the terms that cancel there.
+    sizes = np.nan_to_num([np.linalg.norm(flow.jacobian(y)) for y in begin[:20]])
+    doubt = np.full(states.shape, 1e-14 * np.median(sizes))
+    for i, y in enumerate(states):
+        values[i] = eigenvalues(flow.jacobian(y))
+        for side in (4 * flow.newton(y), 4 * flow.blur(y), -4 * flow.blur(y)):
+            doubt[i] = np.maximum(doubt[i], 2 * np.abs(eigenvalues(flow.jacobian(y + side)) - values[i]))
+    return values, doubt
+
+
+def _ends(flow: Flow, start: np.ndarray, scale: np.ndarray, slow: float) -> list[tuple[bool, float, np.ndarray]]:
+    """Return the fixed and slow points at which searches end: whether each is fixed, its speed, and itself."""
+    found = []
+    for point, minimum in _settle(flow, start):
+        speed, fixed = float(np.linalg.norm(flow.rate(point))), flow.rests(point, scale)
+        if fixed or (minimum and speed <= slow):
+            found.append((fixed, speed, point))
+    return found
+
+
+@interruptible()
+def _settle(flow: Flow, start: np.ndarray) -> list[tuple[np.ndarray, bool]]:
+    """Return where two searches end that may find different points: a root search, and a minimum of the speed.
+
+    With each comes whether it is a minimum: where a search gives up is no slow point.
+    """
     from scipy.optimize import least_squares, root
 
     if not np.isfinite(flow.rate(start)).all():
@@ -168,21 +222,8 @@ def _settle(flow: Flow, start: np.ndarray) -> list[np.ndarray]:
     derivative: Any = slopes
     rest = root(rate, start, jac=slopes, tol=1e-13).x
     # "trf" survives a step to where the right-hand side is not finite by making it smaller; "lm" does not.
-    slow = least_squares(rate, start, derivative, **SEARCH).x
-    return [_polish(flow, rest), _polish(flow, slow)]
-
-
-def _polish(flow: Flow, point: np.ndarray) -> np.ndarray:
-    """Make a few Newton steps, which leave the speed at rounding error."""
-    for _ in range(3):
-        try:
-            closer = point - np.linalg.solve(flow.jacobian(point), flow.rate(point))
-        except np.linalg.LinAlgError:
-            break
-        if not np.linalg.norm(flow.rate(closer)) < 0.5 * np.linalg.norm(flow.rate(point)):
-            break
-        point = closer
-    return point
+    low = least_squares(rate, start, derivative, **SEARCH)
+    return [(flow.polish(rest), False), (flow.polish(low.x), low.status > 0)]
 
 
 def jacobian(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.analysis.checks import positive
+from recurra.engine.checks import as_real
 from recurra.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -35,8 +36,20 @@ class Spectrum:
 
     @property
     def peak(self) -> np.ndarray:
-        """Return for each unit the frequency above 0 of the largest value, `(units,)`."""
-        return self.frequency[1:][self.values[1:].argmax(axis=0)]
+        """Return for each unit the frequency above 0 of the largest value, `(units,)`; NaN where there is none.
+
+        A signal that does not vary has no power at any frequency, and no coherence.
+        """
+        values = np.nan_to_num(self.values[1:])
+        return np.where(values.max(axis=0) > 0, self.frequency[1:][values.argmax(axis=0)], np.nan)
+
+    def __repr__(self) -> str:
+        step = self.frequency[1] - self.frequency[0]
+        empty = int(np.isnan(self.peak).sum())
+        return (
+            f"Spectrum({self.values.shape[1]} units, 0 to {self.frequency[-1]:.4g} in steps of {step:.4g}"
+            + (f"; {empty} do not vary)" if empty else ")")
+        )
 
     def to_xarray(self) -> xarray.DataArray:
         """Return the values with their frequencies as a labelled array."""
@@ -56,7 +69,7 @@ def power_spectrum(signal: ArrayLike, dt: float, segment: float | None = None) -
         segment: length of a segment in units of time; an eighth of the signal if `None`.
 
     Returns:
-        The density: its integral over frequencies is the variance.
+        The density: its integral over frequencies is the variance; 0 for a unit that does not vary.
 
     Raises:
         ShapeError: no such array, or shorter than a segment.
@@ -70,7 +83,7 @@ def power_spectrum(signal: ArrayLike, dt: float, segment: float | None = None) -
     array = _signal(signal, "signal")
     length = _segment(array, dt, segment)
     frequency, values = welch(array, 1 / dt, nperseg=length, axis=0, detrend="constant")
-    return Spectrum(frequency, values)
+    return Spectrum(frequency, np.where(_varies(array), values, 0.0))
 
 
 def coherence(first: ArrayLike, second: ArrayLike, dt: float, segment: float | None = None) -> Spectrum:
@@ -81,7 +94,7 @@ def coherence(first: ArrayLike, second: ArrayLike, dt: float, segment: float | N
         dt, segment: as for :func:`power_spectrum`. With a single segment the coherence would be 1 everywhere.
 
     Returns:
-        The coherence at each frequency, `(frequencies, units)`.
+        The coherence at each frequency, `(frequencies, units)`; NaN for a unit of which one signal does not vary.
 
     Raises:
         ShapeError: the shapes differ, or there is no second segment.
@@ -100,12 +113,18 @@ def coherence(first: ArrayLike, second: ArrayLike, dt: float, segment: float | N
     length = _segment(a, dt, segment)
     if 2 * len(a) < 3 * length:
         raise ShapeError(f"segment: {len(a)} samples hold one segment of {length} only; use a shorter one.")
-    frequency, values = squared(a, b, 1 / dt, nperseg=length, axis=0)
-    return Spectrum(frequency, values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        frequency, values = squared(a, b, 1 / dt, nperseg=length, axis=0)
+    return Spectrum(frequency, np.where(_varies(a) & _varies(b), values, np.nan))
+
+
+def _varies(array: np.ndarray) -> np.ndarray:
+    """Say which columns differ from their mean by more than rounding."""
+    return np.ptp(array, axis=0) > 1e-14 * np.abs(array).max(axis=0)
 
 
 def _signal(value: ArrayLike, what: str) -> np.ndarray:
-    array = np.asarray(value, float)
+    array = as_real(value, what)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or len(array) < 2 or not np.isfinite(array).all():
         raise ShapeError(
@@ -115,7 +134,8 @@ def _signal(value: ArrayLike, what: str) -> np.ndarray:
 
 
 def _segment(array: np.ndarray, dt: float, segment: float | None) -> int:
-    length = max(8, len(array) // 8) if segment is None else round(positive(segment, "segment") / positive(dt, "dt"))
+    dt = positive(dt, "dt")
+    length = max(8, len(array) // 8) if segment is None else round(positive(segment, "segment") / dt)
     length = min(length, len(array)) if segment is None else length
     if not 2 <= length <= len(array):
         raise ShapeError(f"segment: {length} samples, expected from 2 to the {len(array)} of the signal.")

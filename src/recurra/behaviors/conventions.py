@@ -29,16 +29,20 @@ import numpy as np
 from recurra.errors import OptionError, TimeError, unknown
 from recurra.groups import Behavior
 
+# float32 rounds by up to 6e-8 of a value, which is less than a thousandth of changes from this size on.
+SLOW = 1e-4
+
 
 def time_step(behavior: Behavior, parent: Any) -> float:
-    """Return the step of a behavior: its parameter `dt`, else the network's if the user chose it, else 1 ms.
+    """Return the step of a behavior, which is that of its network (ms).
+
+    A network that was not given one takes that of its behaviors' `dt`, else 1 ms.
 
     Raises:
-        OptionError: it is no number > 0.
+        TimeError: the behavior's parameter `dt` is no number > 0, or not the step of the network.
     """
-    network = parent.network
-    chosen = network.dt if getattr(network, "dt_given", False) else 1.0
-    return positive(behavior, "dt", behavior.parameter("dt", float(chosen)))
+    own = behavior.parameter("dt", None)
+    return parent.network.pace.take(own, f"{type(behavior).__name__} of {parent.tag!r}")
 
 
 def positive(behavior: Behavior, name: str, value: Any) -> Any:
@@ -56,6 +60,21 @@ def _checked(behavior: Behavior, name: str, value: Any, good: Any, words: str) -
     if array.dtype.kind not in "iuf" or not np.all(np.isfinite(array) & good(array)):
         raise OptionError(f"{type(behavior).__name__}: {name} must be a finite number {words}, got {value!r}.")
     return value
+
+
+def at_most_one(behavior: Behavior, name: str, rate: Any, dt: float) -> Any:
+    """Return a rate (Hz), or several, of which a step (ms) holds one spike at most.
+
+    Raises:
+        TimeError: it is higher.
+    """
+    highest = float(np.max(rate, initial=0.0))
+    if highest * dt / 1000 > 1 + 1e-9:
+        raise TimeError(
+            f"{type(behavior).__name__}: {name} is {highest:g} Hz, but with steps of {dt:g} ms there are at most"
+            f" {1000 / dt:g} spikes in a second; take a dt of {1000 / highest:.3g} ms or less."
+        )
+    return rate
 
 
 def one_of(behavior: Behavior, name: str, value: Any, known: Any) -> Any:
@@ -92,10 +111,38 @@ def steps_of(behavior: Behavior, name: str, duration: Any, dt: float) -> Any:
 
 
 def decay(behavior: Behavior, name: str, tau: Any, dt: float) -> Any:
-    """Return the factor `exp(-dt / tau)` by which something decays in a step: a number, or an array of tau's type."""
-    factor = np.exp(-dt / positive(behavior, name, tau))
+    """Return the factor `exp(-dt / tau)` by which something decays in a step: a number, or an array of tau's type.
+
+    Where that is so near to 1 that float32 cannot tell, the array is in double precision; see :func:`keep`.
+    """
+    factor = np.exp(-dt / np.asarray(positive(behavior, name, tau), dtype=float))
     # A Python number, unlike a NumPy one, leaves the type of the arrays that it multiplies as it is.
-    return float(factor) if np.ndim(factor) == 0 else factor
+    if np.ndim(factor) == 0:
+        return float(factor)
+    return factor if is_slow(1 - factor) else factor.astype(np.asarray(tau).dtype)
+
+
+def is_slow(change: Any) -> bool:
+    """Tell whether something changes in a step by so small a part of itself that float32 would round it badly."""
+    sizes = np.abs(np.asarray(change, dtype=float))
+    return bool(np.any((sizes > 0) & (sizes < SLOW)))
+
+
+def keep(obj: Any, change: Any, *names: str) -> None:
+    """Keep variables of a group in double precision if they are slow, whatever the network's precision.
+
+    Arguments:
+        obj: a group, a sub-group or synapses.
+        change: by how much of themselves they change in a step, a number or several.
+        names: their names.
+    """
+    if is_slow(change):
+        keep_wide(obj, *names)
+
+
+def keep_wide(obj: Any, *names: str) -> None:
+    """Keep variables of a group, or of the group of a sub-group, in double precision whatever the network's."""
+    getattr(obj, "BaseNeuronGroup", obj).keep_wide(*names)
 
 
 def begin(group: Any, name: str, mode: Any = "zeros()") -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.behaviors.conventions import begin, decay, positive, time_step, weights, whole_number
+from recurra.behaviors.conventions import begin, decay, keep, keep_wide, positive, time_step, weights, whole_number
 from recurra.errors import OptionError
 from recurra.groups import Behavior
 from recurra.groups.expressions import read_expression
@@ -42,6 +42,7 @@ class IntrinsicHomeostasis(Behavior):
         self.learning_rate = self.parameter("learning_rate", 0.01, neurons)
         self.variable = self.parameter("variable", "threshold")
         begin(neurons, self.variable)
+        keep_wide(neurons, self.variable)
 
     def iteration(self, neurons: Any) -> None:
         """Raise the threshold of those that fire, lower that of those that do not."""
@@ -87,6 +88,7 @@ class AdaptiveThreshold(Behavior):
         self.decay = decay(self, "tau", self.parameter("tau", 1e7, neurons), time_step(self, neurons))
         self.base = neurons.threshold.copy()
         neurons.theta = neurons.vector()
+        keep_wide(neurons, "theta", "threshold")
 
     def iteration(self, neurons: Any) -> None:
         """Decay, add the spikes."""
@@ -174,8 +176,8 @@ class Synaptic_Normalization(SynapticNormalization):
 class SynapticScaling(Behavior):
     """Scale the weights that lead to each neuron up where it fires too little, and down where it fires too much.
 
-    `W *= 1 + dt (rate - activity) / (rate tau)`, with the activity (Hz) averaged over `tau_activity`. Source:
-    Turrigiano et al. (1998); van Rossum, Bi and Turrigiano (2000).
+    `W *= 1 + dt (rate - activity) / (rate tau)`, with the activity (Hz) averaged over `tau_activity` from 0 on.
+    Source: Turrigiano et al. (1998); van Rossum, Bi and Turrigiano (2000).
 
     Arguments:
         rate: wanted, in Hz; a text gives each neuron its own.
@@ -200,13 +202,16 @@ class SynapticScaling(Behavior):
     """
 
     def initialize(self, neurons: Any) -> None:
-        """Read what is wanted; the average begins there."""
+        """Read what is wanted; nothing has fired yet."""
         self.dt = time_step(self, neurons)
         self.rate = positive(self, "rate", self.parameter("rate", 5.0, neurons))
         self.tau = positive(self, "tau", self.parameter("tau", 1e5))
         self.decay = decay(self, "tau_activity", self.parameter("tau_activity", 1000.0), self.dt)
         self.synapse_tag = self.parameter("synapse_tag", "All")
-        neurons.activity = neurons.vector(self.rate)
+        neurons.activity = neurons.vector()
+        keep_wide(neurons, "activity")
+        for synapses in neurons.synapses("afferent", self.synapse_tag):
+            keep(synapses, self.dt / np.asarray(self.tau), "W")
 
     def iteration(self, neurons: Any) -> None:
         """Average the activity, and scale."""
@@ -270,6 +275,7 @@ class InstantHomeostasis(Behavior):
         self.measured_bounds = (self.parameter("measurement_min", None), self.parameter("measurement_max", None))
         self.bounds = (self.parameter("target_clip_min", None), self.parameter("target_clip_max", None))
         begin(neurons, self.adjusted)
+        keep_wide(neurons, self.adjusted)
 
     def iteration(self, neurons: Any) -> None:
         """Measure, and move the variable."""
@@ -331,7 +337,8 @@ class TimeIntegrationHomeostasis(InstantHomeostasis):
             raise OptionError(f"TimeIntegrationHomeostasis: integration_length must be >= 0, got {length!r}.")
         self.share = 1 / (length + 1)
         wanted = [bound for bound in (self.min_th, self.max_th) if bound is not None]
-        self.average = neurons.vector(self.parameter("init_avg", sum(wanted) / len(wanted), neurons))
+        average = neurons.vector(self.parameter("init_avg", sum(wanted) / len(wanted), neurons))
+        self.average = average.astype(np.promote_types(average.dtype, np.float64))
 
     def iteration(self, neurons: Any) -> None:
         """Measure, average, and move the variable."""

@@ -9,6 +9,7 @@ import numpy as np
 from recurra.behaviors.conventions import (
     begin,
     decay,
+    keep,
     not_negative,
     one_of,
     positive,
@@ -63,6 +64,7 @@ class LeakyIntegrateAndFire(Behavior):
         neurons.spike = neurons.vector(bool)
         neurons.I = neurons.vector()
         self.waiting = np.zeros(neurons.size, dtype=np.int64)
+        keep(neurons, 1 - self.decay, "v")
 
     def iteration(self, neurons: Any) -> None:
         """Integrate, fire, reset."""
@@ -128,6 +130,7 @@ class Izhikevich(Behavior):
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         neurons.v = neurons.vector(self.parameter("v_init", -65.0, neurons))
         neurons.u = neurons.vector(self.b * neurons.v)
+        keep(neurons, self.dt * np.asarray(self.a), "u")
         neurons.spike = neurons.vector(bool)
         neurons.I = neurons.vector()
 
@@ -192,6 +195,7 @@ class AdaptiveExponential(Behavior):
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         neurons.v = neurons.vector(self.parameter("v_init", self.E_L, neurons))
         neurons.w = neurons.vector()
+        keep(neurons, self.dt / np.asarray(self.tau_w), "w")
         neurons.spike = neurons.vector(bool)
         neurons.I = neurons.vector()
 
@@ -280,10 +284,11 @@ class RateUnits(Behavior):
     def initialize(self, neurons: Any) -> None:
         """Set the rates to their beginning."""
         self.activation = one_of(self, "activation", self.parameter("activation", "linear"), self.ACTIVATIONS)
-        dt, tau = time_step(self, neurons), self.parameter("tau", None, neurons)
-        self.decay = 0.0 if tau is None else decay(self, "tau", tau, dt)
+        tau = self.parameter("tau", None, neurons)
+        self.decay = 0.0 if tau is None else decay(self, "tau", tau, time_step(self, neurons))
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         neurons.rate = neurons.vector(self.parameter("rate_init", 0.0, neurons))
+        keep(neurons, 1 - self.decay, "rate")
         neurons.I = neurons.vector()
 
     def iteration(self, neurons: Any) -> None:
@@ -396,9 +401,8 @@ class NoiseInput(Behavior):
         """Read how strong it is."""
         self.mean = self.parameter("mean", 0.0, neurons)
         self.std = not_negative(self, "std", self.parameter("std", 1.0, neurons))
-        dt = time_step(self, neurons)
         if self.parameter("white", False):
-            self.std = self.std / dt**0.5
+            self.std = self.std / time_step(self, neurons) ** 0.5
         self.target = self.parameter("target", "I")
         begin(neurons, self.target)
 
@@ -429,10 +433,10 @@ class CurrentInput(Behavior):
 
     def initialize(self, neurons: Any) -> None:
         """Read when it is on."""
-        dt = time_step(self, neurons)
         self.current = self.parameter("current", 1.0, neurons)
-        self.first = steps_of(self, "start", self.parameter("start", 0.0), dt)
-        stop = self.parameter("stop", None)
+        start, stop = self.parameter("start", 0.0), self.parameter("stop", None)
+        dt = time_step(self, neurons) if start or stop is not None else 1.0  # else it is on at any time
+        self.first = steps_of(self, "start", start, dt)
         self.last = np.iinfo(np.int64).max if stop is None else steps_of(self, "stop", stop, dt)
         begin(neurons, "I")
 

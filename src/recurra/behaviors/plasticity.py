@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.behaviors.conventions import arriving, decay, one_of, positive, time_step, values, weights
+from recurra.behaviors.conventions import arriving, decay, keep, one_of, positive, time_step, values, weights
 from recurra.errors import OptionError
 from recurra.groups import Behavior
 
@@ -41,6 +41,16 @@ class _Plasticity(Behavior):
         if soft and not np.isfinite(self.w_max - self.w_min):
             raise OptionError(f"{type(self).__name__}: bounds='soft' needs w_min and w_max.")
         return soft
+
+    def keep_weights(self, synapses: Any, *sizes: float, soft: bool = False) -> None:
+        """Keep the weights in double precision if the largest changes are small beside them.
+
+        Arguments:
+            sizes: of the changes; with `soft` bounds they are shares of what is left to a bound.
+        """
+        largest = float(np.abs(weights(synapses)).max(initial=0.0))
+        scale = 1.0 if soft else self.w_max if np.isfinite(self.w_max) else largest
+        keep(synapses, np.asarray(sizes) / (abs(scale) or 1.0), "W")
 
     def change(self, synapses: Any, amount: Any) -> None:
         """Add something to all weights: `(dst, src)`."""
@@ -116,6 +126,9 @@ class STDP(_Plasticity):
         self.nearest = one_of(self, "pairing", self.parameter("pairing", "all"), ("all", "nearest")) == "nearest"
         synapses.pre_trace = synapses.src.vector()
         synapses.post_trace = synapses.dst.vector()
+        keep(synapses, 1 - self.decay_plus, "pre_trace")
+        keep(synapses, 1 - self.decay_minus, "post_trace")
+        self.keep_weights(synapses, self.A_plus, self.A_minus, soft=self.soft)
 
     def iteration(self, synapses: Any) -> None:
         """Let the traces decay, change weights where there are spikes, then add these to the traces."""
@@ -184,10 +197,12 @@ class TripletSTDP(_Plasticity):
         self.decay_minus = decay(self, "tau_minus", self.parameter("tau_minus", 33.7), dt)
         self.decay_x = decay(self, "tau_x", self.parameter("tau_x", 101.0), dt)
         self.decay_y = decay(self, "tau_y", self.parameter("tau_y", 125.0), dt)
-        for name in ("r1", "r2"):
-            setattr(synapses, name, synapses.src.vector())
-        for name in ("o1", "o2"):
-            setattr(synapses, name, synapses.dst.vector())
+        decays = {"r1": self.decay_plus, "r2": self.decay_x, "o1": self.decay_minus, "o2": self.decay_y}
+        for name, factor in decays.items():
+            setattr(synapses, name, (synapses.src if name in ("r1", "r2") else synapses.dst).vector())
+            keep(synapses, 1 - factor, name)
+        gains, losses = (self.A2_plus, self.A3_plus), (self.A2_minus, self.A3_minus)
+        self.keep_weights(synapses, max(gains, key=abs), max(losses, key=abs), soft=self.soft)
 
     def iteration(self, synapses: Any) -> None:
         """Let the traces decay, change weights where there are spikes, then add these to the traces."""
@@ -256,6 +271,8 @@ class TraceSTDP(_Plasticity):
             raise OptionError("TraceSTDP: mu needs w_max; set mu=0 for weights without an upper bound.")
         self.decay = decay(self, "tau", self.parameter("tau", 20.0), time_step(self, synapses))
         synapses.pre_trace = synapses.src.vector()
+        keep(synapses, 1 - self.decay, "pre_trace")
+        self.keep_weights(synapses, self.learning_rate)
 
     def iteration(self, synapses: Any) -> None:
         """Advance the trace, and change the weights to targets that fire."""
@@ -317,6 +334,8 @@ class RewardModulatedSTDP(STDP):
         self.eligibility_decay = decay(self, "tau_eligibility", tau, self.dt)
         self.dopamine_decay = decay(self, "tau_dopamine", self.parameter("tau_dopamine", 200.0), self.dt)
         synapses.eligibility = synapses.matrix()
+        keep(synapses, 1 - self.eligibility_decay, "eligibility")
+        self.keep_weights(synapses, self.dt * self.A_plus, self.dt * self.A_minus)
         synapses.dopamine = 0.0
         if "reward" not in vars(synapses.network):
             synapses.network.reward = 0.0
@@ -344,6 +363,7 @@ class _RateRule(_Plasticity):
         self.start(synapses, w_min, w_max)
         self.learning_rate = self.parameter("learning_rate", 0.01)
         self.variable = self.parameter("variable", "rate")
+        self.keep_weights(synapses, self.learning_rate)
 
     def activities(self, synapses: Any) -> tuple[Any, Any]:
         """Return the activities `(src,)` and `(dst,)`."""
@@ -462,6 +482,7 @@ class BCM(_RateRule):
         self.decay = decay(self, "tau", self.parameter("tau", 100.0), time_step(self, synapses))
         self.y0 = positive(self, "y0", self.parameter("y0", 1.0))
         synapses.theta = synapses.dst.vector(self.parameter("theta_init", 0.0))
+        keep(synapses, 1 - self.decay, "theta")
 
     def iteration(self, synapses: Any) -> None:
         """Change the weights, then the threshold."""

@@ -6,22 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from recurra.behaviors.conventions import begin, not_negative, one_of, positive, steps_of, time_step
+from recurra.behaviors.conventions import at_most_one, begin, not_negative, one_of, positive, steps_of, time_step
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
 from recurra.groups import Behavior
 
 
 class PoissonSource(Behavior):
-    """Fire at random with a rate: a Poisson process, of which a step holds one spike at most.
+    """Fire at random with a rate: independent spikes, of which a step holds one at most.
 
-    A step has a spike with the probability `1 - exp(-rate dt)`. The rate may be changed while it runs, by other
-    behaviors too, as `neurons.rate`.
+    A step has a spike with the probability `rate dt`, so the mean rate is `rate`. The rate may be changed while it
+    runs, by other behaviors too, as `neurons.rate`; above one spike in each step it has no effect.
 
     Arguments:
-        rate: in Hz; a text such as `"uniform(5, 20)"` gives each neuron its own.
+        rate: in Hz, at most one spike in each step; a text such as `"uniform(5, 20)"` gives each neuron its own.
         dt: step (ms).
 
     Variables: `rate`, `spike`.
+
+    Raises:
+        TimeError: a rate is higher than one spike in each step.
 
     >>> from recurra.groups import GroupNetwork, NeuronGroup, Recorder
     >>> net = GroupNetwork(seed=1)
@@ -35,12 +38,13 @@ class PoissonSource(Behavior):
     def initialize(self, neurons: Any) -> None:
         """Set the rates."""
         self.dt = time_step(self, neurons)
-        neurons.rate = neurons.vector(not_negative(self, "rate", self.parameter("rate", 10.0, neurons)))
+        rate = not_negative(self, "rate", self.parameter("rate", 10.0, neurons))
+        neurons.rate = neurons.vector(at_most_one(self, "rate", rate, self.dt))
         neurons.spike = neurons.vector(bool)
 
     def iteration(self, neurons: Any) -> None:
         """Draw who fires."""
-        neurons.spike = neurons.vector("uniform(0, 1)") < -np.expm1(-neurons.rate * (self.dt / 1000))
+        neurons.spike = neurons.vector("uniform(0, 1)") < neurons.rate * (self.dt / 1000)
 
 
 class PoissonInput(Behavior):
@@ -165,6 +169,7 @@ class ImageStimulus(Behavior):
 
     Raises:
         ShapeError: images have not a pixel for each neuron.
+        TimeError: a rate is higher than one spike in each step.
         OptionError: the order is none of these.
 
     >>> from recurra.behaviors import RateUnits
@@ -192,6 +197,8 @@ class ImageStimulus(Behavior):
         self.on = steps_of(self, "duration", positive(self, "duration", self.parameter("duration", 100.0)), dt)
         self.steps = self.on + steps_of(self, "pause", self.parameter("pause", 0.0), dt)
         self.target = one_of(self, "target", self.parameter("target", "I"), ("I", "rate"))
+        if self.target == "rate":
+            at_most_one(self, "a pixel times the gain", not_negative(self, "images", self.images), dt)
         begin(neurons, self.target)
         neurons.image, neurons.shown = int(self.order[0]), False
 

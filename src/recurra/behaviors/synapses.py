@@ -11,6 +11,7 @@ from recurra.behaviors.conventions import (
     arriving,
     begin,
     decay,
+    keep,
     not_negative,
     positive,
     received,
@@ -210,6 +211,7 @@ class ExponentialSynapse(_SynapticCurrent):
         """Let nothing flow."""
         super().initialize(synapses)
         self.decay = decay(self, "tau", self.parameter("tau", 5.0), self.dt)
+        keep(synapses, 1 - self.decay, "g")
 
     def iteration(self, synapses: Any) -> None:
         """Decay, add what arrives, send."""
@@ -253,6 +255,7 @@ class AlphaSynapse(_SynapticCurrent):
         self.growth = self.dt / tau * self.decay
         self.peak = float(np.e)
         synapses.g_rise = synapses.dst.vector()
+        keep(synapses, 1 - self.decay, "g", "g_rise")
 
     def iteration(self, synapses: Any) -> None:
         """Advance by one step, send, add what arrives."""
@@ -288,7 +291,7 @@ class ShortTermPlasticity(Behavior):
     >>> synapses = SynapseGroup(net, source, source, behavior={2: tiring, 3: Recorder("release")})
     >>> net.initialize()
     >>> net.simulate_iterations(3)
-    >>> net["release", 0].reshape(-1).tolist()
+    >>> net["release", 0].reshape(-1).round(6).tolist()
     [0.5, 0.25, 0.125]
     """
 
@@ -304,6 +307,8 @@ class ShortTermPlasticity(Behavior):
         synapses.x = source.vector("ones")
         synapses.u = source.vector()
         synapses.release = source.vector()
+        keep(synapses, 1 - np.asarray(self.recovery), "x")
+        keep(synapses, 1 - np.asarray(self.facilitation), "u")
 
     def iteration(self, synapses: Any) -> None:
         """Recover, then release where a spike arrives."""

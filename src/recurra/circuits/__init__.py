@@ -9,6 +9,7 @@ from recurra.circuits.projects import ProjectReport, read_project
 from recurra.circuits.running import integrate
 from recurra.circuits.values import Declaration
 from recurra.circuits.yaml_files import circuit_from_yaml, from_yaml
+from recurra.courtesy import guard
 
 __all__ = [
     "CircuitEdge",
@@ -26,3 +27,5 @@ __all__ = [
     "integrate",
     "read_project",
 ]
+
+guard(globals(), __all__)

@@ -97,7 +97,7 @@ def _find_links(circuit: CircuitTemplate, source: object, target: object) -> lis
         for prefix, part in circuit.walk()
         for matrix, links in ((False, part.edges), (True, part.connections))
         for place, link in enumerate(links)
-        if from_.fullmatch(prefix + link.source) and to.fullmatch(prefix + link.target)
+        if from_(prefix + link.source) and to(prefix + link.target)
     ]
 
 

@@ -32,6 +32,7 @@ from recurra.circuits.templates import (
     frozen,
     listed,
 )
+from recurra.courtesy import returns_changed
 from recurra.engine.graph import Graph
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class CircuitTemplate(Template):
             `(source, target, template, values)` tuples with full paths; an empty list if nothing matches.
         """
         from_, to = paths.end_matcher(source), paths.end_matcher(target)
-        return [edge for edge in self.collect_edges() if from_.fullmatch(edge.source) and to.fullmatch(edge.target)]
+        return [edge for edge in self.collect_edges() if from_(edge.source) and to(edge.target)]
 
     def get_edge(self, source: str, target: str, idx: int | None = None) -> CircuitEdge:
         """Return one edge.
@@ -229,6 +230,7 @@ class CircuitTemplate(Template):
 
     # Changing
 
+    @returns_changed
     def add_node_template(self, node: str, template: NodeTemplate | str) -> CircuitTemplate:
         """Return a new circuit with one more node.
 
@@ -243,6 +245,7 @@ class CircuitTemplate(Template):
             raise errors.TemplateError(f"{self.name}: there is a node {node!r} already.")
         return self.update_template(path=self.path, nodes={node: template})
 
+    @returns_changed
     def update_var(
         self,
         node_vars: Mapping[str, object] | None = None,
@@ -268,6 +271,7 @@ class CircuitTemplate(Template):
 
         return change_values(self, node_vars, edge_vars)
 
+    @returns_changed
     def add_edges_from_matrix(
         self,
         source_var: str,

@@ -37,7 +37,7 @@ def write_yaml(circuit: CircuitTemplate, path: str | Path) -> str:
     yaml.Representer = _representer()
     try:
         write_atomically(file, lambda stream: yaml.dump(entries.found, stream))
-    except (OSError, UnicodeError) as error:
+    except UnicodeError as error:
         raise errors.StoreError(f"{file}: cannot be written ({error}).") from error
     return f"{file.as_posix()}/{name}"
 
@@ -101,7 +101,8 @@ class _Entries:
         entry: dict[str, Any] = {"source": each.source, "target": each.target, "weights": _plain(each.weights)}
         if each.edge is not None:
             entry.update(edge=self.add(each.edge), edge_var_map=dict(each.edge_var_map))
-        entry.update({key: getattr(each, key) for key in ("delays", "spread") if getattr(each, key) is not None})
+        timing = {"delays": each.delays, "spread": each.spread}
+        entry.update({key: _plain(value) for key, value in timing.items() if value is not None})
         return entry
 
 

@@ -83,19 +83,33 @@ def read_edge(raw: object, where: str) -> CircuitEdge:
                 f"{where}: the {end} must be a path 'node/operator/variable', got {short(path)}."
             )
     where = f"{where}, {source} -> {target}"
-    edge = as_template(template, EdgeTemplate, where) if template is not None else None
+    edge = _edge_template(template, where)
     given = expect_mapping(values, where, "{weight: 1.0}")
     return CircuitEdge(str(source), str(target), edge, read_edge_values(given, edge, where))
 
 
-def read_edge_values(given: Mapping[Any, Any], edge: EdgeTemplate | None, where: str) -> Mapping[str, Any]:
-    """Check the values of an edge: numbers are finite, names exist, the wiring is complete."""
+def _edge_template(template: object, where: str) -> EdgeTemplate | None:
+    """Return the template of an edge; one without operators is none, a plain edge."""
+    edge = as_template(template, EdgeTemplate, where) if template is not None else None
+    return edge if edge is not None and list(edge) else None
+
+
+def read_edge_values(
+    given: Mapping[Any, Any], edge: EdgeTemplate | None, where: str, weights: Any = 1.0
+) -> Mapping[str, Any]:
+    """Check the values of an edge: numbers are finite, names exist, the wiring is complete.
+
+    Arguments:
+        given, edge, where: what the user gave, the template, and which edge, for errors.
+        weights: of a connection, which may have a delay for each of them.
+    """
     values: dict[str, Any] = {"weight": 1.0}
     wiring: dict[str, str] = {}
     for key, raw in given.items():
         if key in _PLAIN:
             if raw is not None:
-                values[key] = as_float(raw, f"{where}, {key}")
+                read = _delays if key == "delay" and np.ndim(weights) else as_float
+                values[key] = read(raw, f"{where}, {key}")
         elif edge is None:
             hint = " Only an edge with a template has variables of its own." if "/" in str(key) else ""
             raise errors.TemplateError(errors.unknown("part of an edge without template", key, _PLAIN, where) + hint)
@@ -106,8 +120,15 @@ def read_edge_values(given: Mapping[Any, Any], edge: EdgeTemplate | None, where:
             node = edge.with_values({(operator, variable): raw})
             values[f"{operator}/{variable}"] = node.get_var(operator, variable)
     for key in ("delay", "spread"):
-        if values.get(key, 0.0) < 0:
-            raise errors.TemplateError(f"{where}: the {key} must not be negative, got {values[key]}.")
+        if np.any(np.asarray(values.get(key, 0.0)) < 0):
+            raise errors.TemplateError(f"{where}: the {key} must not be negative, got {np.min(values[key])}.")
+    if np.ndim(values.get("delay", 0.0)) and np.shape(values["delay"]) != np.shape(weights):
+        raise errors.ShapeError(
+            f"{where}: delays have shape {np.shape(values['delay'])}, expected a number or a matrix like the weights,"
+            f" {np.shape(weights)} (target units, source units)."
+        )
+    if values.get("spread") and np.ndim(values.get("delay", 0.0)):
+        raise errors.TemplateError(f"{where}: a spread needs one delay for all pairs, got a matrix of delays.")
     if values.get("spread") and not values.get("delay"):
         raise errors.TemplateError(f"{where}: a spread needs a delay to be spread; got no delay.")
     if edge is not None:
@@ -171,15 +192,19 @@ class Connectivity:
             over all source units.
         edge: an :class:`EdgeTemplate` (or a path to one), evaluated for every pair of units.
         edge_var_map: input of the edge template -> `"source"` or the path that it reads.
-        delays: one delay for all pairs, in the model's unit of time.
+        delays: one delay for all pairs, in the model's unit of time; or one for each, `[target unit, source unit]`, of
+            which those that are 0 are none.
         spread: standard deviation of the delay.
 
     Raises:
-        ShapeError: if the weights are no number and no matrix.
+        ShapeError: if the weights are no number and no matrix, or the delays have another shape than the weights.
         TemplateError: if a delay is negative or the wiring of the edge is not clear.
 
     >>> Connectivity("a/op/r", "b/op/r_in", np.ones((2, 3))).weights.shape
     (2, 3)
+    >>> lengths, speed = np.array([[0.0, 30.0], [30.0, 0.0]]), 6.0  # mm, mm/ms
+    >>> Connectivity("a/op/r", "a/op/r_in", np.ones((2, 2)), delays=lengths / speed).delays.tolist()
+    [[0.0, 5.0], [5.0, 0.0]]
     """
 
     source: str
@@ -187,7 +212,7 @@ class Connectivity:
     weights: float | np.ndarray
     edge: EdgeTemplate | None
     edge_var_map: Mapping[str, str]
-    delays: float | None
+    delays: float | np.ndarray | None
     spread: float | None
 
     def __init__(
@@ -197,24 +222,28 @@ class Connectivity:
         weights: object,
         edge: EdgeTemplate | str | None = None,
         edge_var_map: Mapping[str, str] | None = None,
-        delays: float | None = None,
+        delays: object = None,
         spread: float | None = None,
     ):
         for end in (source, target):
             if not isinstance(end, str):
                 raise errors.TemplateError(f"connection: expected a path 'population/operator/variable', got {end!r}.")
         where = f"connection {source} -> {target}"
-        template = as_template(edge, EdgeTemplate, where) if edge is not None else None
+        template = _edge_template(edge, where)
+        weights = _weights(weights, where)
+        delays = None if delays is None else _delays(delays, f"{where}, delay")
+        if not np.ndim(weights) and np.ndim(delays):  # pyright: ignore[reportArgumentType]
+            weights = _weights(np.full(np.shape(np.asarray(delays)), weights), where)  # pyright: ignore
         given: dict[str, Any] = {"delay": delays, "spread": spread}
         for key, value in expect_mapping(edge_var_map, where, "{'op/var': 'source'}").items():
             if not isinstance(value, str) or (value != "source" and value.count("/") < 2):
                 raise errors.TemplateError(f"{where}: {key!r} must read 'source' or a path, got {short(value)}.")
             given[str(key)] = value
-        values = read_edge_values(given, template, where)
+        values = read_edge_values(given, template, where, weights)
         self.__dict__.update(
             source=source,
             target=target,
-            weights=_weights(weights, where),
+            weights=weights,
             edge=template,
             edge_var_map=frozen(dict(wiring_of(CircuitEdge(source, target, template, values)))),
             delays=values.get("delay"),
@@ -245,7 +274,10 @@ class Connectivity:
     def describe(self) -> str:
         """Return one line for people."""
         through = f" through {self.edge.name}" if self.edge else ""
-        delay = f", delay {self.delays}" if self.delays else ""
+        delay = ""
+        if self.delays is not None and np.any(self.delays):
+            low, high = np.min(self.delays), np.max(self.delays)
+            delay = f", delay {low:g} to {high:g}" if np.ndim(self.delays) else f", delay {self.delays}"
         spread = f", spread {self.spread}" if self.spread else ""
         return f"{self.source} -> {self.target}{through}: weights {_shape(self.weights)}{delay}{spread}"
 
@@ -271,6 +303,13 @@ def read_connection(raw: object, where: str) -> Connectivity:
         if key not in parts:
             raise errors.TemplateError(f"{where}: {key!r} is missing.")
     return Connectivity(**parts)
+
+
+def _delays(raw: object, where: str) -> float | np.ndarray:
+    value = as_value(raw, where)
+    if np.iscomplexobj(value) or not np.isfinite(value).all():
+        raise errors.TemplateError(f"{where}: expected finite real numbers, got {short(raw)}.")
+    return value  # pyright: ignore[reportReturnType]
 
 
 def _weights(raw: object, where: str) -> float | np.ndarray:

@@ -69,7 +69,7 @@ def _make(
     if not isinstance(func_name, str) or not func_name.isidentifier():
         raise errors.OptionError(f"func_name must be a name such as 'vector_field', got {func_name!r}.")
     program = circuit.program
-    drives = _drives(circuit, inputs)
+    drives = _drives(circuit, inputs, step_size)
     field = vector_field(program, {path: rows[0] for path, rows in drives.items()})
     driven = {target.path for path in drives for target in program.layout.resolve(path)}
     params = {path: value for path, value in field.params.items() if path not in driven}
@@ -95,8 +95,10 @@ def _make(
     return function, args, ("t", "y", *names), dict(field.index)
 
 
-def _drives(circuit: CircuitTemplate, inputs: Mapping[str, object] | None) -> dict[str, np.ndarray]:
+def _drives(circuit: CircuitTemplate, inputs: Mapping[str, object] | None, step_size: float) -> dict[str, np.ndarray]:
     """Read inputs: one row for each step, or one row for all times."""
+    from recurra.engine.series import rows_of
+
     found = {}
     for path, raw in expect_mapping(inputs, f"{circuit.name}, inputs", "{'p/op/u': 1.0}").items():
         for target in circuit.program.layout.resolve(path):
@@ -105,6 +107,7 @@ def _drives(circuit: CircuitTemplate, inputs: Mapping[str, object] | None) -> di
                 raise errors.PathError(
                     f"inputs: {path!r} is of kind {target.kind}. {errors.unknown('input', path, known)}"
                 )
+        raw = rows_of(raw, step_size, 0.0, None, f"inputs, {path}")
         rows = np.asarray(as_value(raw, f"inputs, {path}"))
         if rows.ndim > 2:
             raise errors.ShapeError(

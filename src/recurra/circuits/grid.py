@@ -55,6 +55,7 @@ def grid_search(
         PathError: if a node, edge or variable does not exist.
         ShapeError: if there are not as many values for each name.
         OptionError: if an option is unknown.
+        KeyboardInterrupt: someone interrupted; nothing is returned. :func:`recurra.sweep` keeps whole points.
 
     >>> found, sets = grid_search(
     ...     "model_templates.oscillators.vanderpol.vdp", {"mu": [0.5, 1.0]},
@@ -65,6 +66,7 @@ def grid_search(
     import pandas
 
     from recurra.engine import simulate
+    from recurra.engine.interrupts import interruptible
 
     circuit = as_template(circuit_template, CircuitTemplate, "grid_search")
     backend, solver, options = check_options(
@@ -74,17 +76,18 @@ def grid_search(
         raise errors.OptionError("backend 'numpy' runs one set at a time; use 'default' for a grid.")
     sets = _list_sets(param_grid, permute_grid)
     names = [f"{circuit.name}_{i}" for i in range(len(next(iter(sets.values()))))]
-    result = simulate(
-        circuit.program,
-        simulation_time,
-        dt=step_size,
-        solver=solver,
-        inputs=inputs,
-        record=outputs,
-        every=rows_apart(sampling_step_size, step_size),
-        batch=_addresses(circuit, sets, param_map),
-        **options,
-    )
+    with interruptible():  # a part of every run would be a table that looks whole
+        result = simulate(
+            circuit.program,
+            simulation_time,
+            dt=step_size,
+            solver=solver,
+            inputs=inputs,
+            record=outputs,
+            every=rows_apart(sampling_step_size, step_size),
+            batch=_addresses(circuit, sets, param_map),
+            **options,
+        )
     tuples, blocks = [], []
     for name in result:
         data = np.asarray(result[name])

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from recurra import errors
+from recurra.circuits.templates import short
 from recurra.equations import parse_equations
+from recurra.equations.parser import MAX_TOTAL_LENGTH
 
 Tell = Callable[[str], None]
 
@@ -21,10 +23,11 @@ _FUNCTIONS = {
     "Sign": "sign", "asin": "arcsin", "acos": "arccos",
 }  # fmt: skip
 _CONSTANTS = {"PI": "pi", "E": repr(math.e), "I": "1j"}
-_NAME = re.compile(r"[^\W\d]\w*")
+_NAME = re.compile(r"([^\W\d]\w*)(\s*\()?")
 _D_DT = re.compile(r"^\s*d\s*/\s*dt\s+(?=[^\W\d])")
-_VARIABLE = re.compile(r"\s*(variable|state_var)\s*(\(.*\))?\s*")
-_TYPED = re.compile(r"\s*(\w+)\s*\(([^,()]*),\s*(float|complex|int)\d*\s*\)\s*")
+# Both are for texts without blanks around them.
+_VARIABLE = re.compile(r"(variable|state_var)\s*(\(.*\))?")
+_TYPED = re.compile(r"(\w+)\s*\(([^,()]*),\s*(float|complex|int)\d*\s*\)")
 
 
 def mend_fields(fields: Mapping[str, Any], kind: str, tell: Tell) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def _declaration(name: str, raw: Any, units: dict[str, Any], tell: Tell) -> Any:
             raw = entry["default"]
         else:
             raw = entry
-    typed = _TYPED.fullmatch(raw) if isinstance(raw, str) else None
+    typed = _TYPED.fullmatch(raw.strip()) if isinstance(raw, str) else None
     if typed:
         raw = f"{typed[1]}({typed[2].strip()})"
         tell(f"{name}: the type {typed[3]} in its declaration was left out")
@@ -125,19 +128,19 @@ def _declaration(name: str, raw: Any, units: dict[str, Any], tell: Tell) -> Any:
 
 def _equation(text: str, declared: set[str], tell: Tell) -> str:
     """Put today's names of functions and constants into an equation, and `*` behind `d/dt`."""
+    if len(text) > MAX_TOTAL_LENGTH:
+        return text  # the parser will say so
     new = _D_DT.sub("d/dt * ", text)
 
     def swap(match: re.Match[str]) -> str:
-        name, rest = match.group(), new[match.end() :].lstrip()
+        name, bracket = match[1], match[2] or ""
         if name in declared:
-            return name
-        if rest.startswith("("):
-            return _FUNCTIONS.get(name, name)
-        return _CONSTANTS.get(name, name)
+            return match[0]
+        return (_FUNCTIONS if bracket else _CONSTANTS).get(name, name) + bracket
 
     new = _NAME.sub(swap, new)
     if new != text:
-        tell(f"the equation {text.strip()!r} was read as {new.strip()!r}")
+        tell(f"the equation {short(text.strip(), 200)} was read as {short(new.strip(), 200)}")
     return new
 
 
@@ -149,7 +152,7 @@ def _without_equation(declared: dict[str, Any], texts: Any, tell: Tell) -> dict[
         return declared  # the operator itself will say what is wrong
     found = dict(declared)
     for name, raw in declared.items():
-        if name in targets or not isinstance(raw, str) or not _VARIABLE.fullmatch(raw):
+        if name in targets or not isinstance(raw, str) or not _VARIABLE.fullmatch(raw.strip()):
             continue
         inside = raw.partition("(")[2].strip().removesuffix(")").strip() or "0.0"
         if name == "t":

@@ -11,6 +11,7 @@ from recurra import errors
 from recurra.circuits.operators import OperatorTemplate
 from recurra.circuits.templates import Template, as_template, check_name, expect_mapping, frozen, short
 from recurra.circuits.values import Declaration, Value, as_count, as_value, parse_declaration, show
+from recurra.courtesy import returns_changed
 from recurra.engine.graph import Node, Variable
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class OperatorStack(Template):
     """
 
     _fields = ("operators",)
+    _may_be_empty = False
 
     def __init__(
         self,
@@ -35,7 +37,7 @@ class OperatorStack(Template):
         description: str = "",
         reference: str = "",
     ):
-        stack, values = _read_operators(operators, str(name))
+        stack, values = _read_operators(operators, str(name), self._may_be_empty)
         super().__init__(name, path, description, reference, _stack=stack, _values=values, _node=_node(stack, values))
 
     @property
@@ -74,6 +76,7 @@ class OperatorStack(Template):
         """Return the value of a variable: the node's own, or else the declared one."""
         return self.__dict__["_values"].get((op, var), self[op][var].value)
 
+    @returns_changed
     def update_var(self, op: str, var: str, val: object) -> Self:
         """Return a new template in which a variable has another value.
 
@@ -90,6 +93,7 @@ class OperatorStack(Template):
         """
         return self.with_values({(op, var): val})
 
+    @returns_changed
     def with_values(self, changes: Mapping[tuple[str, str], object]) -> Self:
         """Return a new template with several values changed, `(operator, variable) -> value`."""
         values = dict(self.__dict__["_values"])
@@ -156,7 +160,8 @@ class EdgeTemplate(OperatorStack):
 
     Arguments:
         name: the name of the template.
-        operators: as in :class:`NodeTemplate`; one output must be left for the target of the edge.
+        operators: as in :class:`NodeTemplate`; one output must be left for the target of the edge. With none it is a
+            plain edge.
         path: where it was loaded from.
         description: what it is.
         reference: the paper it comes from.
@@ -166,11 +171,13 @@ class EdgeTemplate(OperatorStack):
     'squash/m'
     """
 
+    _may_be_empty = True
+
     def __init__(
-        self, name: str, operators: object, path: str | None = None, description: str = "", reference: str = ""
+        self, name: str, operators: object = (), path: str | None = None, description: str = "", reference: str = ""
     ):
         super().__init__(name, operators, path, description, reference)
-        self.__dict__.update(_ends=_edge_ends(self))
+        self.__dict__.update(_ends=_edge_ends(self) if self._stack else ("", ()))
 
     @property
     def output(self) -> str:
@@ -272,10 +279,12 @@ class PopulationTemplate(Template):
     def __repr__(self) -> str:
         return f"PopulationTemplate({self.name!r}, {self.n} x {self.node.name})"
 
+    @returns_changed
     def update_var(self, op: str, var: str, val: object) -> PopulationTemplate:
         """Return a new population in which a variable has another value: a number, or one for each unit."""
         return self.with_values({(op, var): val})
 
+    @returns_changed
     def with_values(self, changes: Mapping[tuple[str, str], object]) -> PopulationTemplate:
         """Return a new population with several values changed, `(operator, variable) -> value`."""
         return self.update_template(
@@ -308,7 +317,9 @@ class PopulationTemplate(Template):
         return {**old, **new, "params": params}
 
 
-def _read_operators(operators: object, where: str) -> tuple[dict[str, OperatorTemplate], dict[tuple[str, str], Value]]:
+def _read_operators(
+    operators: object, where: str, may_be_empty: bool = False
+) -> tuple[dict[str, OperatorTemplate], dict[tuple[str, str], Value]]:
     """Read operators in any of their forms, and the values that go with them."""
     stack: dict[str, OperatorTemplate] = {}
     values: dict[tuple[str, str], Value] = {}
@@ -327,7 +338,7 @@ def _read_operators(operators: object, where: str) -> tuple[dict[str, OperatorTe
         own = expect_mapping(given.get(raw), f"{where}/{operator.name}", "{tau: 2.0}")
         for variable, value in own.items():
             values[operator.name, variable] = _override(operator, variable, value, f"{where}/{operator.name}")
-    if not stack:
+    if not stack and not may_be_empty:
         raise errors.TemplateError(f"{where}: needs at least one operator.")
     return stack, values
 

@@ -14,6 +14,7 @@ from recurra.equations import Equation, check_name, names, noises, parse_equatio
 
 _EDITS = ("replace", "remove", "append", "prepend", "add")
 _MAX_TEXT = 10_000
+_MAX_PIECE = 1_000
 
 
 class OperatorTemplate(Template):
@@ -286,6 +287,8 @@ def edit_equations(texts: list[str], edits: Mapping[str, Any], where: str) -> li
 
 def _exchange(texts: list[str], old: str, new: str, where: str) -> list[str]:
     """Replace a piece of text, however it is spaced, where it does not continue a name or a number."""
+    if len(old) > _MAX_PIECE:
+        raise errors.TemplateError(f"{where}: what is replaced or removed is longer than {_MAX_PIECE} characters.")
     tokens = re.findall(r"\w+|\S", old)
     if not tokens:
         raise errors.TemplateError(f"{where}: nothing is given to be replaced or removed.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from recurra import errors
 from recurra.circuits.nodes import NodeTemplate, PopulationTemplate
 from recurra.circuits.templates import WILDCARD, short
+from recurra.engine.layout import matches
 
 Leaf = NodeTemplate | PopulationTemplate
 
@@ -26,11 +26,6 @@ def is_pattern(path: str) -> bool:
     return WILDCARD in path.split("/")
 
 
-def matcher(pattern: str) -> re.Pattern[str]:
-    """Compile a path: `all` stands for one or more levels, anything else for itself."""
-    return re.compile("/".join(".+" if part == WILDCARD else re.escape(part) for part in pattern.split("/")))
-
-
 def find_nodes(nodes: Mapping[str, Leaf], pattern: str, where: str) -> list[str]:
     """Return the paths of the nodes that match, in the order of the circuit.
 
@@ -41,7 +36,7 @@ def find_nodes(nodes: Mapping[str, Leaf], pattern: str, where: str) -> list[str]
         raise errors.PathError(f"{where}: expected the path of a node, got {short(pattern)}.")
     if pattern in nodes:
         return [pattern]
-    found = [path for path in nodes if matcher(pattern).fullmatch(path)] if is_pattern(pattern) else []
+    found = [path for path in nodes if matches(pattern, path)] if is_pattern(pattern) else []
     if not found:
         raise errors.PathError(errors.unknown("node", pattern, nodes, where))
     return found
@@ -93,9 +88,12 @@ def check_end(nodes: Mapping[str, Leaf], path: str, kinds: Iterable[str], where:
         )
 
 
-def end_matcher(path: object) -> re.Pattern[str]:
-    """Compile what an end of an edge must look like; the path of a node stands for all its variables."""
+def end_matcher(path: object) -> Callable[[str], bool]:
+    """Return what tells whether an end of an edge is meant; the path of a node stands for all its variables."""
     if not isinstance(path, str):
         raise errors.PathError(f"expected the path of a node or variable, got {short(path)}.")
-    pattern = matcher(path).pattern
-    return re.compile(f"{pattern}(/[^/]+/[^/]+)?")
+
+    def meant(end: str) -> bool:
+        return matches(path, end) or (end.count("/") > 1 and matches(path, end.rsplit("/", 2)[0]))
+
+    return meant

@@ -21,7 +21,9 @@ from recurra.circuits.yaml_files import (
     with_ending,
     yaml_files,
 )
+from recurra.circuits.yaml_text import YamlFile
 
+_MAX_FAILED = 500  # each failure is searched for all over the library; a folder with more is no project
 Status = Literal["read", "mended", "failed"]
 
 
@@ -112,10 +114,11 @@ def read_project(path: str | Path) -> tuple[dict[str, Template], ProjectReport]:
         raise errors.PathError(f"expected a folder or a YAML file, there is nothing at {short(str(path))}.")
     root = Path(path).absolute()
     folder = root if root.is_dir() else root.parent
-    files = yaml_files(folder, "**/*") if root.is_dir() else [root]
+    files = yaml_files(folder) if root.is_dir() else [root]
     loader = _MendingLoader(folder)
     templates: dict[str, Template] = {}
     entries: list[Entry] = []
+    failed = 0
     for file in files[:MAX_LISTED]:
         shown = file.relative_to(folder).as_posix()
         try:
@@ -126,10 +129,15 @@ def read_project(path: str | Path) -> tuple[dict[str, Template], ProjectReport]:
         stem = shown.removesuffix(file.suffix)
         for name in names:
             key = Key(file, name)
+            if failed == _MAX_FAILED:
+                why = f"{name} and what follows: not tried after {failed} failures"
+                entries.append(Entry(shown, "", "failed", (why,)))
+                break
             try:
                 templates[f"{stem}/{name}"] = loader.get(key)
             except Exception as error:  # whatever one template does, the others are still read
                 entries.append(Entry(shown, name, "failed", (*loader.told(key), _reason(error))))
+                failed += 1
                 continue
             notes = loader.told(key)
             entries.append(Entry(shown, name, "mended" if notes else "read", notes))
@@ -137,7 +145,7 @@ def read_project(path: str | Path) -> tuple[dict[str, Template], ProjectReport]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, errors.RecurraError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, errors.RecurraError) else f"{type(error).__name__}: {short(str(error), 200)}"
 
 
 class _MendingLoader(Loader):
@@ -157,6 +165,12 @@ class _MendingLoader(Loader):
     def told(self, key: Key) -> tuple[str, ...]:
         """Return what was mended in a template, each thing once."""
         return tuple(dict.fromkeys(self.notes.get(key, ())))
+
+    def open(self, file: Path) -> YamlFile:
+        inside = file.is_relative_to(self.folder)
+        if inside and file not in self.files and not file.resolve().is_relative_to(self.folder.resolve()):
+            raise errors.TemplateError(f"{file}: a link that leads out of the project, which is not followed.")
+        return super().open(file)
 
     def fields(self, key: Key) -> Any:
         fields = super().fields(key)
@@ -187,7 +201,7 @@ class _MendingLoader(Loader):
             return None
         roots = [self.folder, self.folder.parent, LIBRARY]
         candidates = [file for root in roots for file in with_ending(root / inner)]
-        moved = [file for file in yaml_files(LIBRARY, "**/*") if _bare(file.stem) == _bare(Path(inner).name)]
+        moved = [file for file in yaml_files(LIBRARY) if _bare(file.stem) == _bare(Path(inner).name)]
         for file in [*candidates, *(moved if len(moved) == 1 else [])]:
             if is_there(file) and file.suffix in ENDINGS and name in self.open(file):
                 return Key(file, name)

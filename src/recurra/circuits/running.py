@@ -179,7 +179,9 @@ def to_table(result: Result) -> pandas.DataFrame:
     columns = make_columns(tuples)
     arrays = [np.asarray(result[name]) for name in result]
     if len({array.dtype for array in arrays}) == 1:
-        return pandas.DataFrame(np.concatenate(arrays, axis=1), index=index, columns=columns)
-    table = pandas.concat([pandas.DataFrame(array, index=index) for array in arrays], axis=1)
-    table.columns = columns
+        table = pandas.DataFrame(np.concatenate(arrays, axis=1), index=index, columns=columns)
+    else:
+        table = pandas.concat([pandas.DataFrame(array, index=index) for array in arrays], axis=1)
+        table.columns = columns
+    table.attrs.update(result.marks)
     return table

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 from recurra import errors
+from recurra.courtesy import returns_changed
 
 if TYPE_CHECKING:
     from typing import Self
@@ -63,6 +64,7 @@ class Template:
 
         return expect_kind(from_yaml(path), cls, str(path))
 
+    @returns_changed
     def update_template(self, name: str | None = None, path: str | None = None, **changes: Any) -> Self:
         """Return a new template with some of its parts changed, by the rules of inheritance in YAML files.
 

@@ -23,7 +23,7 @@ _ROLES: Mapping[str, Role] = {
     "constant": "constant",
 }
 _TYPES = {"float": 0.0, "complex": 0j, "int": 0.0}
-_CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_CALL = re.compile(r"([A-Za-z_]\w*)\s*(?:\((.*)\))?", re.DOTALL)  # of a text without blanks around it
 _NUMBER = re.compile(r"[-+0-9.eEjJ_() ]{1,100}|\s*[-+]?inf\s*")
 _KEYS = ("vtype", "dtype", "shape", "value")
 MAX_LENGTH = 1_000_000
@@ -177,7 +177,7 @@ def parse_declaration(raw: object, where: str) -> Declaration:
         return _from_mapping(raw, where)
     if not isinstance(raw, str):
         return Declaration("constant", as_value(raw, where))
-    match = _CALL.fullmatch(raw)
+    match = _CALL.fullmatch(raw.strip())
     if match is None or match[1] == "inf":
         return Declaration("constant", _declared_number(raw, where))
     word, inside = match.groups()
@@ -216,7 +216,7 @@ def _from_mapping(raw: Mapping[object, object], where: str) -> Declaration:
     vtype = raw.get("vtype")
     if vtype not in _ROLES:
         raise errors.TemplateError(errors.unknown("vtype", vtype, _ROLES, where))
-    dtype = str(raw.get("dtype", "float"))
+    dtype = short(raw.get("dtype", "float")).strip("'")
     if not re.fullmatch(r"(float|complex|int)\d{0,3}", dtype):
         raise errors.TemplateError(errors.unknown("dtype", dtype, ("float", "complex"), where))
     value = as_value(raw.get("value", 0.0), where)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from recurra import errors
 from recurra.circuits.circuit import CircuitTemplate
@@ -20,6 +25,10 @@ KINDS: dict[str, type[Template]] = {
 ENDINGS = (".yaml", ".yml")
 _MAX_CHAIN = 50
 MAX_LISTED = 2000
+_MAX_ENTRIES = 200_000  # of folders that are searched
+_MAX_FOLDERS = 32  # one inside the other
+_MAX_BYTES = 20_000_000  # of all files that one call reads
+_MAX_NUMBERS = 10_000_000  # of all operators that one call loads: a text of twenty characters may declare a million
 
 
 def from_yaml(path: str) -> Template:
@@ -63,6 +72,21 @@ def circuit_from_yaml(path: str) -> CircuitTemplate:
     return CircuitTemplate.from_yaml(path)
 
 
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Put the name of the file in front of what is wrong with a template, which knows only its own name."""
+    try:
+        yield
+    except errors.EquationError as error:
+        if file.name in error.where:
+            raise
+        raise errors.EquationError(error.message, error.source, error.span, f"{file.name}/{error.where}") from None
+    except (errors.TemplateError, errors.PathError, errors.ShapeError) as error:
+        if file.name in str(error):
+            raise
+        raise type(error)(f"{file.name}/{error}") from None
+
+
 class Key(NamedTuple):
     file: Path
     name: str
@@ -87,6 +111,7 @@ class Loader:
         self.drafts: dict[Key, _Draft] = {}
         self.done: dict[Key, Template] = {}
         self.chain: list[Key] = []
+        self.bytes = self.numbers = 0
 
     def load(self, reference: object, origin: Path | None) -> Template:
         """Return the template that a path speaks of, seen from a file (or from the user)."""
@@ -94,8 +119,17 @@ class Loader:
         if key not in self.done:
             draft = self.draft(key)
             name = draft.arguments.pop("label")
-            self.done[key] = draft.kind(name=name, path=f"{key.file}/{key.name}", **draft.arguments)
+            with _naming(key.file):
+                self.done[key] = draft.kind(name=name, path=f"{key.file}/{key.name}", **draft.arguments)
+            self.count(self.done[key], key)
         return self.done[key]
+
+    def count(self, template: Template, key: Key) -> None:
+        """Bound the memory that vectors take which are declared in a few characters."""
+        if isinstance(template, OperatorTemplate):
+            self.numbers += sum(np.size(declared.value) for declared in template.variables.values())
+        if self.numbers > _MAX_NUMBERS:
+            raise errors.TemplateError(f"{key}: the operators hold more than {_MAX_NUMBERS} numbers in all.")
 
     def draft(self, key: Key) -> _Draft:
         """Follow the bases of a template and collect its arguments."""
@@ -233,6 +267,9 @@ class Loader:
     def open(self, file: Path) -> YamlFile:
         if file not in self.files:
             self.files[file] = YamlFile(file)
+            self.bytes += file.stat().st_size
+            if self.bytes > _MAX_BYTES:
+                raise errors.TemplateError(f"{file}: the files together are larger than {_MAX_BYTES // 10**6} MB.")
         return self.files[file]
 
 
@@ -282,21 +319,27 @@ def _no_file(reference: str, stem: str, candidates: list[Path]) -> str:
         )
     if "/" in reference:
         folder = candidates[0].parent
-        known = [file.stem for file in yaml_files(folder, "*")] if is_there(folder) else []
+        known = [file.stem for file in yaml_files(folder, deep=False)] if is_there(folder) else []
         name = candidates[0].stem
-        return f"{reference!r}: there is no file {candidates[0]}. " + errors.unknown("file", name, known)
-    return f"{reference!r}: " + errors.unknown("file", stem, [*_library_names()])
+        missing = errors.cut(str(candidates[0]), 200)
+        return f"{short(reference, 200)}: there is no file {missing}. " + errors.unknown("file", name, known)
+    return f"{short(reference, 200)}: " + errors.unknown("file", stem, [*_library_names()])
 
 
 def _library_names() -> list[str]:
     """List the files of the library as dotted paths."""
-    files = yaml_files(LIBRARY, "**/*")
+    files = yaml_files(LIBRARY)
     return [".".join(file.relative_to(LIBRARY).with_suffix("").parts) for file in files]
 
 
-def yaml_files(folder: Path, pattern: str) -> list[Path]:
-    try:
-        found = [file for ending in ENDINGS for file in folder.glob(pattern + ending)]
-    except (OSError, ValueError):
-        return []
+def yaml_files(folder: Path, deep: bool = True) -> list[Path]:
+    """List the YAML files of a folder, without following links to other folders."""
+    found: list[Path] = []
+    seen = 0
+    for place, inner, names in os.walk(folder):
+        seen += len(inner) + len(names)
+        found += [Path(place) / name for name in names if name.endswith(ENDINGS)]
+        inner[:] = sorted(inner) if deep and len(Path(place).parts) - len(folder.parts) < _MAX_FOLDERS else []
+        if seen > _MAX_ENTRIES:
+            break
     return sorted(found)[:MAX_LISTED]

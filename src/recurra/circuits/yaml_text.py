@@ -48,7 +48,7 @@ class YamlFile:
             if not name:
                 raise errors.TemplateError(f"{_where(path, key)}: the name of a template must be a text.")
             if name in self._nodes:
-                raise errors.TemplateError(f"{_where(path, key)}: the name {name!r} is given twice.")
+                raise errors.TemplateError(f"{_where(path, key)}: the name {short(name)} is given twice.")
             self._nodes[name] = value
 
     def __contains__(self, name: object) -> bool:
@@ -91,7 +91,7 @@ class YamlFile:
             if isinstance(key, dict | list):
                 raise errors.TemplateError(f"{_where(self.path, key_node)}: a key must be a text, got {short(key)}.")
             if key in found:
-                raise errors.TemplateError(f"{_where(self.path, key_node)}: the key {key!r} is given twice.")
+                raise errors.TemplateError(f"{_where(self.path, key_node)}: the key {short(key)} is given twice.")
             found[key] = self._value(value_node, inside)
         return {**merged, **found}
 
@@ -173,10 +173,13 @@ def _compose(text: str, path: Path) -> Node:
     if sum(map(text.count, ",:[{\n")) > MAX_VALUES:
         raise errors.TemplateError(f"{path}: more than {MAX_VALUES} values, which is more than is read.")
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _bounded(path)
     try:
         return yaml.compose(text)
     except YAMLError as error:
         raise errors.TemplateError(f"{path}: {_problem(error)}") from None
+    except errors.TemplateError:
+        raise
     except RecursionError:
         raise errors.TemplateError(f"{path}: nested too deep.") from None
     except Exception as error:
@@ -184,10 +187,29 @@ def _compose(text: str, path: Path) -> Node:
         raise errors.TemplateError(f"{path}: not valid YAML ({type(error).__name__}).") from None
 
 
+def _bounded(path: Path) -> type:
+    """Return the class that composes nodes, with a bound on how deep they are nested."""
+    from ruamel.yaml.composer import Composer
+
+    class Bounded(Composer):
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > MAX_DEPTH + 2:
+                raise errors.TemplateError(f"{path}: nested deeper than {MAX_DEPTH} levels.")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    return Bounded
+
+
 def _problem(error: Any) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "context", None) or str(error).splitlines()[0]
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+    problem = errors.cut(str(problem), 200)
     hint = " Indent with spaces, not with tabs." if "\\t" in str(problem) else ""
     return f"{place}not valid YAML: {problem}.{hint}"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.cli.waveforms import waveform
-from recurra.errors import OptionError, PathError, TimeError, unknown
+from recurra.errors import MissingPackageError, OptionError, PathError, TimeError, unknown
 
 if TYPE_CHECKING:
     from recurra.circuits import CircuitTemplate
@@ -76,17 +76,16 @@ def run(options: argparse.Namespace) -> int:
         )
     for warning in said:
         print(f"recurra: warning: {warning.message}", file=sys.stderr)
-    interrupted = bool(result.meta.get("interrupted"))
-    if interrupted and len(result.time) == 0:
-        raise KeyboardInterrupt
     summary(result)
     if save is not None:
+        if result.interrupted and save.suffix == ".csv":  # which has no place for a mark
+            save = save.with_suffix(".interrupted.csv")
         result.save(save)
         print(f"saved {save}")
     if plot is not None:
         draw(result, plot, options.path)
         print(f"drew {plot}")
-    return INTERRUPTED if interrupted else 0
+    return INTERRUPTED if result.interrupted else 0
 
 
 def model_of(options: argparse.Namespace) -> tuple[CircuitTemplate, dict[str, np.ndarray]]:
@@ -197,7 +196,7 @@ def writable(name: str | None, suffixes: tuple[str, ...], option: str) -> Path |
             import h5netcdf  # noqa: F401 # pyright: ignore[reportMissingImports]
             import h5py  # noqa: F401 # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise OptionError(f"{option}: .nc needs {error.name}: pip install 'recurra[netcdf]'") from None
+            raise MissingPackageError(f"{option}: .nc needs {error.name}: pip install 'recurra[netcdf]'") from None
     return path
 
 

@@ -44,7 +44,6 @@ def sweep(options: argparse.Namespace) -> int:
         late = result.time >= options.after - 1e-9 * max(1.0, abs(options.after))
         return {f"{name}_{what}": MEASURES[what](result[name][late]) for name in result for what in options.measure}
 
-    measure.__qualname__ = f"{'+'.join(options.measure)} after {options.after}"  # tells stores apart
     circuit, inputs = model_of(options)
     found = run_sweep(
         circuit,
@@ -53,6 +52,7 @@ def sweep(options: argparse.Namespace) -> int:
         mode=options.mode,
         samples=options.samples,
         measure=measure,
+        measure_id=f"{'+'.join(options.measure)} after {options.after!r}",
         store=options.store,
         inputs=inputs,
         every=every,

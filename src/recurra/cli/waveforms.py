@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.errors import OptionError, PathError, ShapeError, TimeError, near, unknown
+from recurra.engine.series import align
+from recurra.errors import OptionError, PathError, ShapeError, StoreError, TimeError, near, unknown
+from recurra.files import read_array, read_bytes, reason
 
 FORMS = {
     "step": ("step:ON:OFF:AMPLITUDE", "AMPLITUDE from ON until before OFF, 0 elsewhere"),
@@ -15,8 +17,12 @@ FORMS = {
     "sine": ("sine:FREQUENCY:AMPLITUDE[:PHASE]", "AMPLITUDE * sin(2 pi FREQUENCY t + PHASE)"),
     "ramp": ("ramp:BEGIN:END:AMPLITUDE", "0 until BEGIN, straight up to AMPLITUDE at END, there after"),
     "pulses": ("pulses:START:WIDTH:PERIOD:AMPLITUDE", "AMPLITUDE for WIDTH at START, START + PERIOD, ..."),
-    "file": ("file:NAME[:COLUMN]", "NAME.csv or NAME.npy, one row for each step; a column by name or number"),
+    "file": (
+        "file:NAME[:COLUMN]",
+        "NAME.csv or NAME.npy, one row for each step (at the times of a column `time`); a column by name or number",
+    ),
 }
+_MAX_TABLE = 200_000_000  # bytes of a table of text; numbers of more rows belong into .npy
 
 
 def waveform(text: str, duration: float, dt: float, where: str = "") -> np.ndarray:
@@ -36,6 +42,7 @@ def waveform(text: str, duration: float, dt: float, where: str = "") -> np.ndarr
         TimeError: an edge of the waveform is negative or out of order.
         PathError: the file or its column does not exist.
         ShapeError: the file has another number of rows than there are steps.
+        TimeError: its times do not fit the steps.
 
     >>> waveform("step:1:2:0.5", duration=3, dt=0.5).tolist()
     [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]
@@ -46,7 +53,7 @@ def waveform(text: str, duration: float, dt: float, where: str = "") -> np.ndarr
         raise OptionError(place + unknown("waveform", name, FORMS))
     steps = _steps(duration, dt, place)
     if name == "file":
-        return _from_file(rest, steps, place)
+        return _from_file(rest, steps, dt, place)
     form = FORMS[name][0]
     numbers = _numbers(rest, form, place)
     time = np.arange(steps) * dt
@@ -103,7 +110,7 @@ def _numbers(rest: str, form: str, place: str) -> list[float]:
     return found
 
 
-def _from_file(rest: str, steps: int, place: str) -> np.ndarray:
+def _from_file(rest: str, steps: int, dt: float, place: str) -> np.ndarray:
     path, column = Path(rest), ""
     if not path.is_file() and ":" in rest:
         # The last colon is the column's, unless the file has one in its name.
@@ -120,23 +127,30 @@ def _from_file(rest: str, steps: int, place: str) -> np.ndarray:
         values, names = _read_csv(path, place)
     else:
         raise OptionError(f"{place}{path.name!r} is neither .csv nor .npy.")
+    found = _column(values, names, column, f"{place}{path.name!r}", path.suffix == ".csv")
+    if names and names[0].lower() in ("time", "t"):
+        return align(values[:, 0], found, dt, 0.0, steps, f"{place}{path.name!r}")
     if len(values) != steps:
         raise ShapeError(f"{place}{path.name!r} has {len(values)} rows, but the run has {steps} steps.")
-    return _column(values, names, column, f"{place}{path.name!r}", path.suffix == ".csv")
+    return found
 
 
 def _read_npy(path: Path, place: str) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        values = read_array(path)
+    except StoreError as error:
         raise ShapeError(f"{place}{path.name!r} cannot be read as an array of numbers: {error}") from None
-    if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "bif":
+    if values.ndim not in (1, 2) or values.dtype.kind not in "bif":
         raise ShapeError(f"{place}{path.name!r} must hold numbers, one row for each step.")
     return values.astype(float)
 
 
 def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
-    rows = [line.split(",") for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    try:
+        text = read_bytes(path, _MAX_TABLE).decode("utf-8-sig")
+        rows = [line.split(",") for line in text.splitlines() if line.strip()]
+    except (StoreError, UnicodeDecodeError) as error:
+        raise ShapeError(f"{place}{path.name!r} is not a table of numbers: {reason(error)}.") from None
     names: list[str] = []
     try:
         [float(word) for word in rows[0]]
@@ -147,7 +161,7 @@ def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
     try:
         values = np.array([[float(word) for word in row] for row in rows])
     except ValueError as error:
-        raise ShapeError(f"{place}{path.name!r} is not a table of numbers: {error}.") from None
+        raise ShapeError(f"{place}{path.name!r} is not a table of numbers: {reason(error)}.") from None
     if values.ndim != 2:
         raise ShapeError(f"{place}{path.name!r} has no rows of numbers.")
     return values, names
@@ -161,7 +175,7 @@ def _column(values: np.ndarray, names: list[str], column: str, place: str, one: 
         if column not in known and not (column.isdigit() and int(column) < values.shape[1]):
             raise PathError(unknown("column", column, known, where=place))
         return values[:, known.index(column) if column in known else int(column)]
-    data = [i for i in range(values.shape[1]) if not (names and i == 0 and names[0] in ("time", "t"))]
+    data = [i for i in range(values.shape[1]) if not (names and i == 0 and names[0].lower() in ("time", "t"))]
     if len(data) == 1:
         return values[:, data[0]]
     if one:

@@ -7,23 +7,28 @@ so the run is cut at the kinks of its inputs; where there are too many, no step 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from recurra.engine.delays import NO_DELAYS
 from recurra.engine.evaluation import derivatives, evaluate_system
 from recurra.engine.feeds import Feed
+from recurra.engine.interrupts import came, next_size
+from recurra.engine.outcome import divergence, make_result, stopped
 from recurra.engine.program import Program
 from recurra.engine.results import Result
-from recurra.engine.run import Run, check_batchable, divergence, make_result
+from recurra.engine.run import Run, check_batchable
 from recurra.engine.stepping import base_drive
-from recurra.errors import CapabilityError, OptionError, unknown
+from recurra.errors import CapabilityError, MissingPackageError, OptionError, unknown
 
 MANY_KINKS = 1000
 SCIPY_METHODS = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
@@ -54,8 +59,15 @@ class Flattened:
         return found
 
 
-def run_adaptive(run: Run, options: Mapping[str, object], device: Any) -> Result:
-    """Run with a solver that chooses its own steps; see :func:`recurra.engine.simulate`."""
+def run_adaptive(run: Run, options: Mapping[str, object], device: Any, partly: bool) -> Result:
+    """Run with a solver that chooses its own steps; see :func:`recurra.engine.simulate`.
+
+    Arguments:
+        run: the run.
+        options: of the solver.
+        device: where it computes.
+        partly: whether a part may be returned after Ctrl-C.
+    """
     check_batchable(run)
     family = "scipy" if run.solver == "scipy" else "diffrax"
     known = DEFAULTS[family]
@@ -66,7 +78,7 @@ def run_adaptive(run: Run, options: Mapping[str, object], device: Any) -> Result
     for name, value in settings.items():
         if name != "method" and not (isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0):
             raise OptionError(f"solver {run.solver!r}: {name} must be a number > 0, got {value!r}.")
-    state = dict(run.start.state)
+    state = _closed(run, options, device)
     with jax.enable_x64(run.precision == "float64"), jax.default_device(device):
         flat = Flattened(state)
         model = _Model(run, flat)
@@ -77,9 +89,22 @@ def run_adaptive(run: Run, options: Mapping[str, object], device: Any) -> Result
         if not np.isfinite(path).all():
             bad = int(np.argwhere(~np.isfinite(path).all(axis=1))[0][0])
             states = {k: np.asarray(v) for k, v in flat.unpack(path[bad], state).items()}
-            partial = _collect(run, model, path[: max(bad, 1)], times)
+            partial = _collect(run, model, path[: max(bad, 1)], times, {})
             raise divergence(run, states, run.start.step + bad * run.every, partial)
-        return _collect(run, model, path, times)
+        extra = {} if len(path) == len(times) else stopped(len(path) - 1, run.rows, partly)
+        return _collect(run, model, path, times, extra)
+
+
+def _closed(run: Run, options: Mapping[str, object], device: Any) -> dict[str, np.ndarray]:
+    """Return the state to start from: with the last row before it integrated again, if that lacked a sample."""
+    end, rows = run.start.end, run.closing
+    if end is None or rows is None:
+        return dict(run.start.state)
+    before = replace(run.start, state=end.state, step=run.start.step - end.steps, end=None)
+    feeds = tuple(replace(feed, rows=own) for feed, own in zip(run.feeds, rows, strict=True))
+    row = replace(run, start=before, feeds=feeds, steps=end.steps, every=end.steps)
+    again = run_adaptive(row, options, device, partly=False)
+    return dict(again.final.state)
 
 
 class _Model:
@@ -147,8 +172,6 @@ def _kinks(run: Run) -> np.ndarray:
 def _scipy(
     model: _Model, y0: np.ndarray, times: np.ndarray, kinks: np.ndarray, settings: dict, run: Run
 ) -> Float[np.ndarray, "rows states"]:
-    from scipy.integrate import solve_ivp
-
     if settings["method"] not in SCIPY_METHODS:
         raise OptionError(unknown("method", settings["method"], SCIPY_METHODS, "solver 'scipy'"))
     if len(kinks) > MANY_KINKS:
@@ -163,14 +186,34 @@ def _scipy(
         inside = times[(times > begin + 1e-12 * times[-1]) & (times <= end * (1 + 1e-12))]
         # The end of the piece is always asked for: the next piece starts there.
         asked = np.unique([*np.minimum(inside, end), end])
-        done = solve_ivp(rate, (begin, end), y, t_eval=asked, **settings)
-        if not done.success:
+        found = _scipy_piece(rate, (begin, end), y, asked, settings)
+        path.append(found[: len(inside)])
+        if len(found) < len(asked):
+            break
+        y = found[-1]
+    return np.concatenate(path)
+
+
+def _scipy_piece(
+    rate: Callable, span: tuple[float, float], y: np.ndarray, asked: np.ndarray, settings: dict
+) -> np.ndarray:
+    """Do what `scipy.integrate.solve_ivp` does, and look for Ctrl-C after every step; return the states at times."""
+    import scipy.integrate
+
+    options = {k: v for k, v in settings.items() if k != "method"}
+    solver = getattr(scipy.integrate, settings["method"])(rate, span[0], y, span[1], **options)
+    path, done = [np.zeros((0, len(y)), y.dtype)], 0
+    while solver.status == "running" and not came():
+        message = solver.step()
+        if solver.status == "failed":
             raise CapabilityError(
-                f"SciPy's {settings['method']} gave up at t = {done.t[-1] if len(done.t) else begin:g}: {done.message}"
+                f"SciPy's {settings['method']} gave up at t = {solver.t:g}: {message}"
                 " Try method='Radau' for a stiff model, or a fixed-step solver."
             )
-        path.append(done.y.T[: len(inside)])
-        y = done.y[:, -1]
+        reached = int(np.searchsorted(asked, solver.t, side="right"))
+        if reached > done:
+            path.append(solver.dense_output()(asked[done:reached]).T)
+            done = reached
     return np.concatenate(path)
 
 
@@ -180,35 +223,119 @@ def _diffrax(
     try:
         import diffrax
     except ImportError:
-        raise CapabilityError(
+        raise MissingPackageError(
             f"solver {run.solver!r} needs diffrax: pip install 'recurra[adaptive]', or use solver='scipy'."
         ) from None
-    solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "kvaerno5": diffrax.Kvaerno5}[run.solver]()
-    control: Any = diffrax.PIDController(rtol=settings["rtol"], atol=settings["atol"])
+    tolerances = {"rtol": settings["rtol"], "atol": settings["atol"]}
+    control: Any = diffrax.PIDController(**tolerances)
+    if run.solver == "kvaerno5":
+        solver: Any = diffrax.Kvaerno5(root_finder=diffrax.VeryChord(**tolerances, norm=control.norm))
+    else:
+        solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8}[run.solver]()
     if len(kinks) > MANY_KINKS:
-        control = diffrax.PIDController(rtol=settings["rtol"], atol=settings["atol"], dtmax=run.start.dt)
+        control = diffrax.PIDController(**tolerances, dtmax=run.start.dt)
     elif len(kinks):
         control = diffrax.ClipStepSizeController(control, jump_ts=jnp.asarray(kinks, run.precision))
     real_model, y_real = _as_real(model, y0)
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(real_model),
-        solver,
-        0.0,
-        float(times[-1]),
-        None,
-        jnp.asarray(y_real, run.precision),
-        saveat=diffrax.SaveAt(ts=jnp.asarray(times, run.precision)),
-        stepsize_controller=control,
-        max_steps=settings["max_steps"],
-        throw=False,
-    )
-    if solution.result != diffrax.RESULTS.successful:
+    start = jnp.asarray(y_real, run.precision)
+    steps = _DiffraxSteps(diffrax.ODETerm(real_model), solver, control, jnp.asarray(times, run.precision))
+    carry = jax.jit(steps.begin)(start)
+    advance, ahead = jax.jit(steps.advance), 64
+    while steps.going(carry) and not came():
+        if (done := int(carry["steps"])) >= settings["max_steps"]:
+            carry["result"] = diffrax.RESULTS.max_steps_reached
+            break
+        begun = time.perf_counter()
+        # Pieces are counted in the solver's own steps, so they change no number.
+        carry = jax.block_until_ready(advance(carry, min(done + ahead, int(settings["max_steps"]))))
+        ahead = next_size(ahead, time.perf_counter() - begun, 1 << 24)
+    if not diffrax.is_successful(carry["result"]):
         raise CapabilityError(
-            f"{run.solver} gave up: {diffrax.RESULTS[solution.result]} Try max_steps=, looser tolerances, or"
+            f"{run.solver} gave up: {diffrax.RESULTS[carry['result']]} Try max_steps=, looser tolerances, or"
             " 'kvaerno5' for a stiff model."
         )
-    path: Any = np.asarray(solution.ys)
+    path: Any = np.asarray(carry["rows"])[: int(carry["row"])]
     return path if not np.iscomplexobj(y0) else path[:, : len(y0)] + 1j * path[:, len(y0) :]
+
+
+@dataclass(frozen=True)
+class _DiffraxSteps:
+    """Step with a solver of diffrax as `diffrax.diffeqsolve` does, some steps at a time.
+
+    Arguments:
+        term: the right-hand side.
+        solver, control: of diffrax.
+        times: at which rows are kept, from 0 to the end.
+    """
+
+    term: Any
+    solver: Any
+    control: Any
+    times: Array
+
+    def begin(self, y: Array) -> dict[str, Any]:
+        """Return where the steps begin."""
+        import diffrax
+
+        first, end = self.times[0], self.times[-1]
+        order = self.solver.error_order(self.term)
+        to, control = self.control.init(self.term, first, end, y, None, None, self.solver.func, order)
+        to = jnp.minimum(to, end)
+        carry = {
+            "t": first, "to": to, "y": y, "solver": self.solver.init(self.term, first, to, y, None),
+            "control": control, "jump": False, "result": diffrax.RESULTS.successful, "steps": 0, "row": 0,
+            "rows": jnp.full((len(self.times), *y.shape), jnp.inf, y.dtype),
+        }  # fmt: skip
+        return jax.tree.map(jnp.asarray, carry)
+
+    def going(self, carry: Mapping[str, Any]) -> Array:
+        """Tell whether there are steps to do."""
+        import diffrax
+
+        return (carry["t"] < self.times[-1]) & diffrax.is_successful(carry["result"])
+
+    def advance(self, carry: dict[str, Any], until: Array) -> dict[str, Any]:
+        """Step until so many steps are done in all."""
+        return lax.while_loop(lambda c: self.going(c) & (c["steps"] < until), self.step, carry)
+
+    def step(self, c: dict[str, Any]) -> dict[str, Any]:
+        """Try one step, and keep the rows that lie in it."""
+        import diffrax
+
+        # A solver that reuses its last slope is told of jumps; without any it need not ask.
+        jump = c["jump"] if isinstance(self.control, diffrax.ClipStepSizeController) else False
+        y, error, dense, state, told = self.solver.step(self.term, c["t"], c["to"], c["y"], None, c["solver"], jump)
+        error = jax.tree.map(lambda e: jnp.where(jnp.isnan(e), jnp.inf, e), error)
+        kept, t, to, jump, control, stuck = self.control.adapt_step_size(
+            c["t"], c["to"], c["y"], y, None, error, self.solver.error_order(self.term), c["control"]
+        )
+        told = diffrax.RESULTS.where(kept, told, diffrax.RESULTS.successful)
+        result = diffrax.RESULTS.where(diffrax.is_okay(c["result"]), told, c["result"])
+        result = diffrax.RESULTS.where(diffrax.is_okay(result), stuck, result)
+        between = self.solver.interpolation_cls(t0=c["t"], t1=c["to"], **dense)
+
+        def keep(new: Any, old: Any) -> Any:
+            return jax.tree.map(lambda a, b: jnp.where(kept, a, b), new, old)
+
+        def inside(found: tuple) -> Array:
+            return kept & (self.times[found[0]] <= c["to"]) & (found[0] < len(self.times))
+
+        def put(found: tuple) -> tuple:
+            row, rows = found
+            return row + 1, rows.at[row].set(between.evaluate(self.times[row]))
+
+        row, rows = lax.while_loop(inside, put, (c["row"], c["rows"]))
+        end = self.times[-1]
+        t = jnp.minimum(t, end)
+        # A last step that is as short as rounding errors is not made, but added to the one before.
+        near = to > end * (1 - 100 * jnp.finfo(end.dtype).eps)
+        to = jnp.where(near, jnp.where(kept, end, t + 0.5 * (end - t)), to)
+        new = {
+            "t": t, "to": to, "y": keep(y, c["y"]), "solver": keep(state, c["solver"]), "control": control,
+            "jump": keep(jnp.asarray(jump), c["jump"]), "result": result, "steps": c["steps"] + 1, "row": row,
+            "rows": rows,
+        }  # fmt: skip
+        return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), new, c)
 
 
 def _as_real(model: _Model, y0: Any) -> tuple[Callable, np.ndarray]:
@@ -224,12 +351,13 @@ def _as_real(model: _Model, y0: Any) -> tuple[Callable, np.ndarray]:
     return rate, np.concatenate([y0.real, y0.imag])
 
 
-def _collect(run: Run, model: _Model, path: np.ndarray, times: np.ndarray) -> Result:
+def _collect(run: Run, model: _Model, path: np.ndarray, times: np.ndarray, extra: dict[str, object]) -> Result:
     """Make a result of states at the rows and, last, at the end."""
     rows = len(path) - 1
     observed = [np.asarray(v) for v in model.observe(times[:rows], path[:rows], model.params)]
-    state = model.flat.unpack(path[-1], run.start.state)
-    return make_result(run, state, run.recording.named(observed), rows, {})
+    like = run.start.state
+    before = model.flat.unpack(path[-2], like) if run.ends_open and rows else None
+    return make_result(run, model.flat.unpack(path[-1], like), run.recording.named(observed), rows, extra, before)
 
 
 class VectorField:

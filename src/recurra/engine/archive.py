@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.engine.store import read_arrays, write_atomically
-from recurra.errors import StoreError
+from recurra.engine.open_ends import split_arrays
+from recurra.engine.store import write_atomically
+from recurra.errors import MissingPackageError, StoreError
+from recurra.files import find_file, plain_hdf5, read_arrays, refusing
 
 if TYPE_CHECKING:
     import xarray
@@ -50,18 +52,18 @@ def load_result(path: str | Path) -> Result:
 
 
 def _meta(result: Result) -> dict:
-    final = result.final
     return {
         "kind": "recurra.Result",
         "labels": dict(result.labels),
         "meta": dict(result.meta),
-        "final": {"step": int(final.step), "t0": float(final.t0), "dt": float(final.dt)},
+        "final": result.final.about,
     }
 
 
 def _arrays(result: Result) -> dict[str, np.ndarray]:
     data = {f"data:{name}": value for name, value in result.data.items()}
-    return data | {f"final:{key}": np.asarray(value) for key, value in result.final.state.items()}
+    end = result.final.end.to_arrays() if result.final.end is not None else {}
+    return data | {f"final:{key}": np.asarray(value) for key, value in result.final.state.items()} | end
 
 
 def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Result:
@@ -70,13 +72,25 @@ def _result(meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Resu
     def those(prefix: str) -> dict[str, np.ndarray]:
         return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
-    try:
-        end = meta["final"]
-        final = Snapshot(those("final:"), int(end["step"]), float(end["t0"]), float(end["dt"]))
+    with refusing(path, "not a complete result"):
+        final = Snapshot.of_file(those("final:"), meta["final"], split_arrays(arrays)[1])
         labels = {str(name): list(units) for name, units in meta["labels"].items()}
-        return Result(arrays["time"], those("data:"), labels, final, dict(meta["meta"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path}: not a complete result ({error}).") from None
+        result = Result(arrays["time"], those("data:"), labels, final, dict(meta["meta"]))
+        _check(result)
+        return result
+
+
+def _check(result: Result) -> None:
+    """Check that times, recordings and names belong together."""
+    if result.time.ndim != 1 or result.time.dtype.kind not in "iuf":
+        raise StoreError("its times are no row of numbers")
+    if set(result.data) != set(result.labels):
+        raise StoreError("its recordings and their labels are of different names")
+    for name, value in result.data.items():
+        if value.dtype.kind not in "biufc" or value.ndim not in (2, 3):
+            raise StoreError(f"the recording {name!r} is no table of numbers")
+        if value.shape[-2:] != (len(result.time), len(result.labels[name])):
+            raise StoreError(f"the recording {name!r} does not fit its times and labels")
 
 
 def _need_netcdf(path: str | Path) -> None:
@@ -85,7 +99,7 @@ def _need_netcdf(path: str | Path) -> None:
         import h5netcdf  # noqa: F401
         import h5py  # noqa: F401
     except ImportError as error:
-        raise StoreError(
+        raise MissingPackageError(
             f"{path}: netCDF needs {error.name}: pip install 'recurra[netcdf]', or use .npz."
         ) from None
 
@@ -112,23 +126,27 @@ def _name(name: str) -> str:
 
 
 def _read_dataset(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
-    import xarray
-
-    if not Path(path).is_file():
-        raise StoreError(f"{path}: no such file.")
+    find_file(path)
     _need_netcdf(path)
-    try:
-        with xarray.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
-            meta = json.loads(dataset.attrs["recurra_result"])
-            arrays = {"time": np.asarray(dataset["time"])}
-            for name, units in meta["labels"].items():
-                value = np.asarray(dataset[_name(name)])
-                arrays[f"data:{name}"] = value[..., None] if len(units) == 1 else value
-            for variable in dataset.data_vars.values():
-                if "recurra_key" in variable.attrs:
-                    value = np.asarray(variable)
-                    value = value[0] + 1j * value[1] if variable.attrs["recurra_complex"] else value
-                    arrays[f"final:{variable.attrs['recurra_key']}"] = value
-    except Exception as error:  # the file may hold anything
-        raise StoreError(f"{path}: not a result of this library ({error}).") from None
+    with plain_hdf5(path) as file, refusing(path, "not a result of this library"):
+        meta = json.loads(file.attrs["recurra_result"])
+        arrays = {"time": _values(file["time"])}
+        for name, units in meta["labels"].items():
+            value = _values(file[_name(name)])
+            arrays[f"data:{name}"] = value[..., None] if len(units) == 1 else value
+        for name, variable in file.items():
+            if name.startswith("final_") and "recurra_key" in variable.attrs:
+                value = _values(variable)
+                if int(np.squeeze(variable.attrs["recurra_complex"])):
+                    value = value[0] + 1j * value[1]
+                arrays[f"final:{variable.attrs['recurra_key']}"] = value
     return meta, arrays
+
+
+def _values(variable: Any) -> np.ndarray:
+    """Return the numbers of a variable; netCDF has no truth values and notes what they were."""
+    value = np.asarray(variable[()])
+    if value.dtype.kind not in "biufc":
+        raise StoreError(f"{variable.name!r} holds no numbers")
+    value = value.astype(value.dtype.newbyteorder("="))
+    return value.astype(bool) if variable.attrs.get("dtype") == "bool" else value

@@ -35,6 +35,13 @@ class Placement:
             raise OptionError(f"device: expected a list of different devices, such as jax.devices(), got {device!r}.")
         self._mesh = Mesh(np.array(self._devices), (AXIS,)) if len(self._devices) > 1 else None
 
+    @property
+    def platform(self) -> str:
+        """Say on what a run computes, which decides the last digits."""
+        first = self._devices[0] or (jax.config.jax_default_device or jax.devices()[0])  # pyright: ignore
+        name = first if isinstance(first, str) else first.platform
+        return name if self._mesh is None else f"{len(self._devices)} of {name}"
+
     def default(self) -> contextlib.AbstractContextManager:
         """Return the context in which arrays come to the device; of several, XLA chooses."""
         return contextlib.nullcontext() if self._mesh else jax.default_device(self._devices[0])

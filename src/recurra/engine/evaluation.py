@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from recurra.engine.delays import DelayPlan, delayed_key, with_present
+from recurra.engine.delays import DelayPlan, delayed_key, present_entries, with_present
 from recurra.engine.delivery import deliver, deliver_entries
 from recurra.engine.system import Assign, Chain, Collect, System
 from recurra.equations import Past, evaluate
@@ -124,7 +124,10 @@ def _collected(
             brought[index] = deliver(projection, values[projection.source], params, tables)
         else:
             carry = deliver if plan.uniform[index] else deliver_entries
-            brought[index] = carry(projection, values[delayed_key(index)], params, tables)
+            seen = values[delayed_key(index)]
+            if projection.present:
+                seen = present_entries(projection, values[projection.source], seen, params, tables)
+            brought[index] = carry(projection, seen, params, tables)
         terms.append((brought[index], projection.target_slice))
     return _sum(terms, system.shape_of[item.target])
 

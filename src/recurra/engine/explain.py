@@ -14,7 +14,8 @@ def explain(program: Program, dt: float | None = None) -> str:
     """Describe groups, the order of one step, projections, delays, noise and memory; see :meth:`Program.explain`."""
     system = program.system
     solver = choose_solver(program.solver, system)
-    lines = [f"Program {program.graph.name or '(unnamed)'}", ""]
+    step = "" if program.graph.dt is None else f", for steps of {program.graph.dt:g} only"
+    lines = [f"Program {program.graph.name or '(unnamed)'}{step}", ""]
     if system.groups:
         lines.append("Groups (nodes with equal equations share arrays):")
     for group in system.groups:

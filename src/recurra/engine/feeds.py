@@ -17,6 +17,8 @@ from jax import core as jax_core
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
+from recurra.engine.results import Snapshot, time_of
+from recurra.engine.series import rows_of
 from recurra.errors import PathError, ShapeError, unknown
 
 
@@ -73,18 +75,21 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -> tuple[Feed, ...]:
+def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int, start: Snapshot) -> tuple[Feed, ...]:
     """Check the user's inputs and sort them by the array they drive.
 
     Arguments:
         inputs: path -> a number, `(steps,)`, `(steps, 1)` or `(steps, units)`; `steps + 1` rows are taken too, for a
-            series that holds its end point.
+            series that holds its end point. A series with a time axis is aligned by it.
         steps: number of steps of the run.
+        start: where the run begins.
 
     Raises:
         PathError: the path is no input.
         ShapeError: wrong shape, wrong number of samples, or values that are not finite numbers.
+        TimeError: the time axis of a series does not fit the steps.
     """
+    begin = time_of(start)
     found: dict[tuple[str, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
     taken: dict[str, dict[int, str]] = {}
     for path, value in as_mapping(inputs, "inputs").items():
@@ -93,19 +98,20 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int) -
             if target.kind != "input":
                 ports = list(program.inputs)
                 raise PathError(f"inputs: {path!r} is of kind {target.kind}. " + unknown("input", path, ports))
+        value = rows_of(value, start.dt, begin, steps, f"inputs: {path!r}")
         rows, series = _rows(path, value, sum(t.size for t in targets), steps)
         if rows.dtype.kind == "c" and any(t.key not in program.system.complex_keys for t in targets):
             raise ShapeError(f"inputs: {path!r} is complex, the input is real; declare it with a complex default.")
-        start = 0
+        place = 0
         for target in targets:
             units = np.arange(program.system.shape_of[target.key][0])[target.index]  # type: ignore[index]
             for unit in units:
                 if int(unit) in taken.setdefault(target.key, {}):
                     raise PathError(f"inputs: {path!r} and {taken[target.key][int(unit)]!r} drive the same unit.")
                 taken[target.key][int(unit)] = path
-            part = rows if rows.shape[1] == 1 else rows[:, start : start + target.size]
+            part = rows if rows.shape[1] == 1 else rows[:, place : place + target.size]
             found.setdefault((target.key, series), []).append((units, part))
-            start += target.size
+            place += target.size
     feeds = []
     for (key, series), parts in found.items():
         # A single series is only looked at, never copied.
@@ -150,7 +156,9 @@ def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bo
         )
     if len(array) not in (steps, steps + 1):
         hint = "too short" if len(array) < steps else "too long"
+        how = "say how it goes on: recurra.resample(values, dt, spacing=dt, stop=duration, after='hold')"
         raise ShapeError(
-            f"inputs: {path!r} is {hint}: it has {len(array)} samples, the run has {steps} steps. Sample it at dt."
+            f"inputs: {path!r} is {hint}: it has {len(array)} samples, the run has {steps} steps. Sample it at dt"
+            + (f", or {how}." if len(array) < steps else ".")
         )
     return array, True

@@ -17,12 +17,14 @@ from recurra.engine.checks import as_mapping
 from recurra.engine.delays import DelayPlan, fit_rings, refill_rings
 from recurra.engine.feeds import make_feeds
 from recurra.engine.loop import LoopPlan, run_scan
+from recurra.engine.precision import in_precision
 from recurra.engine.program import Program
 from recurra.engine.results import Snapshot
-from recurra.engine.run import Run, feed_infos, in_precision, loop_data, prepare
+from recurra.engine.run import Run, feed_infos, loop_data, prepare
 from recurra.engine.solvers import FIXED_STEP
 from recurra.engine.stepping import Stepper, units_told
 from recurra.engine.system import System
+from recurra.engine.taming import tame_rules
 from recurra.errors import CapabilityError, OptionError, TimeError
 
 Numbers = Mapping[str, object]
@@ -45,7 +47,7 @@ def as_function(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
     final: bool = False,
     segment: int | None = None,
 ) -> Callable[..., Any]:
@@ -100,8 +102,8 @@ def as_function(
         step: Array | int | None = None,
         seed: Array | int | None = None,
     ) -> dict[str, Array] | tuple[dict[str, Array], dict[str, Array]]:
-        _check_mode((numbers, inputs, state), precision)
-        with jax.enable_x64(precision == "float64"):
+        _check_mode((numbers, inputs, state), run.wide)
+        with jax.enable_x64(run.wide):
             written = write_numbers(run, numbers, told, continues or state is not None)
             plan = replace(fixed_plan(run), stepper=written.stepper)
             now = replace(run, seed=run.seed if seed is None else seed, plan=plan)
@@ -134,9 +136,9 @@ def fixed_plan(run: Run) -> LoopPlan:
     return run.plan
 
 
-def _check_mode(values: object, precision: str) -> None:
+def _check_mode(values: object, wide: bool) -> None:
     traced = any(isinstance(leaf, jax_core.Tracer) for leaf in jax.tree_util.tree_leaves(values))
-    if traced and precision == "float64" and not jax.config.read("jax_enable_x64"):
+    if traced and wide and not jax.config.read("jax_enable_x64"):
         raise CapabilityError(
             "a float64 run is being transformed outside of float64 mode. Write `with jax.enable_x64(True):` around"
             " the call of jax.grad, or ask for precision='float32'."
@@ -157,7 +159,7 @@ def _segment(run: Run) -> int:
 
 def feed_run(run: Run, inputs: Mapping[str, object]) -> Run:
     """Return a run that is driven by these inputs, which may be traced."""
-    feeds = make_feeds(run.program, inputs, run.steps)
+    feeds = make_feeds(run.program, inputs, run.steps, run.start)
     return replace(run, feeds=feeds, plan=replace(fixed_plan(run), feeds=feed_infos(feeds)))
 
 
@@ -204,7 +206,7 @@ def write_numbers(run: Run, numbers: Numbers, told: Mapping[str, np.ndarray], co
             store[target.key] = new if whole else old.at[target.index].set(new)
     if not continues:
         start |= refill_rings(system, start, told, jnp.where)
-    stepper, fits = replace(plan.stepper, rematerialise=True), None
+    stepper, fits = replace(plan.stepper, system=tame_rules(system), rematerialise=True), None
     if delays:
         stepper = replace(stepper, delays=_off_grid(system, stepper.delays))
         fits = fit_rings(system, plan.stepper.delays, params, run.start.dt)
@@ -232,4 +234,5 @@ def _off_grid(system: System, plan: DelayPlan) -> DelayPlan:
         uniform=tuple(p.delivery == "all_to_all" for p in system.projections),
         on_grid=(False,) * len(plan.on_grid),
         past_on_grid=(False,) * len(plan.past_on_grid),
+        smooth=True,
     )

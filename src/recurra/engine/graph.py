@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.equations import Equation
 
 Kind = Literal["state", "algebraic", "parameter", "input"]
@@ -36,6 +37,8 @@ class Variable:
     value: float | complex | np.ndarray = 0.0
     unit: str = ""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -56,6 +59,8 @@ class Operator:
     equations: tuple[Equation, ...]
     variables: Mapping[str, Variable]
     output: str | None = None
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Spike:
     surrogate: str = "fast_sigmoid"
     slope: float | np.ndarray = 1.0
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Node:
@@ -116,6 +123,8 @@ class Node:
     values: Mapping[str, object] = field(default_factory=dict)
     spikes: tuple[Spike, ...] = ()
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
@@ -137,6 +146,8 @@ class Sparse:
     shape: tuple[int, int]
 
     ndim: ClassVar[int] = 2
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, matrix: Any) -> Sparse:
@@ -162,7 +173,9 @@ class Sparse:
 class Edge:
     """Join two variables: every unit of the source reaches the target through `weight`.
 
-    The signal goes source -> operators of the edge -> delay -> times weight -> summed into the target.
+    The signal goes source -> delay -> operators of the edge -> times weight -> summed into the target: the operators
+    see the source as it was, and whatever else they read by its path as it is now. Where they read the source alone the
+    delay comes behind them, which is the same but for the time before the start: then the edge carries nothing.
 
     Arguments:
         source: `"node/operator/variable"`, any state or algebraic variable.
@@ -192,6 +205,17 @@ class Edge:
     output: str | None = None
     label: str = ""
 
+    __repr__ = brief
+
+    @property
+    def old_inputs(self) -> tuple[str, ...]:
+        """List the inputs of the operators that read the delayed source, where others read what is there now."""
+        if self.node is None or self.delay is None or not np.any(np.asarray(self.delay) > 0):
+            return ()
+        named = tuple(name for name, path in self.inputs.items() if path == "source")
+        found = named or tuple(name for name, path in self.inputs.items() if path == self.source)
+        return found if len(found) < len(self.inputs) else ()
+
     def __post_init__(self) -> None:
         if hasattr(self.weight, "tocoo"):
             object.__setattr__(self, "weight", Sparse.of(self.weight))
@@ -204,6 +228,7 @@ class Emission:
     Arguments:
         shape: of the array.
         dtype: of its numbers.
+        early: whether a row of several steps has what the first of them puts out; that of the last, if not.
 
     >>> Emission((10,), np.dtype(bool)).shape
     (10,)
@@ -211,6 +236,7 @@ class Emission:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    early: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +256,7 @@ class Rule:
         text: what the rule does, for people.
         derive: a pure function of the params that is called once a run, e.g. to transpose a matrix; what it returns is
             among the params that `update` gets.
+        precision: what it computes in; a run in float32 takes only rules that do so too.
 
     >>> from recurra.engine import lower, simulate
     >>> def count(state, params, inputs, clock):
@@ -251,6 +278,9 @@ class Rule:
     emits: Mapping[str, Emission] = field(default_factory=dict)
     text: str = ""
     derive: Callable[[dict], dict] | None = None
+    precision: str = "float64"
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -264,6 +294,9 @@ class Graph:
         name: the name of the network, for people.
         input, output: paths of the input that others feed and of the variable that they read, where the graph becomes
             a node of a network and nobody says otherwise; empty if that is to be found out.
+        dt: the step that it was written for, in its unit of time; it refuses to run with another. `None` if any will
+            do, as for differential equations.
+        precision: `"float64"` or `"float32"`, for runs and trainings that are not asked for one.
 
     >>> from recurra.engine import lower, simulate
     >>> from recurra.equations import parse_equation
@@ -279,3 +312,7 @@ class Graph:
     name: str = ""
     input: str = ""
     output: str = ""
+    dt: float | None = None
+    precision: str | None = None
+
+    __repr__ = brief

@@ -11,6 +11,38 @@ MOST_STEPS = 2**31 - 2  # steps are counted in 32 bits, as random numbers are ad
 _TOLERANCE = 1e-6  # of a step: far above the rounding of any decimal duration, far below what anyone means
 
 
+def read_step(dt: object) -> float:
+    """Return a step, a finite number > 0.
+
+    Raises:
+        TimeError: it is none.
+    """
+    if not isinstance(dt, Real) or isinstance(dt, bool) or not 0 < float(dt) < math.inf:
+        raise TimeError(f"dt must be a finite number > 0, got {dt!r}.")
+    return float(dt)
+
+
+def check_step(own: float | None, dt: float, what: str) -> None:
+    """Refuse a step that something was not written for.
+
+    Arguments:
+        own: the step that it was written for; `None` for any.
+        dt: the step.
+        what: what was written for it.
+
+    Raises:
+        TimeError: the steps differ.
+
+    >>> check_step(0.1, 0.1, "the network")
+    """
+    # A step in float32 is the same one.
+    if own is not None and not math.isclose(own, dt, rel_tol=1e-6):
+        raise TimeError(
+            f"{what} is written for steps of {own:g} and cannot take steps of {dt:g}: run it with dt={own:g}, or make"
+            " it again for the other step."
+        )
+
+
 def count_steps(duration: float, dt: float, what: str = "duration") -> int:
     """Return how many steps of `dt` a duration has.
 

@@ -15,7 +15,27 @@ import numpy as np
 
 from recurra.errors import PathError, unknown
 
+EDGE_PARTS = ("weight", "delay", "spread")
+WILDCARD = "all"
 _UNIT = re.compile(r"^(?P<path>.*)\[(?P<unit>\d+)\]$")
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Say whether a path is meant by a pattern, in which `all` stands for one or more levels.
+
+    >>> matches("all/e", "left/column/e"), matches("all/e", "e")
+    (True, False)
+    """
+    levels = path.split("/")
+    reached = {0}  # how many levels the parts so far can stand for; many `all` cost no more than their number
+    for part in pattern.split("/"):
+        if part == WILDCARD:
+            reached = set(range(min(reached) + 1, len(levels) + 1))
+        else:
+            reached = {at + 1 for at in reached if at < len(levels) and levels[at] == part}
+        if not reached:
+            return False
+    return len(levels) in reached
 
 
 @dataclass(frozen=True)
@@ -40,12 +60,21 @@ class NodePlace:
 
 @dataclass(frozen=True)
 class EdgePlace:
-    """Say where an edge's weight and delay sit; an empty key means that the edge has none."""
+    """Say where an edge's weight, delay and spread sit; an empty key means that the edge has none.
+
+    The spread has the index of the delay.
+    """
 
     weight_key: str
     weight_index: Any
     delay_key: str
     delay_index: Any
+    spread_key: str = ""
+
+    def part(self, what: str) -> tuple[str, Any]:
+        """Return key and index of the weight, the delay or the spread."""
+        key = {"weight": self.weight_key, "delay": self.delay_key, "spread": self.spread_key}[what]
+        return key, self.weight_index if what == "weight" else self.delay_index
 
 
 @dataclass(frozen=True)
@@ -55,7 +84,8 @@ class Target:
     Arguments:
         path: the full path, without wildcards.
         key: storage key of the array.
-        kind: `"state"`, `"algebraic"`, `"parameter"`, `"input"`, `"weight"`, `"delay"` or `"emitted"`.
+        kind: `"state"`, `"algebraic"`, `"parameter"`, `"input"`, `"weight"`, `"delay"`, `"spread"` or
+            `"emitted"`.
         index: what selects the units in the array.
         size: number of units selected.
         unit: the unit's label, for people.
@@ -95,11 +125,12 @@ class Layout:
         if unit:
             return [self._one_unit(t, int(unit["unit"]), path) for t in self.resolve(unit["path"])]
         head, _, last = path.rpartition("/")
-        if last in ("weight", "delay") and head in self.edges:
+        if last in EDGE_PARTS and head in self.edges:
             return [self._edge_target(path, head, last)]
         if path.count("/") < 2 or (self.arrays and not self.nodes):
             full = "" if not self.nodes else ": write 'node/operator/variable' ('all' as node for every node)"
-            raise PathError(f"{path!r} is no full path{full}. {unknown('path', path, self.names())}")
+            known = [*self.names(), *(f"{label}/weight" for label in self.edges)]
+            raise PathError(f"{path!r} is no full path{full}. {unknown('path', path, known)}")
         node, operator, variable = path.rsplit("/", 2)
         targets = [
             t
@@ -127,8 +158,8 @@ class Layout:
             if target.key == key and target.index.start <= unit < target.index.stop:  # type: ignore[attr-defined]
                 return target.path if target.size == 1 else f"{target.path}[{unit - target.index.start}]"  # type: ignore
         for label, place in self.edges.items():
-            for what, of_edge in (("weight", place.weight_key), ("delay", place.delay_key)):
-                if of_edge == key:
+            for what in EDGE_PARTS:
+                if place.part(what)[0] == key:
                     return f"{label}/{what}"
         return key
 
@@ -150,10 +181,8 @@ class Layout:
             return [node]
         if "all" not in node.split("/"):
             return []
-        parts = [".+?" if p == "all" else re.escape(p) for p in node.split("/")]
-        pattern = re.compile("/".join(parts))
         # An edge's own node is addressed by its full label only: `all` means the nodes a user named.
-        return [label for label in self.nodes if "->" not in label and pattern.fullmatch(label)]
+        return [label for label in self.nodes if "->" not in label and matches(node, label)]
 
     def _variable(self, label: str, operator: str, variable: str) -> Target | None:
         place = self.nodes[label]
@@ -185,10 +214,7 @@ class Layout:
         return Target(f"{target.path}[{unit}]", target.key, target.kind, index, 1, target.unit)
 
     def _edge_target(self, path: str, label: str, what: str) -> Target:
-        place = self.edges[label]
-        key, index = (
-            (place.weight_key, place.weight_index) if what == "weight" else (place.delay_key, place.delay_index)
-        )
+        key, index = self.edges[label].part(what)
         if not key:
             raise PathError(f"{path!r}: this edge has no {what}; give it one in its definition.")
         return Target(path, key, what, index, _count(index))

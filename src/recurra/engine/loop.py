@@ -7,12 +7,14 @@ compiles anything anew. `run_scan` has a fixed length and can be differentiated.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
@@ -58,6 +60,7 @@ class LoopPlan:
         every: steps from one recorded row to the next.
         capacity: rows a chunk can hold.
         batched: keys of the parameters and states that have a leading batch axis; `None` outside of batches.
+        keep: give back the state before the last row of a chunk, too.
     """
 
     stepper: Stepper
@@ -66,6 +69,7 @@ class LoopPlan:
     every: int
     capacity: int
     batched: frozenset[str] | None = None
+    keep: bool = False
 
 
 @jax.tree_util.register_dataclass
@@ -79,6 +83,7 @@ class LoopData:
         columns: for each feed and each unit of its input the column of the samples that drives it, -1 for none.
         units: for each track the units it records.
         t0, dt: start and step.
+        ticks: of a run in float32, what :func:`split_step` makes of them; empty in float64.
         seed: seed of all noise, an integer or a key.
     """
 
@@ -89,6 +94,7 @@ class LoopData:
     units: tuple[Array, ...]
     t0: Array
     dt: Array
+    ticks: Array
     seed: Array
 
 
@@ -99,12 +105,12 @@ _OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 def _run_chunk(
     plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
-) -> tuple[dict[str, Array], tuple[Array, ...]]:
+) -> tuple[dict[str, Array], tuple[Array, ...], dict[str, Array]]:
     """Advance by `rows` rows of `plan.every` steps from step `first` on.
 
     Returns:
-        The state after the last step, and one buffer `(capacity, units)` for each track, of which the first `rows`
-        rows are filled; with a leading batch axis in a batch.
+        The state after the last step; one buffer `(capacity, units)` for each track, of which the first `rows`
+        rows are filled; and the state before the last row, if the plan says so. In a batch all have a leading axis.
     """
     _count_trace()
     if plan.batched is None:
@@ -112,7 +118,7 @@ def _run_chunk(
     state_axes = dict.fromkeys(state, 0)
     derived = {rule.derived_key for rule in plan.stepper.system.rules if plan.batched & {k for _, k in rule.params}}
     param_axes = {k: 0 if k in plan.batched | derived else None for k in data.params}
-    data_axes = LoopData(param_axes, None, None, None, None, None, None, None)  # type: ignore[arg-type]
+    data_axes = LoopData(param_axes, *(None,) * 8)  # type: ignore[arg-type]
     return jax.vmap(functools.partial(_chunk, plan), in_axes=(state_axes, data_axes, None, None))(
         state, data, first, rows
     )
@@ -125,7 +131,7 @@ run_chunk_in_place = jax.jit(_run_chunk, static_argnums=0, donate_argnums=1, com
 
 def _chunk(
     plan: LoopPlan, state: Mapping[str, Array], data: LoopData, first: Array, rows: Array
-) -> tuple[dict[str, Array], tuple[Array, ...]]:
+) -> tuple[dict[str, Array], tuple[Array, ...], dict[str, Array]]:
     row = _row_function(plan, data, first)
     buffers = tuple(
         jnp.zeros((plan.capacity, units.shape[0]), _dtype(track, data))
@@ -141,9 +147,22 @@ def _chunk(
         )
         return j + 1, state, buffers
 
+    def until(end: Array, carry: tuple) -> tuple:
+        return lax.while_loop(lambda carry: carry[0] < end, body, carry)
+
     start = (jnp.zeros((), jnp.int32), dict(state), buffers)
-    _, state, buffers = lax.while_loop(lambda carry: carry[0] < rows, body, start)
-    return state, buffers
+    if not plan.keep:
+        return (*until(rows, start)[1:], {})
+
+    def part(carry: tuple) -> tuple:
+        # First all rows but one, then that one: a loop of two rounds, so that the body is compiled once.
+        last, (j, before, buffers), _ = carry
+        return last + 1, until(rows - 1 + last, (j, before, buffers)), before
+
+    _, (_, after, buffers), kept = lax.while_loop(
+        lambda carry: carry[0] < 2, part, (jnp.zeros((), jnp.int32), start, dict(state))
+    )
+    return after, buffers, kept
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
@@ -218,7 +237,7 @@ def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
 
     def at(j: Array):
         k = first + j
-        clock = Clock(k, data.t0 + k.astype(data.dt.dtype) * data.dt, data.dt)
+        clock = Clock(k, _time(data, k), data.dt)
 
         def drive(offset: float) -> dict[str, Array]:
             found: dict[str, Array] = {}
@@ -236,6 +255,41 @@ def loop_context(plan: LoopPlan, data: LoopData, first: Array) -> Callable:
         return clock, drive, stepper.noise(streams, clock)
 
     return at
+
+
+def split_step(t0: float, dt: float) -> np.ndarray:
+    """Split a step and a start so that float32 reckons every `t0 + k*dt` to its last bit.
+
+    Returns:
+        `(3,)`: the first five bits of the step, which a number of up to 19 bits multiplies exactly; the rest of it; and
+        what float32 leaves of the start.
+
+    >>> coarse, fine, rest = split_step(0.0, 0.1).tolist()
+    >>> coarse, abs(coarse + fine - 0.1) < 1e-9, rest
+    (0.09765625, True, 0.0)
+    """
+    fraction, exponent = math.frexp(dt)
+    coarse = math.ldexp(math.floor(fraction * 32), exponent - 5)
+    return np.array([coarse, dt - coarse, t0 - float(np.float32(t0))], np.float32)
+
+
+def _time(data: LoopData, k: Array) -> Array:
+    """Return the time of step k: `t0 + k*dt`, in float32 without the rounding of k and of the step."""
+    if data.ticks.shape[0] == 0:
+        return data.t0 + k.astype(data.dt.dtype) * data.dt
+    coarse, fine, rest = data.ticks[0], data.ticks[1], data.ticks[2]
+    low = k & 0xFFF
+    left, right = (k - low).astype(coarse.dtype) * coarse, low.astype(coarse.dtype) * coarse  # both exact
+    whole, lost = _two_sum(left, right)
+    whole, more = _two_sum(whole, data.t0)
+    return whole + (lost + more + (rest + k.astype(coarse.dtype) * fine))
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return a sum and what its rounding has left out (Knuth 1969)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
 
 
 def _sample(rows: Array, j: Array, offset: float) -> Array:
@@ -259,22 +313,30 @@ def _step_function(plan: LoopPlan, data: LoopData, first: Array):
 def _row_function(plan: LoopPlan, data: LoopData, first: Array):
     """Make the function that records a row and advances to the next.
 
-    Variables are recorded before the first step of the row, and what rules put out is recorded in its last step.
+    Variables are recorded before the first step of the row; what rules put out is recorded in its first step, if it is
+    said to be early, or in its last.
     """
     at, one = loop_context(plan, data, first), _step_function(plan, data, first)
+    single = plan.every == 1
+    opening = single or any(track.early for track in plan.tracks)
+    closing = not single and any(track.emitted and not track.early for track in plan.tracks)
 
     def row(state: dict, j: Array) -> tuple[dict, tuple[Array, ...]]:
         begin = j * plan.every
         clock, drive, noise = at(begin)
         values = plan.stepper.values(clock, state, data.params, data.tables, drive, noise)
-        apart = plan.every == 1 or bool(plan.stepper.system.rules)
-        inner, emitted = plan.every - apart, {}
+        inner, early, late = plan.every - opening - closing, {}, {}
+        if opening:
+            state, early = one(state, begin)
         if inner:
-            state = lax.fori_loop(0, inner, lambda i, s: one(s, begin + i)[0], state)
-        if apart:
-            state, emitted = one(state, begin + inner)
+            state = lax.fori_loop(0, inner, lambda i, s: one(s, begin + opening + i)[0], state)
+        if closing:
+            state, late = one(state, begin + plan.every - 1)
+        late = early if single else late
         recorded = tuple(
-            emitted[track.key].reshape(-1) if track.emitted else _pick(values[track.key], track, units)
+            (early if track.early else late)[track.key].reshape(-1)
+            if track.emitted
+            else _pick(values[track.key], track, units)
             for track, units in zip(plan.tracks, data.units, strict=True)
         )
         return state, recorded

@@ -13,7 +13,7 @@ from recurra.engine.checks import as_numbers, check_nodes
 from recurra.engine.graph import Graph, Node, Operator, Rule, Variable
 from recurra.engine.layout import EdgePlace, Layout, NodePlace, Target, VariableInfo
 from recurra.engine.program import Program
-from recurra.engine.randomness import stream_seed
+from recurra.engine.randomness import check_streams, stream_address
 from recurra.engine.rules import lay_out_rules, split_rules
 from recurra.engine.system import Assign, Collect, GroupInfo, Noise, PastRead, Ring, SpikeRule, System
 from recurra.engine.wiring import Wiring, expand_edges
@@ -125,6 +125,7 @@ class _Lowering:
         self.groups = group_nodes(nodes, split)
         self.numbers = Numbers()
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.streams: list[tuple[str, str]] = [("rule", label) for label in rules]
         places: dict[str, NodePlace] = {}
         for i, group in enumerate(self.groups):
             start = 0
@@ -208,14 +209,17 @@ class _Lowering:
         for rule in self.rules:
             for _, key in rule.inputs:
                 items[key] = self.collect(key, ())
+        check_streams(self.streams)
         order = graphlib.TopologicalSorter(
             {key: [d for d in self._reads(item) if d in items] for key, item in items.items()}
         ).static_order()
         schedule = tuple(items[key] for key in order)
         spikes = tuple(rule for group in self.groups for rule in self._spike_rules(group))
         complex_keys = _complex_keys(schedule, derivatives, self.wiring, self.numbers)
-        for key in complex_keys & self.numbers.state.keys() - {k for rule in self.rules for _, k in rule.state}:
-            self.numbers.state[key] = self.numbers.state[key].astype(np.complex128)
+        of_rules = {key for rule in self.rules for _, key in rule.state}
+        for key, value in self.numbers.state.items():
+            if key in complex_keys and key not in of_rules:
+                self.numbers.state[key] = value.astype(np.complex128)
         system = System(
             groups=tuple(GroupInfo(g.label, g.units, len(g.members), g.note) for g in self.groups),
             schedule=schedule,
@@ -231,7 +235,7 @@ class _Lowering:
             complex_keys=complex_keys,
         )
         numbers = self.numbers
-        return Program(system, self.layout, graph, numbers.params, numbers.state, numbers.tables)
+        return Program(system, self.layout, graph, numbers.params, numbers.state, numbers.tables, remake=lower)
 
     def collect(self, key: str, signals: tuple[str, ...]) -> Collect:
         """Say what arrives at an input, given the signals of its own node."""
@@ -278,7 +282,7 @@ class _Lowering:
         if isinstance(item, Assign):
             return [key for _, key in item.names]
         through = [self.wiring.projections[i] for i in item.projections]
-        return [*item.signals, *(p.source for p in through if p.ring < 0)]
+        return [*item.signals, *(p.source for p in through if p.reads_now)]
 
 
 class _GroupBody:
@@ -346,7 +350,8 @@ class _GroupBody:
             seeds, nodes = f"{key}/seeds", self.lowering.nodes
             # The path of the node's own operator, whoever it was merged with.
             paths = [f"{m}/{tuple(nodes[m].operators)[position]}/{stream}" for m in self.group.members]
-            self.lowering.numbers.tables[seeds] = np.array([stream_seed(p) for p in paths], np.uint32)
+            self.lowering.numbers.tables[seeds] = np.array([stream_address(p) for p in paths])
+            self.lowering.streams += [("noise", path) for path in paths]
             # A vector has noise of its own in every entry; a noise that is shared has one value for each unit.
             shape = self.lowering.shapes[self.group.key(operator, target)] if name == "xi" else (self.group.units,)
             self.lowering.shapes[key] = shape
@@ -430,7 +435,7 @@ def _reason_not_to_merge(node: Node) -> str:
             if np.ndim(declared.value) and node.size == 1:
                 return "has a vector variable"
         for equation in operator.equations:
-            across = [f for f in functions(equation.expression) if not FUNCTIONS[f].elementwise]
+            across = [f for f in sorted(functions(equation.expression)) if not FUNCTIONS[f].elementwise]
             if across:
                 return f"{across[0]}() runs over the units of the node"
             if has_index(equation.expression):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from recurra.courtesy import brief
 from recurra.engine.evaluation import derivatives, evaluate_system
 from recurra.engine.gradients import feed_run, fixed_plan, write_numbers
 from recurra.engine.layout import Target
@@ -57,6 +58,8 @@ class Moment:
     own: Mapping[str, Array]
     local: Callable[[Mapping[str, Array], Mapping[int, Array]], tuple[dict[str, Array], Recorded]]
 
+    __repr__ = brief
+
 
 Observer = Callable[[Any, Moment], tuple[Any, Mapping[str, Array], Any]]
 
@@ -74,7 +77,7 @@ def as_online(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
 ) -> Callable[..., tuple[Any, dict[str, Array], Any]]:
     """Return a run, watched from step to step, as a pure function.
 
@@ -120,7 +123,7 @@ def as_online(
         step: Array | int | None = None,
         seed: Array | int | None = None,
     ) -> tuple[Any, dict[str, Array], Any]:
-        with jax.enable_x64(precision == "float64"):
+        with jax.enable_x64(run.wide):
             written = write_numbers(run, numbers or {}, told, continues or state is not None)
             plan = replace(fixed_plan(run), stepper=replace(written.stepper, rematerialise=False))
             now = replace(run, seed=run.seed if seed is None else seed, plan=plan)
@@ -170,7 +173,7 @@ def _depends(system: System, keys: list[str], wanted: str) -> str:
                 todo += [source for _, source in item.names]
             else:
                 todo += [*item.signals]
-                todo += [system.projections[i].source for i in item.projections if system.projections[i].ring < 0]
+                todo += [system.projections[i].source for i in item.projections if system.projections[i].reads_now]
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import brief, returns_changed
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.graph import Graph
-from recurra.engine.layout import Layout, Target
+from recurra.engine.layout import EDGE_PARTS, Layout, Target
+from recurra.engine.refit import TIMING, refit
 from recurra.engine.system import System
 from recurra.errors import PathError, ShapeError
 
@@ -53,13 +55,15 @@ class Port:
     >>> from recurra import CircuitTemplate
     >>> program = CircuitTemplate.from_yaml("model_templates.neural_mass_models.wilsoncowan.WC").program
     >>> program.inputs["e/se_op/r_in"]
-    Port(size=1, default=array([0.]), unit='', kind='input')
+    Port(size=1, default=[0.0])
     """
 
     size: int
     default: object = None
     unit: str = ""
     kind: str = "input"
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,8 @@ class Program:
         state: initial value of every state variable, by storage key.
         tables: index lists, which are part of the structure.
         solver: name of the solver; `None` lets the system choose.
+        remake: what makes a program of a graph, for numbers that are part of the structure; `None` refuses nothing and
+            leaves the structure as it is.
 
     >>> from recurra import CircuitTemplate
     >>> program = CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp").program
@@ -92,6 +98,13 @@ class Program:
     state: Mapping[str, np.ndarray]
     tables: Mapping[str, Any]
     solver: str | None = None
+    remake: Callable[[Graph], Program] | None = None
+
+    def __identity__(self) -> tuple:
+        """Return what tells this program from others."""
+        from recurra.engine.origin import parts_of
+
+        return parts_of(self), dict(self.state), self.solver
 
     @property
     def inputs(self) -> dict[str, Port]:
@@ -108,12 +121,22 @@ class Program:
         default = np.array(store[target.key][target.index]) if target.key in store else None
         return Port(target.size, default, target.unit, target.kind)
 
+    def __repr__(self) -> str:
+        """Say in a line what the program holds; `explain` says what it does."""
+        groups = self.system.groups
+        name = f"{self.graph.name!r}, " if getattr(self.graph, "name", "") else ""
+        nodes, units = sum(group.nodes for group in groups), sum(group.units for group in groups)
+        parts = [f"{nodes} node(s) of {units} unit(s) in {len(groups)} group(s)"] if groups else []
+        parts += [f"{len(self.system.rules)} rule(s)"] if self.system.rules else []
+        parts += [f"{len(self.layout.edges)} edge(s)", f"solver {self.solver!r}"]
+        return f"Program({name}{', '.join(parts)}; .explain() says more)"
+
     @property
     def paths(self) -> list[str]:
         """List every path that `get` and `update` take: parameters, inputs, states, weights and delays."""
         found = self.layout.names(("parameter", "input", "state"))
         for label, place in self.layout.edges.items():
-            found += [f"{label}/weight"] + ([f"{label}/delay"] if place.delay_key else [])
+            found += [f"{label}/{what}" for what in EDGE_PARTS if place.part(what)[0]]
         return found
 
     def get(self, path: str) -> np.ndarray:
@@ -125,8 +148,12 @@ class Program:
         parts = [np.array(self._store(t)[t.key][t.index]) for t in self.layout.resolve(path)]
         return parts[0] if len(parts) == 1 else np.concatenate([np.atleast_1d(p) for p in parts])
 
+    @returns_changed
     def update(self, values: Mapping[str, object]) -> Program:
         """Return a program with other numbers; nothing is compiled again.
+
+        A delay that becomes 0, or no longer is, and a delay or spread that changes the number of stages of a gamma
+        chain are part of the structure: then the program is lowered again.
 
         Arguments:
             values: path -> a number, or one per addressed unit. Paths of states set initial values.
@@ -135,13 +162,15 @@ class Program:
             PathError: there is no such path, or it names a variable that is computed.
             ShapeError: a value has the wrong shape.
         """
-        params, state = dict(self.params), dict(self.state)
+        params, state, timing = dict(self.params), dict(self.state), False
         for path, value in as_mapping(values, "update").items():
             for target, part in self.split(path, value):
                 store = state if target.kind == "state" else params
                 store[target.key] = store[target.key].copy()
                 store[target.key][target.index] = part
-        return replace(self, params=params, state=state)
+                timing |= target.kind in TIMING
+        changed = replace(self, params=params, state=state)
+        return refit(changed) if timing else changed
 
     def split(self, path: str, value: object) -> list[tuple[Target, np.ndarray]]:
         """Split a value, which JAX may be tracing, over the places that a path addresses: one number, or one for each

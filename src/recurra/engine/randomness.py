@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -16,29 +17,74 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, UInt32
 
+from recurra.errors import TemplateError
+
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
+THREEFRY = "threefry2x32"  # whatever generator JAX is set to
 
 
-def stream_seed(path: str) -> int:
-    """Return the number of the random stream of a path; the same on every machine and in every process.
+def stream_address(path: str, purpose: str = "noise") -> np.ndarray:
+    """Return the address of a random stream: two words of 32 bits, the same on every machine and in every process.
 
-    >>> stream_seed("e/rate_op/xi@r") == stream_seed("e/rate_op/xi@r")
+    Arguments:
+        path: whose stream; at most one stream of a purpose has it.
+        purpose: what the numbers are for, at most 16 letters; streams of different purposes have different addresses.
+
+    >>> np.array_equal(stream_address("e/rate_op/xi@r"), stream_address("e/rate_op/xi@r"))
     True
     """
-    return int.from_bytes(hashlib.blake2s(path.encode(), digest_size=4).digest(), "little")
+    digest = hashlib.blake2b(path.encode(), digest_size=8, person=purpose.encode())
+    return np.frombuffer(digest.digest(), "<u4").astype(np.uint32)
+
+
+def check_streams(streams: Iterable[tuple[str, str]]) -> None:
+    """Make sure that no two streams of one program share their address, so that they differ for certain.
+
+    Arguments:
+        streams: purpose and path of every stream.
+
+    Raises:
+        TemplateError: two do.
+    """
+    found: dict[bytes, str] = {}
+    for purpose, path in streams:
+        other = found.setdefault(stream_address(path, purpose).tobytes(), path)
+        if other is not path:
+            raise TemplateError(
+                f"{path!r} and {other!r} would draw the same random numbers, since their names have one address among"
+                " the 2^64 that there are: give one of them another name."
+            )
 
 
 def seed_key(seed: object) -> Array:
-    """Make a key from an integer seed, or take a key as it is."""
+    """Make a key from an integer seed of up to 64 bits, or take a key as it is.
+
+    The key is that of `jax.random.key` in double precision, in whatever precision JAX is.
+    """
+    if isinstance(seed, int | np.integer):
+        number = int(seed)
+        words = np.array([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF], np.uint32)
+        return jax.random.wrap_key_data(jnp.asarray(words), impl=THREEFRY)
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
     return jax.random.key(seed)  # type: ignore[arg-type]
 
 
-def stream_keys(key: Array, seeds: UInt32[Array, " streams"]) -> Array:
+def stream_key(key: Array, address: UInt32[Array, " 2"] | np.ndarray) -> Array:
+    """Make the key of a stream.
+
+    The address is encrypted with the key: that is one-to-one, so under one key different addresses have different keys.
+    """
+    first, second = jnp.asarray(address[0], jnp.uint32), jnp.asarray(address[1], jnp.uint32)
+    if not _is_threefry(key):
+        return jax.random.fold_in(jax.random.fold_in(key, first), second)
+    return jax.random.wrap_key_data(jnp.stack(threefry(*_words(key), first, second)), impl=THREEFRY)
+
+
+def stream_keys(key: Array, addresses: UInt32[Array, "streams 2"]) -> Array:
     """Make one key for each stream."""
-    return jax.vmap(lambda seed: fold_in(key, seed))(seeds)
+    return jax.vmap(lambda address: stream_key(key, address))(addresses)
 
 
 def draw_normal(keys: Array, step: Array, size: int, dtype: object) -> Float[Array, " units"]:
@@ -52,7 +98,7 @@ def fold_in(key: Array, data: Array | int) -> Array:
         return jax.random.fold_in(key, data)
     first, second = _words(key)
     data = jnp.asarray(data).astype(jnp.uint32)
-    return jax.random.wrap_key_data(jnp.stack(threefry(first, second, jnp.zeros_like(data), data)))
+    return jax.random.wrap_key_data(jnp.stack(threefry(first, second, jnp.zeros_like(data), data)), impl=THREEFRY)
 
 
 def uniform(
@@ -107,6 +153,18 @@ def fold_in_now(words: np.ndarray, data: int) -> np.ndarray:
     return np.concatenate(threefry(words[:1], words[1:], np.zeros_like(number), number))
 
 
+def stream_key_now(words: np.ndarray, address: np.ndarray) -> np.ndarray:
+    """Do `stream_key` in NumPy, on the two words of a key.
+
+    >>> address = stream_address("cells/Leak", "behavior")
+    >>> key = stream_key(jax.random.key(1), address)
+    >>> stream_key_now(jax.random.key_data(jax.random.key(1)), address).tolist() == jax.random.key_data(key).tolist()
+    True
+    """
+    words = np.asarray(words)
+    return np.concatenate(threefry(words[:1], words[1:], address[:1], address[1:]))
+
+
 def uniform_now(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Do `uniform` between 0 and 1 in NumPy, on the two words of a key: float64, the same numbers."""
     count = np.arange(math.prod(shape), dtype=np.uint32)
@@ -144,4 +202,4 @@ def _words(key: Array) -> tuple[Array, Array]:
 def _is_threefry(key: Array) -> bool:
     """Say whether a key is of JAX's usual kind, and JAX counts as is done here."""
     counted = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    return counted and jnp.ndim(key) == 0 and str(jax.random.key_impl(key)) == "threefry2x32"
+    return counted and jnp.ndim(key) == 0 and str(jax.random.key_impl(key)) == THREEFRY

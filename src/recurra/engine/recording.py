@@ -25,6 +25,7 @@ class Track:
         whole: whether all units are recorded, in order, so that nothing is picked.
         is_complex: whether the values are complex.
         emitted: whether it is what a rule puts out during a step.
+        early: whether a row of several steps has that of the first; else that of the last.
         dtype: type of the values, if it is not that of the run.
     """
 
@@ -33,6 +34,7 @@ class Track:
     is_complex: bool
     emitted: bool = False
     dtype: str = ""
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,10 @@ def make_recording(program: Program, record: object) -> Recording:
         labels[name] = [label for target in targets for label in unit_labels(target)]
     keys = list(asked)
     units_of = [np.unique(np.concatenate(asked[key])) for key in keys]
-    emitted = {key: dtype for rule in program.system.rules for _, key, dtype in rule.emits}
+    emitted = {key: (dtype, early) for rule in program.system.rules for _, key, dtype, early in rule.emits}
+    complex_keys, plain = program.system.complex_keys, ("", False)
     tracks = tuple(
-        Track(
-            key, len(units) == size_of(key), key in program.system.complex_keys, key in emitted, emitted.get(key, "")
-        )
+        Track(key, len(units) == size_of(key), key in complex_keys, key in emitted, *emitted.get(key, plain))
         for key, units in zip(keys, units_of, strict=True)
     )
     place = {key: i for i, key in enumerate(keys)}

@@ -15,10 +15,11 @@ import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.lowering import lower
-from recurra.engine.randomness import stream_seed
+from recurra.engine.outcome import cut_off, make_result
+from recurra.engine.randomness import seed_key, stream_address, stream_key
 from recurra.engine.results import Result
 from recurra.engine.rules import split_rules
-from recurra.engine.run import Run, cut_off, make_result, prepare
+from recurra.engine.run import Run, prepare
 from recurra.engine.solvers import TABLEAUS
 from recurra.engine.streaming import Rows
 from recurra.equations import Past, evaluate_numpy, noises
@@ -81,6 +82,7 @@ class _Oracle:
                 self.nodes[label] = Node(edge.node.operators, pairs, edge.node.values)
         self.state: dict[Key, np.ndarray] = {}
         self.past: dict[Key, list[np.ndarray]] = {}
+        self.left: dict[tuple[str, int], np.ndarray] = {}  # of refractory times
         self._start()
 
     def _size(self, path: str) -> int:
@@ -121,7 +123,7 @@ class _Oracle:
 
     def _source(self, label: str, edge: Edge) -> Key:
         """What enters the delay of an edge."""
-        path = edge.source if edge.node is None else f"{label}/{edge.output}"
+        path = edge.source if edge.node is None or edge.old_inputs else f"{label}/{edge.output}"
         node, operator, variable = path.rsplit("/", 2)
         return node, operator, variable
 
@@ -133,7 +135,7 @@ class _Oracle:
         tableau = TABLEAUS[run.solver]
         self.bad = ""
         for k in range(run.steps):
-            self.noise = self._draw(k)
+            self.noise, self.spikes = self._draw(k), self._find_spikes()
             now = _Moment(self, k, 0.0, self.state)
             if k % run.every == 0:
                 rows.append([self._record(now, name) for name in run.recording.labels])
@@ -145,11 +147,38 @@ class _Oracle:
             for row, node in zip(tableau.a, tableau.nodes, strict=True):
                 slopes.append(_Moment(self, k, node, self._moved(row, slopes)).slopes())
             self.state = self._moved(tableau.b, slopes)
+            self._reset()
             for key, value in self.state.items():
                 if not np.isfinite(value).all():
                     self.bad = "/".join(key)
                     return rows, k + 1
         return rows, run.steps
+
+    def _find_spikes(self) -> dict[tuple[str, int], np.ndarray]:
+        """Which units have reached the thresholds of their node, and are not refractory; by node and rule."""
+        found = {}
+        for label, node in self.nodes.items():
+            for i, rule in enumerate(node.spikes):
+                reached = self.state[label, *rule.variable.split("/")] >= self._of_spike(label, i, "threshold")
+                found[label, i] = reached & ~(self.left.get((label, i), 0.0) > 0)
+        return found
+
+    def _reset(self) -> None:
+        """Reset what has spiked, and hold what is refractory."""
+        for (label, i), fired in self.spikes.items():
+            rule, held = self.nodes[label].spikes[i], fired
+            if rule.reset is None:
+                continue
+            if np.any(rule.refractory):
+                before = self.left.get((label, i), np.zeros(len(fired)))
+                left = np.where(fired, self._of_spike(label, i, "refractory"), before - self.dt)
+                # Half a step of grace: a whole number of steps may be a little more or less than that.
+                self.left[label, i], held = np.where(left > self.dt / 2, left, 0.0), fired | (before > 0)
+            key = (label, *rule.variable.split("/"))
+            self.state[key] = np.where(held, self._of_spike(label, i, "reset"), self.state[key])
+
+    def _of_spike(self, label: str, i: int, name: str) -> np.ndarray:
+        return self.run_.program.get(f"{label}/spike{i or ''}/{name}")
 
     def _moved(self, weights: tuple[float, ...], slopes: list[dict[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
         moved = dict(self.state)
@@ -172,11 +201,11 @@ class _Oracle:
         for label, node in self.nodes.items():
             for name, operator in node.operators.items():
                 for equation in operator.equations:
-                    for noise in noises(equation.expression, operator.variables):
+                    for noise in sorted(noises(equation.expression, operator.variables)):
                         stream = f"{noise}@{equation.target}" if noise == "xi" else noise
                         with jax.enable_x64(True):
-                            seed = stream_seed(f"{label}/{name}/{stream}")
-                            key = jax.random.fold_in(jax.random.key(self.run_.seed), seed)
+                            address = stream_address(f"{label}/{name}/{stream}")
+                            key = stream_key(seed_key(self.run_.seed), address)
                             size = self._length((label, name, equation.target)) if noise == "xi" else node.size
                             draw = jax.random.normal(jax.random.fold_in(key, k), (size,), float)
                         found[label, name, stream] = np.asarray(draw) / math.sqrt(self.dt)
@@ -233,15 +262,15 @@ class _Moment:
         operator = self.o.nodes[label].operators[name]
         expression = equation.expression  # type: ignore[attr-defined]
         env: dict[str, object] = {
-            local: self.get((label, name, local)) for local in names_in(expression, operator.variables)
+            local: self.get((label, name, local)) for local in sorted(names_in(expression, operator.variables))
         }
-        for noise in noises(expression, operator.variables):
+        for noise in sorted(noises(expression, operator.variables)):
             stream = f"{noise}@{equation.target}" if noise == "xi" else noise  # type: ignore[attr-defined]
             env[noise] = self.o.noise[label, name, stream]
         env.setdefault("t", (self.k + self.offset) * self.o.dt)
 
         def past(node: Past) -> np.ndarray:
-            values = {n: self.get((label, name, n)) for n in names_in(node.delay)}
+            values = {n: self.get((label, name, n)) for n in sorted(names_in(node.delay))}
             delays = np.broadcast_to(evaluate_numpy(node.delay, values), np.shape(self.get((label, name, node.name))))
             return np.array([
                 self.get((label, name, node.name))[i] if d == 0 else self._back((label, name, node.name), d, False)[i]
@@ -256,7 +285,10 @@ class _Moment:
         fed = [(n, op.output) for n, op in node.operators.items() if n != name and op.output == variable]
         edges = [(lab, e) for lab, e in self.o.edges if e.target == "/".join(key)]
         wires = [e.inputs.get(f"{name}/{variable}") for lab, e in self.o.edges if lab == label and e.node is not None]
-        total = self._driven(key, bool(fed or edges or any(wires)))
+        spikes = [i for i, rule in enumerate(node.spikes) if rule.input == f"{name}/{variable}"]
+        total = self._driven(key, bool(fed or edges or spikes or any(wires)))
+        for i in spikes:
+            total = total + self.o.spikes[label, i] / self.o.dt
         for other, output in fed:
             total = total + self.get((label, other, output))  # type: ignore[arg-type]
         for lab, edge in edges:
@@ -264,19 +296,30 @@ class _Moment:
         for lab, edge in self.o.edges:
             path = edge.inputs.get(f"{name}/{variable}") if lab == label and edge.node is not None else None
             if path is not None:
-                total = total + self._picked(edge, path)
+                total = total + self._picked(edge, path, f"{name}/{variable}" in edge.old_inputs, lab)
         return total
 
-    def _picked(self, edge: Edge, path: str) -> np.ndarray:
+    def _picked(self, edge: Edge, path: str, old: bool, label: str) -> np.ndarray:
         """What an input of an edge's operators reads, for every pair (target unit, source unit)."""
         n_source, n_target = self.o._size(edge.source), self.o._size(edge.target)
         read = edge.source if path == "source" else path
         node, operator, variable = read.rsplit("/", 2)
+        if old:
+            if edge.spread:
+                raise CapabilityError(f"edge {label}: this back-end delays what operators see without a spread only.")
+            delays = np.broadcast_to(np.asarray(edge.delay), (n_target, n_source))
+            return np.array([
+                np.broadcast_to(self._seen((node, operator, variable), float(d)), (n_source,))[j]
+                for i in range(n_target) for j, d in enumerate(delays[i])
+            ])
         value = self.get((node, operator, variable))
         by_target = path != "source" and node == edge.target.rsplit("/", 2)[0]
         if by_target:
             return np.repeat(np.broadcast_to(value, (n_target,)), n_source)
         return np.tile(np.broadcast_to(value, (n_source,)), n_target)
+
+    def _seen(self, key: Key, delay: float) -> np.ndarray:
+        return self._back(key, delay, True) if delay > 0 else self.get(key)
 
     def _driven(self, key: Key, wired: bool) -> np.ndarray:
         """What the user feeds in, else the default if nothing else arrives."""
@@ -294,7 +337,7 @@ class _Moment:
         return value
 
     def _arriving(self, label: str, edge: Edge) -> np.ndarray:
-        source = self.o._source(label, edge)
+        source: Key = tuple((f"{label}/{edge.output}" if edge.node else edge.source).rsplit("/", 2))  # type: ignore
         n_target = self.o._length(tuple(edge.target.rsplit("/", 2)))  # type: ignore[arg-type]
         n_source = self.o._length(tuple(edge.source.rsplit("/", 2)))  # type: ignore[arg-type]
         matrix = edge.weight.dense() if isinstance(edge.weight, Sparse) else edge.weight
@@ -304,7 +347,8 @@ class _Moment:
             row = []
             for j in range(n_source):
                 unit = i * n_source + j if edge.node is not None else j
-                delay = np.broadcast_to(0.0 if edge.delay is None else edge.delay, weights.shape)[i, j]
+                behind = 0.0 if edge.delay is None or edge.old_inputs else edge.delay
+                delay = np.broadcast_to(behind, weights.shape)[i, j]
                 if edge.spread:
                     order = sum(k[0] == label and k[1] == "chain" for k in self.state)
                     signal = self.state[label, "chain", str(order - 1)]
@@ -318,11 +362,18 @@ class _Moment:
 
     def _back(self, key: Key, delay: float, edge: bool) -> np.ndarray:
         """The value of a variable a time ago; before the start nothing, the initial value, or the history."""
-        at = self.k + self.offset - delay / self.o.dt
-        if abs(at - round(at)) < 1e-6:
-            at = float(round(at))
+        begin = self.k - delay / self.o.dt
+        if abs(begin - round(begin)) < 1e-6:
+            begin = float(round(begin))
+        at, moved = begin + self.offset, 0.0
+        given = self.o.history.get("/".join(key))
+        if begin < 0 and (edge if given is None else np.ndim(given) < 2):  # type: ignore[arg-type]
+            # There is a jump at step 0. A stage sees what was before it; if it comes within the step, the mean.
+            since, at = max(at, 0.0) if begin > -1 else 0.0, min(at, max(begin, -1.0))
+            if since:
+                moved = since * (self._row(key, 1, edge) - self._row(key, 0, edge))
         low, high = math.floor(at), math.ceil(at)
-        return self._row(key, low, edge) * (1 - (at - low)) + self._row(key, high, edge) * (at - low)
+        return moved + self._row(key, low, edge) * (1 - (at - low)) + self._row(key, high, edge) * (at - low)
 
     def _row(self, key: Key, step: int, edge: bool) -> np.ndarray:
         rows = self.o.past.get(key, [])

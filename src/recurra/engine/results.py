@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import brief
+from recurra.engine.open_ends import OpenEnd, split_arrays
+from recurra.engine.origin import Origin
 from recurra.engine.store import write_atomically
-from recurra.errors import OptionError, PathError, StoreError, unknown
+from recurra.errors import OptionError, PathError, unknown
+from recurra.files import read_arrays, refusing
 
 Name = str | tuple[str, ...]
 
@@ -29,6 +33,9 @@ class Snapshot:
         state: every state variable and ring, by storage key.
         step: number of steps since `t0`.
         t0, dt: time of step 0, and the step.
+        origin: which model it is a state of. It goes on in another one with the same equations, whatever the numbers of
+            that; `dataclasses.replace(snapshot, origin=None)` goes on wherever the shapes fit.
+        end: what it takes to compute the last row again, where its inputs did not say how they go on; `None` else.
 
     >>> from recurra import CircuitTemplate
     >>> from recurra.engine import simulate
@@ -42,11 +49,41 @@ class Snapshot:
     step: int
     t0: float
     dt: float
+    origin: Origin | None = None
+    end: OpenEnd | None = None
+
+    __repr__ = brief
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """Return one array of the state by its storage key."""
+        if not isinstance(key, str) or key not in self.state:
+            raise PathError(unknown("state", key, self.state))
+        return self.state[key]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what files hold beside the arrays."""
+        origin = None if self.origin is None else self.origin.parts
+        return {"step": int(self.step), "t0": float(self.t0), "dt": float(self.dt), "origin": origin}
+
+    @classmethod
+    def of_file(
+        cls, state: Mapping[str, np.ndarray], about: Mapping[str, Any], end: OpenEnd | None = None
+    ) -> Snapshot:
+        """Return the snapshot of arrays and what a file says about them.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not what `about` wrote.
+        """
+        told = about.get("origin")
+        origin = None if told is None else Origin(None, {str(k): str(v) for k, v in told.items()})
+        return cls(state, int(about["step"]), float(about["t0"]), float(about["dt"]), origin, end)
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to an `.npz` file, without pickle."""
         arrays: dict[str, Any] = {f"state:{key}": value for key, value in self.state.items()}
-        meta = json.dumps({"kind": "recurra.Snapshot", "step": self.step, "t0": self.t0, "dt": self.dt})
+        arrays |= self.end.to_arrays() if self.end is not None else {}
+        meta = json.dumps({"kind": "recurra.Snapshot", **self.about})
         write_atomically(path, lambda file: np.savez(file, meta=np.array(meta), **arrays))
 
     @classmethod
@@ -56,14 +93,15 @@ class Snapshot:
         Raises:
             StoreError: the file is not a snapshot.
         """
-        from recurra.engine.store import read_arrays
-
         meta, arrays = read_arrays(path, "recurra.Snapshot")
-        state = {key.removeprefix("state:"): value for key, value in arrays.items()}
-        try:
-            return cls(state, int(meta["step"]), float(meta["t0"]), float(meta["dt"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: not a complete snapshot ({error}).") from None
+        with refusing(path, "not a complete snapshot"):
+            own, end = split_arrays(arrays)
+            return cls.of_file({key.removeprefix("state:"): value for key, value in own.items()}, meta, end)
+
+
+def time_of(state: object) -> float:
+    """Return the time at which a run begins that goes on from a state; 0 for anything else, which is refused later."""
+    return state.t0 + state.step * state.dt if isinstance(state, Snapshot) else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +135,16 @@ class Result:
     final: Snapshot
     meta: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def interrupted(self) -> bool:
+        """Say whether Ctrl-C ended the run, so that there are fewer rows than were asked for; go on from `final`."""
+        return bool(self.meta.get("interrupted"))
+
+    @property
+    def marks(self) -> dict[str, bool]:
+        """Return what a table of the result must carry along: `interrupted`, if it is so."""
+        return {"interrupted": True} if self.interrupted else {}
+
     def __getitem__(self, name: Name) -> np.ndarray:
         """Return one recording, `(rows, units)`; `"steps"` gives the number of the step at every row.
 
@@ -116,6 +164,13 @@ class Result:
         Raises:
             PathError: there is none; the message says which there are.
         """
+        if not isinstance(name, str | tuple):
+            few = next(iter(self.data), "x")
+            raise PathError(
+                f"[{_row(name)}]: a result is read by the name of a recording, which gives an array:"
+                f" result[{few!r}][{_row(name)}] for rows of it, result.to_dataframe() for a table."
+                f" {unknown('recording', name, self.data)}"
+            )
         key = name if isinstance(name, str) else "/".join(map(str, name))
         if key not in self.data:
             raise PathError(unknown("recording", key, self.data))
@@ -123,6 +178,9 @@ class Result:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.data)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __contains__(self, name: object) -> bool:
         return ("/".join(map(str, name)) if isinstance(name, tuple) else name) in self.data
@@ -132,9 +190,25 @@ class Result:
         span = f"{self.time[0]:g} to {self.time[-1]:g}" if len(self.time) else "empty"
         return f"Result(time {span}, {len(self.time)} rows; {shapes})"
 
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return len(self.data)
+
     def keys(self) -> list[str]:
         """List the names of the recordings."""
         return list(self.data)
+
+    def values(self) -> list[np.ndarray]:
+        """List the recordings, in the order of `keys`."""
+        return [self[name] for name in self.data]
+
+    def items(self) -> list[tuple[str, np.ndarray]]:
+        """List pairs of name and recording."""
+        return [(name, self[name]) for name in self.data]
+
+    def get(self, name: Name, default: Any = None) -> Any:
+        """Return one recording, or something else if there is none of this name."""
+        return self[name] if name in self or name == "steps" else default
 
     def to_numpy(self, name: Name | None = None) -> np.ndarray:
         """Return one recording, or all of them side by side: `(rows, all units)`."""
@@ -160,7 +234,9 @@ class Result:
         if not single:
             pairs = [(name, label) for name in self.data for label in self.labels[name]]
             columns = pandas.MultiIndex.from_tuples(pairs, names=["name", "unit"])
-        return pandas.DataFrame(self.to_numpy(), index=index, columns=columns)  # type: ignore[arg-type]
+        table = pandas.DataFrame(self.to_numpy(), index=index, columns=columns)  # type: ignore[arg-type]
+        table.attrs.update(self.marks)
+        return table
 
     def to_xarray(self) -> xarray.Dataset:
         """Return a dataset with dimensions `(batch,) time, <name>_unit` and the provenance as attributes."""
@@ -237,3 +313,10 @@ class Result:
         from recurra.engine.archive import load_result
 
         return load_result(path)
+
+
+def _row(name: object) -> str:
+    """Write an index as it stands between brackets."""
+    if not isinstance(name, slice):
+        return repr(name)
+    return ":".join("" if part is None else repr(part) for part in (name.start, name.stop))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from recurra.engine.graph import Rule
 from recurra.engine.layout import Target
-from recurra.engine.randomness import stream_seed
+from recurra.engine.randomness import stream_address, stream_key
 from recurra.engine.system import RuleStep, System
 from recurra.errors import ShapeError, TemplateError
 
@@ -58,7 +57,7 @@ def lay_out_rules(
                 if kind == "input" and len(shapes[key]) != 1:
                     raise ShapeError(f"{key}: an input is a vector, one number for each unit; got {shapes[key]}.")
         parts = (names["state"], names["parameter"], names["input"])
-        emits = tuple((name, key, str(rule.emits[name].dtype)) for name, key in names["emitted"])
+        emits = tuple((n, key, str(rule.emits[n].dtype), rule.emits[n].early) for n, key in names["emitted"])
         steps.append(RuleStep(label, rule.update, *parts, emits, rule.derive, rule.text))
     return targets, tuple(steps)
 
@@ -80,7 +79,7 @@ def derive_params(system: System, params: Mapping[str, Any]) -> dict[str, Any]:
 def rule_views(system: System, state: Mapping[str, Array]) -> dict[str, Array]:
     """Return what the rest of the network sees of the state of rules: truth values and whole numbers as floats."""
     views = {}
-    for key in system.rule_state:
+    for key in (key for rule in system.rules for _, key in rule.state):
         value = state[key]
         views[key] = value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
     return views
@@ -88,7 +87,12 @@ def rule_views(system: System, state: Mapping[str, Array]) -> dict[str, Array]:
 
 def rule_keys(system: System, key: Array) -> dict[str, Array]:
     """Make a key for the randomness of each rule, from that of the whole run and the rule's label."""
-    return {_key_of(rule): jax.random.fold_in(key, stream_seed(rule.label)) for rule in system.rules}
+    return {_key_of(rule): rule_key(key, rule.label) for rule in system.rules}
+
+
+def rule_key(key: Array, label: str) -> Array:
+    """Make the key of a rule's randomness, from that of the whole run."""
+    return stream_key(key, stream_address(label, "rule"))
 
 
 def _key_of(rule: RuleStep) -> str:
@@ -118,7 +122,7 @@ def call_rules(
         after, out = rule.update(own, given, fed, clock._replace(key=keys[_key_of(rule)]))
         for name, k in rule.state:
             new[k] = _unchanged(after[name], own[name], k)
-        emitted |= {k: jnp.asarray(out[name]) for name, k, _ in rule.emits}
+        emitted |= {k: jnp.asarray(out[name]) for name, k, *_ in rule.emits}
     return new, emitted
 
 

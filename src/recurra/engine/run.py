@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -14,27 +15,43 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from recurra.engine.checks import as_mapping, as_numbers
-from recurra.engine.delays import check_chains, plan_delays, ring_key
+from recurra.engine.batch import batch_numbers, check_finite
+from recurra.engine.checks import as_mapping
+from recurra.engine.delays import check_chains, plan_delays, with_jumps
 from recurra.engine.devices import Placement, find_device
 from recurra.engine.feeds import Feed, make_feeds
 from recurra.engine.grid import MOST_STEPS, count_steps
-from recurra.engine.loop import FeedInfo, LoopData, LoopPlan, find_divergence, run_chunk, run_chunk_in_place
+from recurra.engine.identity import identify, listed, versions
+from recurra.engine.interrupts import PIECE_SECONDS, came, interruptible, next_size
+from recurra.engine.loop import (
+    FeedInfo,
+    LoopData,
+    LoopPlan,
+    find_divergence,
+    run_chunk,
+    run_chunk_in_place,
+    split_step,
+)
 from recurra.engine.lowering import as_program
+from recurra.engine.open_ends import ends_open, mark_of
+from recurra.engine.origin import by_path, parts_of
+from recurra.engine.outcome import cut_off, divergence, joined, make_result, stopped
+from recurra.engine.precision import as_precision, in_precision, needs_wide, read_precision
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
 from recurra.engine.recording import Recording, make_recording
+from recurra.engine.refit import STRUCTURES, of_one_structure, several_structures
 from recurra.engine.results import Result, Snapshot
 from recurra.engine.rules import derive_params
-from recurra.engine.solvers import ADAPTIVE, choose_solver
+from recurra.engine.solvers import ADAPTIVE, choose_solver, reads_ahead
 from recurra.engine.stepping import Stepper, initial_state
-from recurra.engine.streaming import Rows, StoredRows, fingerprint
-from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, ShapeError, TimeError, unknown
+from recurra.engine.streaming import Rows, StoredRows
+from recurra.errors import CapabilityError, DivergenceError, OptionError, PathError, TimeError, unknown
 
 CHUNK_BYTES = 4_000_000
 CHUNK_ROWS = 16384
 ONCE_BYTES = 1_000_000
-CHUNK_SECONDS = 0.1
+CHUNK_SECONDS = PIECE_SECONDS
 IN_PLACE_BYTES = 1 << 26  # states from this size on change in place, since a copy takes as long as many steps
 
 
@@ -55,8 +72,35 @@ class Run:
     plan: LoopPlan | None
 
     @property
+    def ends_open(self) -> bool:
+        """Say whether the last row reads a sample of an input that is not there."""
+        return reads_ahead(self.solver) and ends_open(self.feeds, self.steps)
+
+    @property
+    def closing(self) -> tuple[np.ndarray, ...] | None:
+        """Return the samples of the last row of the run before, if its end was open and this run closes it."""
+        end = self.start.end
+        if end is None or end.mark != mark_of(self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
+            k: np.shape(v) for k, v in self.start.state.items()
+        }:
+            return None
+        return end.closed_by(self.feeds)
+
+    @property
+    def told(self) -> tuple:
+        """Return what must be the same in a run that goes on from an open end."""
+        fed = [(f.key, f.index, None if f.series else f.rows) for f in self.feeds]
+        program = self.program
+        return program.system.text, program.params, self.batch, fed, repr(self.seed), self.solver, self.precision
+
+    @property
     def rows(self) -> int:
         return self.steps // self.every
+
+    @property
+    def wide(self) -> bool:
+        """Whether JAX must know 64 bits: arrays of rules have types of their own."""
+        return needs_wide(self.program, self.precision)
 
 
 def simulate(
@@ -74,7 +118,7 @@ def simulate(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
     device: object = None,
     progress: bool | Callable[[int], None] = True,
     store: str | Path | None = None,
@@ -88,17 +132,19 @@ def simulate(
         dt: the step; for solvers that choose their own steps the interval between samples.
         solver: `"euler"`, `"heun"`, `"rk4"`, `"exponential_euler"`, `"euler_maruyama"`, `"stochastic_heun"`, `"scipy"`,
             `"tsit5"`, `"dopri8"` or `"kvaerno5"`; Euler (with noise: Euler-Maruyama) by default.
-        inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`.
+        inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`; a series with a
+            time axis (pandas, xarray, pynapple) is aligned by it, or refused.
         record: `None` for all states, a path, a list of paths, or name -> path; `all` stands for every node.
         every: steps between recorded rows.
         cutoff: leave out rows before this time after the start.
         params: path -> number or one per unit, for this run only.
         batch: path -> `(runs,)` or `(runs, units)`: that many runs at once, each with its own numbers and all with the
-            same noise. A run that diverges holds NaN from there on, and the others go on.
+            same noise. A run that diverges holds NaN from there on, and the others go on. Where delays need networks
+            of different structure, `final` holds what these have in common.
         state: where to go on, the `final` of an earlier result.
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
-        precision: `"float64"` or `"float32"`.
+        precision: `"float64"` or `"float32"`; by default what the program was made for, else float64.
         device: a `jax.Device`, or `"cpu"`, `"gpu"`, `"gpu:1"`; or a list of them, over which the runs of a batch are
             spread, or without a batch the rows of the weights.
         progress: show a bar if the run takes longer than a second; or a function that is told the steps done.
@@ -120,32 +166,49 @@ def simulate(
     >>> result["p/vdp_op/x"].shape
     (1000, 1)
     """
+    program = as_program(program)
+    if alike := several_structures(program, params, batch):
+        if store is not None or state is not None:
+            raise CapabilityError(f"batch: {STRUCTURES}, which have no state or store in common; use recurra.sweep.")
+        options: dict[str, Any] = dict(
+            dt=dt, solver=solver, inputs=inputs, record=record, every=every, cutoff=cutoff, seed=seed, history=history,
+            precision=precision, device=device, progress=progress, **solver_options,
+        )  # fmt: skip
+        with interruptible():
+            parts = [(simulate(one, duration, batch=own, **options), runs) for one, own, runs in alike]
+        return joined(parts)
     run = prepare(
-        as_program(program), duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
+        program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
     )
     if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 <= cutoff < duration:
         raise TimeError(f"cutoff must be a time >= 0 and shorter than the duration {duration:g}, got {cutoff!r}.")
     if store is not None and (run.plan is None or cutoff):
         what = f"solver {run.solver!r} chooses its own steps" if run.plan is None else "cutoff leaves rows out"
         raise CapabilityError(f"store: {what}; use a fixed step and record every row.")
-    if run.plan is None:
-        from recurra.engine.adaptive import run_adaptive
+    with interruptible() as partly:
+        if run.plan is None:
+            from recurra.engine.adaptive import run_adaptive
 
-        if isinstance(device, list | tuple):
-            raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; use a fixed step.")
-        result = run_adaptive(run, solver_options, find_device(device))
-    elif solver_options:
-        raise OptionError(
-            f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
-        )
-    else:
-        rows = Rows(run.recording, run.rows) if store is None else _stored_rows(run, store)
-        result = _run_fixed(run, run.plan, Placement(device), progress, rows)
+            if isinstance(device, list | tuple):
+                raise CapabilityError(f"solver {run.solver!r} chooses its own steps and uses one device; fix the step.")
+            result = run_adaptive(run, solver_options, find_device(device), partly)
+        elif solver_options:
+            raise OptionError(
+                f"{unknown('option', next(iter(solver_options)), _keywords())} Solver {run.solver!r} has no options."
+            )
+        else:
+            place = Placement(device)
+            if store is None:
+                rows = contextlib.nullcontext(Rows(run.recording, run.rows))
+            else:
+                rows = StoredRows(run.recording, run.rows, store, identify(parts_of_run(run, place.platform)))
+            with rows as kept:
+                result = _run_fixed(run, run.plan, place, progress, kept, partly)
     return cut_off(result, cutoff)
 
 
 def _keywords() -> list[str]:
-    return list(simulate.__kwdefaults__ or ())
+    return [p.name for p in inspect.signature(simulate).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def prepare(
@@ -161,7 +224,7 @@ def prepare(
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
-    precision: str = "float64",
+    precision: str | None = None,
 ) -> Run:
     """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
     if not isinstance(program, Program):
@@ -169,6 +232,7 @@ def prepare(
     steps = count_steps(duration, dt)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
+    every = int(every)
     if (0 if not isinstance(state, Snapshot) else state.step) + steps > MOST_STEPS:
         raise TimeError(f"a run has at most {MOST_STEPS} steps in all, those before `state` included.")
     if steps % every:
@@ -177,8 +241,7 @@ def prepare(
             f"{steps} steps are not a whole number of rows of {every} steps: use a duration of"
             f" {low * dt:.12g} or {(low + every) * dt:.12g}, or another `every`."
         )
-    if precision not in ("float32", "float64"):
-        raise OptionError(unknown("precision", precision, ("float32", "float64")))
+    precision = read_precision(program, precision)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer, jax.Array)):
         raise OptionError(f"seed must be an integer (or a jax.random.key), got {seed!r}.")
     if not isinstance(seed, jax.Array) and not -(2**63) <= seed < 2**63:
@@ -187,57 +250,21 @@ def prepare(
     if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")
     program = program.update(changed)
-    if program.system.rules and precision != "float64":
-        raise OptionError("precision: the arrays of a rule have types of their own; leave the precision at float64.")
-    _check_finite(program, {**program.params, **program.state})
+    program, batch = of_one_structure(program, as_mapping(batch, "batch"))
+    check_finite(program, {**program.params, **program.state})
     solver = choose_solver(solver or program.solver, program.system)
     if solver in ADAPTIVE and program.system.rules:
         raise CapabilityError(f"solver {solver!r} chooses its own steps, a rule is called once a step: use another.")
     recording = make_recording(program, record)
-    feeds = make_feeds(program, inputs, steps)
-    numbers = _batch_numbers(program, batch)
+    numbers = batch_numbers(program, batch)
     check_chains(program.system, {**program.params, **numbers})
     start = starting_point(program, state, dt, history, numbers)
+    feeds = make_feeds(program, inputs, steps, start)
     plan = None
     if solver not in ADAPTIVE:
-        delays = plan_delays(program.system, {**program.params, **numbers}, dt)
-        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers)
+        delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
+        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers, steps)
     return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
-
-
-def _check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:
-    """NaN among the numbers would only show up as a divergence, far from where it came from."""
-    for key, value in numbers.items():
-        if key not in program.system.rule_keys and np.isnan(value).any():
-            unit = np.argwhere(np.isnan(value))[0]
-            raise ShapeError(f"{program.layout.describe(key, int(unit[0]))}: the value is NaN; give it a number.")
-
-
-def _batch_numbers(program: Program, batch: Mapping[str, object] | None) -> dict[str, np.ndarray]:
-    """Lay out parameters (and initial states) with a leading axis of runs."""
-    rows = {path: as_numbers(value, f"batch: {path}") for path, value in as_mapping(batch, "batch").items()}
-    if not rows:
-        return {}
-    sizes = {path: len(value) if value.ndim else 0 for path, value in rows.items()}
-    if len(set(sizes.values())) > 1 or 0 in sizes.values():
-        raise ShapeError(f"batch: every path needs the same number of runs as its first axis, got {sizes}.")
-    count = next(iter(sizes.values()))
-    found: dict[str, np.ndarray] = {}
-    for path, value in rows.items():
-        for target, _ in program.split(path, value[0]):
-            own = program.state if target.kind == "state" else program.params
-            if target.key not in found:
-                found[target.key] = np.repeat(own[target.key][None], count, axis=0)
-            if value.ndim == 1:  # without a Python loop over what may be thousands of runs
-                at = target.index if isinstance(target.index, tuple) else (target.index,)
-                wide = found[target.key][(slice(None), *at)].ndim - 1
-                found[target.key][(slice(None), *at)] = value.reshape(count, *(1,) * wide)
-        if value.ndim > 1:
-            for run, one in enumerate(value):
-                for target, part in program.split(path, one):
-                    found[target.key][run, ...][target.index] = part
-    _check_finite(program, {k: v.reshape(-1, *v.shape[2:]) for k, v in found.items()})
-    return found
 
 
 def starting_point(
@@ -260,7 +287,7 @@ def starting_point(
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
     expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
     # The arrays of rules have types of their own, which differ between programs with and without surrogates.
-    types = {k: program.state[k].dtype for k in program.system.rule_state}
+    types = {k: value.dtype for k, value in program.state.items() if k in program.system.rule_state}
     given = {k: np.asarray(v, types.get(k)) for k, v in state.state.items()}
     if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
         # Every run of a batch goes on from the same state.
@@ -268,6 +295,12 @@ def starting_point(
     odd = set(expected) ^ set(given) or {k for k in expected if expected[k] != given[k].shape}
     if odd and all(k.startswith("ring/") for k in odd):
         raise TimeError("state: it remembers another length of time than this run's delays need; use the same delays.")
+    other = [] if odd or state.origin is None else state.origin.differs(program.system)
+    if other:
+        raise PathError(
+            f"state: it belongs to another model; what differs: {listed(other)}. Run the model that it is of; or, if"
+            " its numbers are to begin this one, hand over dataclasses.replace(state, origin=None)."
+        )
     if odd:
         raise PathError(
             f"state: it belongs to another network or another batch (they differ in {', '.join(sorted(odd)[:5])})."
@@ -282,6 +315,7 @@ def _loop_plan(
     feeds: tuple[Feed, ...],
     every: int,
     numbers: Mapping[str, np.ndarray],
+    steps: int,
 ) -> LoopPlan:
     infos = feed_infos(feeds)
     runs = len(next(iter(numbers.values()))) if numbers else 1
@@ -289,7 +323,8 @@ def _loop_plan(
     row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
     batched = frozenset(numbers) if numbers else None
-    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched)
+    keep = reads_ahead(stepper.solver) and ends_open(feeds, steps)
+    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched, keep)
 
 
 def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
@@ -307,6 +342,7 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
+        ticks=split_step(run.start.t0, run.start.dt) if run.precision == "float32" else np.zeros(0),  # type: ignore
         seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
     )
 
@@ -316,81 +352,90 @@ def samples(run: Run, first: int, length: int) -> tuple[Array, ...]:
     return tuple(as_precision(f.chunk(first, length), run.precision) for f in run.feeds)  # type: ignore[misc]
 
 
-def as_precision(value: np.ndarray, precision: str) -> np.ndarray:
-    """Return floats and complex numbers in the precision of a run; whole numbers stay as they are."""
-    if value.dtype.kind == "c":
-        return value.astype(np.complex64 if precision == "float32" else np.complex128, copy=False)
-    return value.astype(precision, copy=False) if value.dtype.kind == "f" else value
-
-
 def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     """Let rules derive what they want from their parameters, for each run of a batch where these differ."""
     system = run.program.system
-    own = {key for rule in system.rules for _, key in rule.params}
-    if not own & set(run.batch):
+    own = list(dict.fromkeys(key for rule in system.rules for _, key in rule.params))
+    if not any(key in run.batch for key in own):
         return derive_params(system, params)
     axes = {key: 0 if key in run.batch else None for key in own}
     found = jax.vmap(lambda numbers: derive_params(system, numbers), in_axes=(axes,))({k: params[k] for k in own})
     return params | {key: value for key, value in found.items() if key not in own}
 
 
-def in_precision(run: Run, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return parameters or states in the precision of a run; those of rules keep their types."""
-    own = run.program.system.rule_keys
-    return {k: v if k in own else as_precision(np.asarray(v), run.precision) for k, v in numbers.items()}
-
-
-def _stored_rows(run: Run, store: str | Path) -> StoredRows:
-    """Return where rows are written, and what was written before."""
-    feeds = [(feed.key, feed.index, feed.rows, feed.series) for feed in run.feeds]
+def parts_of_run(run: Run, platform: str) -> dict[str, Any]:
+    """Return what tells a run from others, for :func:`identify`; `platform` says on what it computes."""
     program, start = run.program, run.start
-    seed = run.seed if isinstance(run.seed, int | np.integer) else jax.random.key_data(run.seed)
-    mark = fingerprint(
-        program.explain(start.dt), program.params, start.state, start.step, start.t0, feeds, run.recording.labels,
-        run.steps, run.every, seed, run.solver, run.precision, run.batch,
-    )  # fmt: skip
-    return StoredRows(run.recording, run.rows, store, mark)
+    feeds: dict[str, list] = {feed.key: [] for feed in run.feeds}
+    for feed in run.feeds:
+        feeds[feed.key].append((feed.index, feed.rows, feed.series))
+    return {
+        **parts_of(program), "start": by_path(program, start.state), "first step": start.step, "t0": float(start.t0),
+        "dt": float(start.dt), "inputs": by_path(program, feeds), "record": run.recording.labels, "steps": run.steps,
+        "every": run.every, "seed": run.seed, "solver": run.solver, "precision": run.precision,
+        "batch": by_path(program, run.batch), "device": platform, "version": versions(),
+    }  # fmt: skip
 
 
 def _run_fixed(
-    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows
+    run: Run, plan: LoopPlan, place: Placement, progress: bool | Callable[[int], None], rows: Rows, partly: bool
 ) -> Result:
     """Advance chunk by chunk; between chunks look for divergence, show progress and honour Ctrl-C."""
     params = in_precision(run, {**run.program.params, **run.batch})
     begin = state = in_precision(run, rows.state if rows.state is not None else run.start.state)
-    size, interrupted = _first_rows(run, params, state), False
+    size, first, count = min(_first_rows(run, params, state), plan.capacity), rows.done, 0
     bar = Progress(run.steps, progress) if isinstance(progress, bool) else Listener(progress)
     if rows.done:
         bar.update(rows.done * run.every)
-    with jax.enable_x64(run.precision == "float64"), place.default():
+    with contextlib.closing(bar), jax.enable_x64(run.wide), place.default():
         if run.program.system.rules:
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
             params = jax.device_put(params)  # else chunk by chunk is quicker
         params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
         in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
-        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin)
-        while rows.done < run.rows and not interrupted:
-            count = min(size, plan.capacity, run.rows - rows.done)
+        if not rows.done and run.start.end is not None:
+            begin = {key: np.asarray(value) for key, value in _closed(run, plan, state, params).items()}
+            state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
+        # Where one row would take longer than someone waits, it is done in pieces.
+        long = 10 * _first_rows_of(params, state, 1) < run.every and not in_place
+        long = long and not any(track.emitted for track in plan.tracks)
+        chunks = _Chunks(run, plan, loop_data(run, params, 0, 1), in_place, rows.done, begin, long)
+        kept: Mapping[str, Any] = {}
+        while rows.done < run.rows and not came():
+            count = 1 if long else min(size, run.rows - rows.done)
             begun = time.perf_counter()
-            made, interrupted = chunks.advance(state, rows.done, count)
+            made = chunks.advance(state, rows.done, count)
             if made is None:
                 break
-            before, (state, buffers) = state, made
+            before, (state, buffers, kept) = state, made
             rows.put(place.gather(buffers), count)
             whole = place.gather(state)
             if not run.batch and not _finite(run, whole):
-                bar.close()
                 raise _diverged(chunks, before, rows, count)
-            rows.checkpoint(whole)
+            rows.checkpoint(whole, due=came())
             bar.update(count * run.every)
-            # The first chunk is short by a cautious guess, and its time may be that of the compiler; chunks only grow.
-            size = int(size * min(max(CHUNK_SECONDS / (time.perf_counter() - begun), 1.0), 64.0))
-    bar.close()
-    if interrupted:
-        warnings.warn(f"interrupted after {rows.done} of {run.rows} rows.", RuntimeWarning, stacklevel=4)
-    extra = {"interrupted": True} if interrupted else {}
-    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra)
+            # The first chunk is short by a cautious guess; no chunk is longer than the plan allows.
+            size = next_size(size, time.perf_counter() - begun, plan.capacity)
+    # A run of one piece is whole all the same; Ctrl-C then ends what called it.
+    extra = stopped(rows.done, run.rows, partly) if came() and count < run.rows - first else {}
+    return make_result(run, place.gather(state), rows.data(rows.done), rows.done, extra, place.gather(kept) or None)
+
+
+def _closed(run: Run, plan: LoopPlan, state: Mapping, params: Mapping) -> Mapping:
+    """Return the state to start from: with the last row before it computed again, if that lacked a sample."""
+    end, rows = run.start.end, run.closing
+    if end is None or rows is None:
+        return state
+    # The same compiled code, if rows are as long as before.
+    plan, count = (plan, 1) if plan.every == end.steps else (replace(plan, every=1), end.steps)
+    capacity, padded = plan.capacity * plan.every + 1, []
+    for feed, own in zip(run.feeds, rows, strict=True):
+        own = np.concatenate([own, np.repeat(own[-1:], max(0, capacity - len(own)), axis=0)]) if feed.series else own
+        padded.append(as_precision(own, run.precision))
+    data = replace(loop_data(run, params, 0, 1), rows=tuple(padded))
+    before = {key: np.asarray(value) for key, value in in_precision(run, end.state).items()}
+    return run_chunk(plan, before, data, np.int32(run.start.step - end.steps), np.int32(count))[0]
 
 
 @dataclass(frozen=True)
@@ -402,6 +447,7 @@ class _Chunks:
         in_place: change the state in its own memory; the state before is then gone.
         first: the row at which the run began; more than 0 if it goes on from a checkpoint.
         begin: the state there.
+        long: whether a row is done in pieces.
     """
 
     run: Run
@@ -410,73 +456,81 @@ class _Chunks:
     in_place: bool
     first: int
     begin: Mapping[str, np.ndarray]
+    long: bool
 
     def start(self, row: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
         """Return the numbers of the loop with the samples from a row on, the number of its step, and of rows."""
-        first, every = row * self.run.every, self.run.every
-        data = replace(self.fixed, rows=samples(self.run, first, self.plan.capacity * every + 1))
-        return data, np.int32(self.run.start.step + first), np.int32(count)
+        return self._start(self.plan, row * self.run.every, count)
 
-    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, bool]:
-        """Return the state after some rows and what they recorded, and whether Ctrl-C came; None if for nothing."""
-        made, step = None, run_chunk_in_place if self.in_place else run_chunk
-        try:
-            made = step(self.plan, state, *self.start(row, count))
-            return jax.block_until_ready(made), False
-        except KeyboardInterrupt:
-            if not self.in_place or made is None:
-                if any(isinstance(value, jax.Array) and value.is_deleted() for value in state.values()):
-                    raise  # it came between the call and its outcome, and nothing is left to go on from
-                return None, True
-            return jax.block_until_ready(made), True
+    def _start(self, plan: LoopPlan, step: int, count: int) -> tuple[LoopData, np.int32, np.int32]:
+        data = replace(self.fixed, rows=samples(self.run, step, plan.capacity * plan.every + 1))
+        data = data if plan.tracks else replace(data, units=())
+        return data, np.int32(self.run.start.step + step), np.int32(count)
+
+    def _in_pieces(self, state: Mapping, row: int) -> tuple[Any, Any, Any] | None:
+        """Do one row: its first step, which records it, and then the others, some at a time."""
+        one = replace(self.plan, every=1, capacity=1, keep=False)
+        more, before = replace(one, capacity=CHUNK_ROWS, tracks=()), state if self.plan.keep else {}
+        if not any(feed.series for feed in self.run.feeds):
+            more = replace(more, capacity=1 << 24)
+        first, every, done, size = row * self.run.every, self.run.every, 1, 64
+        state, buffers, _ = jax.block_until_ready(run_chunk(one, state, *self._start(one, first, 1)))
+        while done < every and not came():
+            count, begun = min(size, every - done), time.perf_counter()
+            state, *_ = jax.block_until_ready(run_chunk(more, state, *self._start(more, first + done, count)))
+            done, size = done + count, next_size(size, time.perf_counter() - begun, more.capacity)
+        return (state, buffers, before) if done == every else None
+
+    def advance(self, state: Mapping, row: int, count: int) -> tuple[Any, Any, Any] | None:
+        """Return the state after some rows, what they recorded, and the state before the last row if it is open.
+
+        `None` if Ctrl-C came within a long row.
+        """
+        if self.long:
+            return self._in_pieces(state, row)
+        step = run_chunk_in_place if self.in_place else run_chunk
+        return jax.block_until_ready(step(self.plan, state, *self.start(row, count)))
 
     def replay(self, row: int) -> Mapping:
         """Run again from the first state up to a row."""
         state, done = self.begin, self.first
         while done < row:
             count = min(self.plan.capacity, row - done)
-            state, _ = run_chunk_in_place(self.plan, state, *self.start(done, count))
+            state, *_ = run_chunk_in_place(self.plan, state, *self.start(done, count))
             done += count
         return state
 
 
 def _first_rows(run: Run, params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> int:
     """Guess how many rows surely take no longer than a chunk should: some nanoseconds for every number of a step."""
+    return _first_rows_of(params, state, run.every)
+
+
+def _first_rows_of(params: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray], every: int) -> int:
     numbers = 4 * sum(v.size for v in jax.tree.leaves(params)) + 20 * sum(v.size for v in state.values())
-    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * run.every)))
+    return max(1, int(CHUNK_SECONDS / (1e-9 * (100 + numbers) * every)))
+
+
+def windows(program: Program, rows: int, every: int = 1, runs: int = 1) -> list[tuple[int, int]]:
+    """Cut a forward run of a pure function into parts that take no longer than someone waits who has pressed Ctrl-C.
+
+    Arguments:
+        program: what is run.
+        rows: how many.
+        every: steps of a row.
+        runs: how many runs at once.
+
+    Returns:
+        First row and number of rows of each part.
+    """
+    size = 10 * _first_rows_of(program.params, program.state, every * runs)
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
 
 
 def _finite(run: Run, state: Mapping[str, jax.Array]) -> bool:
     # Rules may use infinity for "never", and what they do with it is their own affair.
     own = run.program.system.rule_state
     return all(bool(np.isfinite(np.asarray(value)).all()) for key, value in state.items() if key not in own)
-
-
-def make_result(run: Run, state: Mapping, data: Mapping[str, Any], rows: int, extra: dict) -> Result:
-    """Label what was recorded, `rows` rows by name."""
-    steps = np.arange(rows) * run.every + run.start.step
-    start = run.start
-    final = Snapshot(
-        {k: np.asarray(v) for k, v in state.items()}, start.step + rows * run.every, start.t0, start.dt
-    )
-    meta = provenance(run) | extra
-    return Result(start.t0 + steps * start.dt, data, run.recording.labels, final, meta)
-
-
-def provenance(run: Run) -> dict[str, object]:
-    """Say what made a result: seed, step, solver, precision, versions."""
-    from recurra import __version__
-
-    return {
-        "dt": run.start.dt,
-        "every": run.every,
-        "solver": run.solver,
-        "precision": run.precision,
-        "seed": run.seed if isinstance(run.seed, (int, np.integer)) else str(run.seed),
-        "network": run.program.graph.name,
-        "recurra": __version__,
-        "jax": jax.__version__,
-    }
 
 
 def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> DivergenceError:
@@ -489,34 +543,6 @@ def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> Diver
     fine = done + (int(went) - 1) // run.every + 1
     partial = make_result(run, before, rows.data(fine), fine, {"diverged": True})
     return divergence(run, {k: np.asarray(v) for k, v in state.items()}, int(first) + int(went), partial)
-
-
-def divergence(run: Run, state: Mapping[str, np.ndarray], step: int, partial: Result) -> DivergenceError:
-    """Word the error for a state that is not finite."""
-    key = next(k for k, v in state.items() if not np.isfinite(v).all())
-    unit = int(np.argwhere(~np.isfinite(state[key]))[0][-1])
-    rings = {ring_key(i): ring.source for i, ring in enumerate(run.program.system.rings)}
-    name = run.program.layout.describe(rings.get(key, key), unit)
-    at = run.start.t0 + step * run.start.dt
-    return DivergenceError(
-        f"{name} is not finite after step {step} (t = {at:g}, solver {run.solver!r}, dt = {run.start.dt:g}). Try a"
-        " smaller dt or another solver; `error.result` holds what was recorded before.",
-        name,
-        step,
-        at,
-        partial,
-    )
-
-
-def cut_off(result: Result, cutoff: float) -> Result:
-    """Leave out the rows of a result before a time after its start."""
-    if not cutoff:
-        return result
-    start = result.time[0] if len(result.time) else 0.0
-    kept = result.time - start >= cutoff - 1e-9 * max(1.0, abs(cutoff))
-    return replace(
-        result, time=result.time[kept], data={k: v[..., kept, :] for k, v in result.data.items()}
-    )
 
 
 def check_batchable(run: Run) -> None:

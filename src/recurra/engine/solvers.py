@@ -77,6 +77,11 @@ def choose_solver(solver: str | None, system: System) -> str:
     return solver
 
 
+def reads_ahead(solver: str) -> bool:
+    """Say whether a solver reads inputs later than at the beginning of a step."""
+    return solver in ADAPTIVE or (solver in TABLEAUS and any(TABLEAUS[solver].nodes))
+
+
 def runge_kutta(tableau: Tableau, rate: Callable[[int, State], State], state: State, dt: Array) -> State:
     """Advance `state` by one explicit Runge-Kutta step.
 

@@ -15,6 +15,7 @@ from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.delays import (
     NO_DELAYS,
     DelayPlan,
+    Moment,
     delayed_key,
     fresh_rings,
     plan_delays,
@@ -22,8 +23,10 @@ from recurra.engine.delays import (
     read_delays,
     refill_rings,
     ring_key,
+    with_jumps,
 )
 from recurra.engine.evaluation import Values, chain_rate, derivatives, evaluate_system
+from recurra.engine.grid import check_step
 from recurra.engine.program import Clock, Program
 from recurra.engine.randomness import draw_normal, seed_key, stream_keys
 from recurra.engine.rules import call_rules, rule_keys, rule_views
@@ -139,14 +142,18 @@ class Stepper:
         return exponential_euler(lambda _: slopes, diagonal, own, clock.dt)
 
     def given(
-        self, clock: Clock, offset: float, state: Mapping, params: Mapping, tables: Mapping
+        self, clock: Clock, offset: float, state: Mapping, params: Mapping, tables: Mapping, left: bool = True
     ) -> dict[str, Array]:
-        """Read what is given to the equations `offset` steps after the beginning of the step: delays and rules."""
+        """Read what is given to the equations `offset` steps after the beginning of the step: delays and rules.
+
+        `left` says that it is given to a stage of the step, and not to what comes after the step.
+        """
         system = self.system
         views = rule_views(system, state) if system.rules else {}
         if not system.rings:
             return views
-        return views | read_delays(system, self.delays, state, params, tables, clock.k, offset, clock.dt)  # type: ignore
+        moment = Moment(clock.k, offset, clock.dt, left)
+        return views | read_delays(system, self.delays, state, params, tables, moment)  # type: ignore
 
     def _given_to_rules(self, clock: Clock, state: Mapping, params: Mapping, tables: Mapping) -> dict[str, Array]:
         """Read what is given to the equations when rules are called: they have advanced, the rules have not.
@@ -154,7 +161,7 @@ class Stepper:
         So a delay counts from the end of the step for what equations send, and from its beginning for what rules send:
         then it means the same number of steps more than no delay.
         """
-        found = self.given(clock, 1.0, state, params, tables)
+        found = self.given(clock, 1.0, state, params, tables, left=False)
         own = self.system.rule_state
         late = [delayed_key(i) for i, p in enumerate(self.system.projections) if p.ring >= 0 and p.source in own]
         now = self.given(clock, 0.0, state, params, tables) if late else {}
@@ -164,7 +171,7 @@ class Stepper:
         """Split a whole state into the variables of the solver, and the rings and the states of rules."""
         rest = {ring_key(i) for i in range(len(self.system.rings))} | self.system.rule_state
         own = {k: v for k, v in state.items() if k not in rest}
-        return own, {k: state[k] for k in rest}
+        return own, {k: v for k, v in state.items() if k in rest}
 
     def streams(self, key: Array, tables: Mapping[str, Array]) -> dict[str, Array]:
         """Make the keys of every noise stream and every rule, once for a run."""
@@ -192,6 +199,7 @@ def initial_state(
     Arguments:
         numbers: parameters and states of a batch, with a leading axis of runs; then the whole state has that axis.
     """
+    check_step(program.graph.dt, dt, program.graph.name or "the network")
     plan = plan_delays(program.system, {**program.params, **(numbers or {})}, dt)
     given = [
         (path, program.layout.one(path), as_numbers(value, f"history of {path!r}"))
@@ -269,11 +277,15 @@ def step(
     solver = choose_solver(program.solver, program.system)
     if solver not in FIXED_STEP:
         raise CapabilityError(f"solver {solver!r} has no single steps; use one of {', '.join(FIXED_STEP)}.")
+    if not isinstance(clock.dt, Tracer):
+        check_step(program.graph.dt, float(clock.dt), program.graph.name or "the network")
     plan = NO_DELAYS
     if program.system.rings:
         # Delays that JAX traces are taken to be like the program's own: as long at most, and on the grid if they are.
         known = {k: v for k, v in params.items() if not isinstance(v, Tracer)}
         plan = plan_delays(program.system, {**program.params, **known}, float(clock.dt))
+        if not any(isinstance(v, Tracer) for v in state.values()):
+            plan = with_jumps(plan, state)
     stepper = Stepper(program.system, solver, plan)
     state, params = ({k: jnp.asarray(v) for k, v in numbers.items()} for numbers in (state, params))
     drive = _drive(program, inputs, params)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,66 +14,73 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Sparse, Spike, Variable
+from recurra.engine.locks import try_lock, unlock
 from recurra.equations import Equation, parse_equation, to_text
 from recurra.errors import StoreError
+from recurra.files import check_count, read_arrays, refusing
 
 if TYPE_CHECKING:
     from recurra.engine.program import Program
 
 FORMAT = 1
+PART = ".part"
 SPIKE_NUMBERS = ("threshold", "reset", "refractory", "slope")
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write to a file beside `path` and move it there when it is complete.
+    """Write to a file beside `path` and move it there when it is complete; what killed saves have left is removed.
 
     Raises:
         StoreError: the folder does not exist, the disk is full or the like.
     """
     path = Path(path)
+    handle, name = _make_part(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot write there ({error.strerror}).") from None
-    try:
-        with os.fdopen(handle, "w+b") as file:
+        with os.fdopen(handle, "w+b", closefd=False) as file:
             write(file)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
+        if os.name == "nt":  # there, an open file cannot be moved
+            unlock(handle)
+            handle = -1
         os.replace(name, path)
     except BaseException as error:
         if os.path.exists(name):
             os.unlink(name)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, StoreError):
             raise StoreError(f"{path}: cannot write there ({error.strerror or error}).") from None
         raise
+    finally:
+        unlock(handle)
+    _remove_parts(path)
 
 
-def read_arrays(path: str | Path, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """Read an archive that this library wrote: its description and its arrays.
+def _make_part(path: Path) -> tuple[int, str]:
+    """Make a file beside a path, locked, so that others know that it is being written."""
+    while True:
+        try:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot write there ({error.strerror}).") from None
+        try_lock(handle)
+        if os.path.exists(name):  # else somebody has removed it before it was locked
+            return handle, name
+        unlock(handle)
 
-    Raises:
-        StoreError: no such file, or not such an archive.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # What this library writes is not compressed, so no small file can unpack to a large one.
-            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-                raise StoreError(f"{path}: not an archive of this library (it is compressed).")
-        with np.load(path, allow_pickle=False) as archive:
-            meta = json.loads(str(archive["meta"]))
-            arrays = {key: archive[key] for key in archive.files if key != "meta"}
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file.") from None
-    except StoreError:
-        raise
-    except Exception as error:  # whatever a damaged or foreign file makes the readers of zip, npy and JSON do
-        raise StoreError(f"{path}: not an archive of this library ({error}).") from None
-    if not isinstance(meta, dict) or meta.get("kind") != kind:
-        found = meta.get("kind") if isinstance(meta, dict) else None
-        raise StoreError(f"{path}: expected a {kind}, found {found!r}.")
-    return meta, arrays
+
+def _remove_parts(path: Path) -> None:
+    """Remove the files of former saves to a path that nobody writes any more."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}{re.escape(PART)}")
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in [e for e in entries if pattern.fullmatch(e.name)]:
+            with contextlib.suppress(OSError):
+                handle = os.open(entry.path, os.O_RDWR)
+                try:
+                    if try_lock(handle):
+                        os.unlink(entry.path)
+                finally:
+                    unlock(handle)
 
 
 def save(program: Program, path: str | Path) -> None:
@@ -87,6 +95,7 @@ def save(program: Program, path: str | Path) -> None:
     for store in ("params", "state"):
         arrays |= {f"{store}:{key}": value for key, value in getattr(program, store).items()}
     text = json.dumps(meta)
+    check_count(path, arrays)
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
 
 
@@ -114,15 +123,15 @@ def load(path: str | Path) -> Program:
     from dataclasses import replace
 
     from recurra.engine.lowering import lower
+    from recurra.engine.solvers import choose_solver
 
     meta, arrays = read_arrays(path, "recurra.Program")
     if meta.get("format") != FORMAT:
         raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
-    try:
+    with refusing(path, "the network in it cannot be rebuilt"):
         check_sizes(meta["graph"], arrays)
         program = lower(graph_from_dict(meta["graph"], arrays))
-    except Exception as error:  # the file may hold anything in place of a graph
-        raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
+        solver = None if meta["solver"] is None else choose_solver(str(meta["solver"]), program.system)
     numbers = {}
     for store in ("params", "state"):
         own: Mapping[str, np.ndarray] = getattr(program, store)
@@ -130,7 +139,7 @@ def load(path: str | Path) -> Program:
         if {k: (v.shape, v.dtype) for k, v in own.items()} != {k: (v.shape, v.dtype) for k, v in read.items()}:
             raise StoreError(f"{path}: its {store} do not fit its network.")
         numbers[store] = read
-    return replace(program, solver=meta.get("solver"), **numbers)
+    return replace(program, solver=solver, **numbers)
 
 
 def check_sizes(graph: dict, arrays: Mapping[str, np.ndarray]) -> None:
@@ -152,6 +161,8 @@ def graph_to_dict(graph: Graph, arrays: dict[str, Any]) -> dict:
         "name": graph.name,
         "input": graph.input,
         "output": graph.output,
+        "dt": graph.dt,
+        "precision": graph.precision,
         "nodes": {label: _node_to_dict(node, arrays) for label, node in graph.nodes.items()},
         "edges": [
             {
@@ -275,4 +286,9 @@ def graph_from_dict(data: dict, arrays: Mapping[str, np.ndarray]) -> Graph:
         for e in data["edges"]
     )
     nodes = {label: node(item) for label, item in data["nodes"].items()}
-    return Graph(nodes, edges, data["name"], data.get("input", ""), data.get("output", ""))
+    dt = data.get("dt")
+    precision = data.get("precision")
+    return Graph(
+        nodes, edges, data["name"], data.get("input", ""), data.get("output", ""),
+        None if dt is None else float(dt), None if precision is None else str(precision),
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from recurra.courtesy import brief
 from recurra.equations import Expr, Past
 
 Names = tuple[tuple[str, str], ...]
@@ -50,6 +51,7 @@ class Projection:
 
     `weights` and `delays` are keys of parameters (empty: weight 1, no delay); `rows` and `columns` are keys of
     index tables where the delivery needs them. `source_slice` and `target_slice` narrow an all-to-all projection.
+    `present` says that delays may be 0: those entries see the source as it is now.
     """
 
     label: str
@@ -64,13 +66,20 @@ class Projection:
     columns: str = ""
     source_slice: tuple[int, int] | None = None
     target_slice: tuple[int, int] | None = None
+    present: bool = False
+
+    @property
+    def reads_now(self) -> bool:
+        """Say whether its target depends on its source at the same moment."""
+        return self.ring < 0 or self.present
 
 
 @dataclass(frozen=True)
 class Chain:
     """Delay a signal by a gamma-distributed time: a cascade of `order` equal low-pass stages.
 
-    The linear chain trick (MacDonald 1978): stage i follows dz_i/dt = rate (z_(i-1) - z_i), rate = order / delay.
+    The linear chain trick (MacDonald 1978): stage i follows dz_i/dt = rate (z_(i-1) - z_i), rate = order / delay. Delay
+    and spread decide about the order, so `spreads` are numbers that only lowering reads.
     """
 
     state: str
@@ -78,6 +87,7 @@ class Chain:
     source: str
     order: int
     delays: str
+    spreads: str
     columns: str = ""
 
 
@@ -133,7 +143,7 @@ class SpikeRule:
 class RuleStep:
     """Call `update` once a step; the names that it uses, and the storage keys they stand for.
 
-    What it emits has a type, too.
+    What it emits has a type, too, and a row of several steps has that of the first (early) or of the last.
     Two of them are equal if they call the same function.
     """
 
@@ -142,7 +152,7 @@ class RuleStep:
     state: Names
     params: Names
     inputs: Names
-    emits: tuple[tuple[str, str, str], ...]
+    emits: tuple[tuple[str, str, str, bool], ...]
     derive: Callable[[dict], dict] | None
     text: str
 
@@ -179,6 +189,8 @@ class System:
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     complex_keys: frozenset[str]
 
+    __repr__ = brief
+
     @cached_property
     def shape_of(self) -> dict[str, tuple[int, ...]]:
         """Map each storage key to the shape of its array."""
@@ -194,6 +206,13 @@ class System:
         """Hold the keys of all arrays that belong to rules, which have types of their own."""
         found = {key for rule in self.rules for _, key in rule.params} | {rule.derived_key for rule in self.rules}
         return self.rule_state | found
+
+    @cached_property
+    def text(self) -> str:
+        """Hold a text that is equal for systems that compute the same."""
+        rules = [(rule.label, rule.text) for rule in self.rules]
+        static = (self.schedule, self.derivatives, self.projections, self.chains, self.past_reads, self.shapes)
+        return repr((*static, rules))
 
     @cached_property
     def _hash(self) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine.checks import as_real, check_nodes
+from recurra.engine.delays import gamma_order
 from recurra.engine.graph import Edge, Graph, Node, Sparse
 from recurra.engine.layout import EdgePlace, Layout, Target
 from recurra.engine.rules import split_rules
@@ -37,6 +38,7 @@ class Wire:
         edge: where weight, delay and spread come from; `None` for a wire of weight 1.
         rows, columns: which target unit reads which source unit, for a wire that picks units.
         shape: the shape the edge's weight has in its paths.
+        delays_of: label of the edge whose delay this wire has, which is another part of the same edge.
     """
 
     label: str
@@ -46,18 +48,15 @@ class Wire:
     rows: np.ndarray | None = None
     columns: np.ndarray | None = None
     shape: tuple[int, ...] = ()
+    delays_of: str = ""
 
 
 def expand_edges(graph: Graph) -> tuple[dict[str, Node], list[Wire]]:
     """Label the edges, and turn each edge that has operators into a node between two wires."""
     nodes, _ = split_rules(graph.nodes)
     wires: list[Wire] = []
-    counts: Counter[str] = Counter()
     taken = set(nodes)
-    for edge in graph.edges:
-        stem = edge.label or f"{edge.source}->{edge.target}"
-        label = f"{stem}#{counts[stem]}" if counts[stem] else stem
-        counts[stem] += 1
+    for label, edge in zip(edge_labels(graph), graph.edges, strict=True):
         if label in taken:
             raise TemplateError(f"edge {label}: something else has this label; give the edge another one.")
         taken.add(label)
@@ -67,6 +66,17 @@ def expand_edges(graph: Graph) -> tuple[dict[str, Node], list[Wire]]:
         else:
             _expand(label, edge, nodes, wires)
     return nodes, wires
+
+
+def edge_labels(graph: Graph) -> list[str]:
+    """Return the names that the edges of a graph have in paths."""
+    counts: Counter[str] = Counter()
+    found = []
+    for edge in graph.edges:
+        stem = edge.label or f"{edge.source}->{edge.target}"
+        found.append(f"{stem}#{counts[stem]}" if counts[stem] else stem)
+        counts[stem] += 1
+    return found
 
 
 def _checked(label: str, edge: Edge) -> Edge:
@@ -98,7 +108,11 @@ def _expand(label: str, edge: Edge, nodes: dict[str, Node], wires: list[Wire]) -
         raise TemplateError(f"{label}: an edge with operators must name the output that reaches the target.")
     nodes[label] = replace(node, size=n_source * n_target)
     check_nodes({label: nodes[label]})
-    every = np.arange(n_source * n_target)
+    every, old = np.arange(n_source * n_target), edge.old_inputs
+    if len(old) > 1:
+        raise TemplateError(
+            f"{label}: {' and '.join(old)} read the delayed source; let one of them read it and pass it on."
+        )
     for variable, path in edge.inputs.items():
         read = edge.source if path == "source" else path
         size, owner = _size(read, nodes, label), read.rsplit("/", 2)[0]
@@ -115,10 +129,14 @@ def _expand(label: str, edge: Edge, nodes: dict[str, Node], wires: list[Wire]) -
                 f"{label}: input {variable!r} reads {read!r}, which has {size} units and belongs neither to the source"
                 f" ({n_source} units) nor to the target ({n_target} units) of the edge."
             )
-        wires.append(Wire("", read, f"{label}/{variable}", None, every, picked))
-    wires.append(
-        Wire(label, f"{label}/{edge.output}", edge.target, edge, rows, every, np.shape(edge.weight))
-    )
+        end, shape = f"{label}/{variable}", np.shape(edge.delay)  # type: ignore[arg-type]
+        if variable in old:
+            carrier = replace(edge, weight=np.ones(shape) if shape else 1.0, node=None, inputs={}, output=None)
+            wires.append(Wire(f"{label}/source", read, end, carrier, every, picked, shape, delays_of=label))
+        else:
+            wires.append(Wire("", read, end, None, every, picked))
+    last = replace(edge, delay=None, spread=None) if old else edge
+    wires.append(Wire(label, f"{label}/{edge.output}", edge.target, last, rows, every, np.shape(edge.weight)))
 
 
 def _check_shape(label: str, weight: object, n_target: int, n_source: int) -> None:
@@ -151,6 +169,7 @@ class _Block:
     delays: np.ndarray | float
     shape: tuple[int, ...]
     sparse: bool = False
+    spread: float = 0.0
 
 
 @dataclass
@@ -162,6 +181,7 @@ class _Bucket:
     order: int
     delayed: bool
     weighted: bool
+    present: bool = False
     blocks: list[_Block] = field(default_factory=list)
 
     def column(self, name: str, dtype: type) -> np.ndarray:
@@ -213,6 +233,11 @@ class Wiring:
             self._sort(wire, source, target, buckets)
         for bucket in buckets.values():
             self._project(bucket)
+        for wire in wires:
+            if wire.delays_of:
+                place, own = self.edges.pop(wire.label), self.edges[wire.delays_of]
+                timing = {key: getattr(place, key) for key in ("delay_key", "delay_index", "spread_key")}
+                self.edges[wire.delays_of] = replace(own, **timing)
 
     def _end(self, path: str, wire: Wire) -> Target:
         if path not in self._found:
@@ -233,9 +258,9 @@ class Wiring:
         if wire.rows is None and source.size == target.size == 1 and isinstance(edge.weight, float):
             # The most usual edge by far, so it takes the shortest way.
             weight, delay, order = _plain_numbers(wire, edge)
-            key = (source.key, target.key, order, delay > 0 and not order, True)
+            key = (source.key, target.key, order, delay > 0 and not order, True, False)
             bucket = buckets.setdefault(key, _Bucket(source, target, order, key[3], True))
-            bucket.blocks.append(_Block(wire.label, start_t, start_s, weight, delay, ()))
+            bucket.blocks.append(_Block(wire.label, start_t, start_s, weight, delay, (), spread=edge.spread or 0.0))
             return
         weights, delays, order = _numbers(wire, source.size, target.size)
         if wire.rows is None and np.ndim(weights) == 0 and source.size * target.size > 1:
@@ -260,24 +285,12 @@ class Wiring:
         if np.ndim(rows):
             delays = np.broadcast_to(np.ravel(delays) if np.ndim(delays) else delays, np.shape(rows))
         label, shape = wire.label, () if sparse else wire.shape or np.shape(edge.weight)
-        for delayed in (False, True):
-            chosen = np.asarray(delays) > 0
-            if order or np.ndim(rows) == 0 or chosen.all() or not chosen.any():
-                # The usual case: the whole edge is delayed, or none of it.
-                part: Any = ... if bool(np.any(chosen)) == delayed else None
-            else:
-                part = chosen == delayed
-            if part is None:
-                continue
-            key = (source.key, target.key, order, delayed and not order, True)
-            bucket = buckets.setdefault(key, _Bucket(source, target, order, delayed and not order, True))
-            if part is ...:
-                bucket.blocks.append(_Block(label, rows, columns, weights, delays, shape, sparse))
-            else:
-                # Entries with and without delay go separate ways; the edge is then addressed by its two halves.
-                name = f"{label}/delayed" if delayed else label
-                pick = [np.ravel(a)[part] for a in (rows, columns, weights, delays)]
-                bucket.blocks.append(_Block(name, *pick, (), sparse))  # type: ignore[arg-type]
+        chosen = np.asarray(delays) > 0
+        delayed = bool(chosen.any()) and not order
+        present = delayed and not chosen.all()
+        key = (source.key, target.key, order, delayed, True, present)
+        bucket = buckets.setdefault(key, _Bucket(source, target, order, delayed, True, present))
+        bucket.blocks.append(_Block(label, rows, columns, weights, delays, shape, sparse, edge.spread or 0.0))
 
     def _all_to_all(
         self, label: str, edge: Edge, source: Target, target: Target, weight: float, delay: Any, order: int
@@ -291,6 +304,7 @@ class Wiring:
             delay_key = f"{name}/delay"
             self.numbers.params[delay_key] = np.full(1, delay, float)
             if order:
+                self.numbers.params[f"{name}/spread"] = np.full(1, edge.spread, float)
                 signal = self._chain(name, source.key, order, delay_key, "", self.shapes[source.key])
             else:
                 ring = self._ring(source.key)
@@ -307,7 +321,7 @@ class Wiring:
             target_slice=slices[1],
         )
         self._add(projection, np.arange(*slices[1]))
-        self.edges[label] = EdgePlace(f"{name}/weight", 0, delay_key, 0)
+        self.edges[label] = EdgePlace(f"{name}/weight", 0, delay_key, 0, f"{name}/spread" if order else "")
 
     def _project(self, bucket: _Bucket) -> None:
         """Choose how a bucket is delivered and lay out its numbers."""
@@ -327,8 +341,9 @@ class Wiring:
         delivery = choose_delivery(rows, columns, (n_target, n_source), bool(ring >= 0), sparse)
         tables = self.numbers.tables
         projection = Projection(
-            name, source, bucket.target.key, delivery, (n_target, n_source), f"{name}/weight", delay_key, ring
-        )
+            name, source, bucket.target.key, delivery, (n_target, n_source), f"{name}/weight", delay_key, ring,
+            present=bucket.present,
+        )  # fmt: skip
         place: object
         if delivery == "dense":
             matrix = np.zeros((n_target, n_source))
@@ -383,9 +398,12 @@ class Wiring:
         if len(bucket.blocks) == 1 and len(bucket.blocks[0].shape) == 2:
             # A matrix of weights with one delay: every source unit is filtered once.
             self.numbers.params[key] = np.full(1, delays[0])
+            self.numbers.params[f"{name}/spread"] = np.full(1, bucket.blocks[0].spread)
             signal = self._chain(name, source, bucket.order, key, "", self.shapes[source])
             return signal, columns, self.shapes[source][0]
         self.numbers.params[key] = delays
+        spreads = [np.full(np.size(block.rows), block.spread) for block in bucket.blocks]
+        self.numbers.params[f"{name}/spread"] = np.concatenate(spreads)
         self.numbers.tables[f"{name}/chain_columns"] = columns.astype(np.int32)
         signal = self._chain(name, source, bucket.order, key, f"{name}/chain_columns", (len(columns),))
         return signal, np.arange(len(columns)), len(columns)
@@ -396,7 +414,7 @@ class Wiring:
         state, output = f"{name}/chain", f"{name}/chain_output"
         self.shapes[state], self.shapes[output] = (order, *shape), shape
         self.numbers.state[state] = np.zeros((order, *shape))
-        self.chains.append(Chain(state, output, source, order, delays, columns))
+        self.chains.append(Chain(state, output, source, order, delays, f"{name}/spread", columns))
         return output
 
     def _ring(self, source: str) -> int:
@@ -423,6 +441,7 @@ class Wiring:
     def _place(self, bucket: _Bucket, projection: Projection, place: tuple | np.ndarray) -> None:
         """Remember for every edge of the bucket where its weight and delay are."""
         delay_key = projection.delays or (f"{projection.label}/delay" if bucket.order else "")
+        spread_key = f"{projection.label}/spread" if bucket.order else ""
         shared_delay = bool(bucket.order) and len(self.numbers.params[delay_key]) == 1
         axes = place if isinstance(place, tuple) else (place,)
         start = 0
@@ -432,7 +451,7 @@ class Wiring:
             delay_at = at
             if bucket.order:
                 delay_at = 0 if shared_delay else _entry((np.arange(stop),), start, stop, block)
-            self.edges[block.label] = EdgePlace(projection.weights, at, delay_key, delay_at)
+            self.edges[block.label] = EdgePlace(projection.weights, at, delay_key, delay_at, spread_key)
             start = stop
 
 
@@ -525,13 +544,3 @@ def _numbers(wire: Wire, n_source: int, n_target: int) -> tuple[Any, Any, int]:
         raise TimeError(f"edge {wire.label}: a spread needs one delay for the whole edge, got a matrix of delays.")
     return weights, delays, _order(wire, float(delays), float(edge.spread))
 
-
-def gamma_order(delay: float, spread: float) -> int:
-    """Return the number of stages whose total delay has mean `delay` and standard deviation `spread`.
-
-    A chain of n equal stages has standard deviation delay / sqrt(n), so n = (delay / spread)^2, rounded.
-
-    >>> gamma_order(2.0, 0.8)
-    6
-    """
-    return max(1, math.floor((delay / spread) ** 2 + 0.5))

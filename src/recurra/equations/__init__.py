@@ -1,5 +1,6 @@
 """Equations: text into checked trees, trees into values, text and LaTeX."""
 
+from recurra.courtesy import guard
 from recurra.equations.evaluation import evaluate
 from recurra.equations.lexer import check_name
 from recurra.equations.oracle import evaluate_numpy
@@ -60,3 +61,5 @@ __all__ = [
     "to_latex",
     "to_text",
 ]
+
+guard(globals(), __all__)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurra.equations import slopes
 from recurra.equations.table import FUNCTIONS, is_number, take
 from recurra.equations.tree import (
     Binary,
@@ -24,27 +26,20 @@ from recurra.equations.tree import (
     Past,
     Unary,
     fold,
+    functions,
     no_history,
+    rebuild,
 )
 from recurra.errors import EquationError, unknown
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    # Products instead of pow: equal to NumPy's x**2 to the last bit, and all derivatives at 0 are finite.
-    if type(exponent) is float and exponent in (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0):
-        inexact = base if jnp.issubdtype(base.dtype, jnp.inexact) else base * 1.0
-        return jax.lax.integer_pow(inexact, int(exponent))
-    return jnp.power(base, exponent)
-
 
 # Each operator in JAX, and for two plain numbers in NumPy (where 1/0 is inf and no error).
 _BINARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "+": (operator.add, np.add),
     "-": (operator.sub, np.subtract),
     "*": (operator.mul, np.multiply),
-    "/": (operator.truediv, np.true_divide),
+    "/": (slopes.divide, np.true_divide),
     "%": (jnp.remainder, np.remainder),
-    "**": (_power, np.power),
+    "**": (slopes.power, np.power),
 }
 _COMPARE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "<": (jnp.less, np.less),
@@ -96,7 +91,12 @@ def evaluate(
                 (value,) = _numeric(arguments)
                 return -value if node.op == "-" else value
             case Binary():
-                return _apply(*_BINARY[node.op], _numeric(arguments))
+                work, in_numpy = _BINARY[node.op]
+                if node.op == "*" and any(id(child) in growing for child in node.children):
+                    work = slopes.multiply
+                return _apply(work, in_numpy, _numeric(arguments))
+            case _Taken():
+                return _taken(arguments[0], arguments[1], node.holds)
             case Compare():
                 return _apply(*_COMPARE[node.op], arguments)
             case Boolean():
@@ -110,7 +110,94 @@ def evaluate(
                 return _apply(function.jax, function.numpy, usable)
         raise EquationError(f"{type(node).__name__} is no part of an expression")
 
+    if "where" in functions(expression):
+        expression = _guarded(expression)
+    growing = _find_growing(expression)
     return jnp.asarray(fold(expression, combine, into_delays=False))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Taken(Expr):
+    """Stand for a value inside a branch of `where`: differentiated where the branch is taken only.
+
+    Else the slopes of the other branch, which may be infinite or none at all, would be multiplied by 0, which is NaN.
+    """
+
+    condition: Expr
+    value: Expr
+    holds: bool
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        return (self.condition, self.value)
+
+    def _label(self) -> object:
+        return self.holds
+
+
+def _guarded(expression: Expr) -> Expr:
+    """Guard what the branches of every `where` read."""
+
+    def combine(node: Expr, children: tuple[Expr, ...]) -> Expr:
+        node = again(node, children)
+        if isinstance(node, Call) and FUNCTIONS[node.function].name == "where":
+            condition, first, second = node.children
+            guarded = branch(first, condition, True), branch(second, condition, False)
+            return replace(node, arguments=(condition, *guarded))
+        return node
+
+    def branch(tree: Expr, condition: Expr, holds: bool) -> Expr:
+        def one(node: Expr, children: tuple[Expr, ...]) -> Expr:
+            # A function over units mixes those that take the branch with those that do not: its result is guarded.
+            mixes = isinstance(node, Call) and not FUNCTIONS[node.function].elementwise
+            if mixes or isinstance(node, Past | Index | _Taken) or (isinstance(node, Name) and node.id != "t"):
+                return _Taken(condition, node, holds)
+            return again(node, children)
+
+        return fold(tree, one, into_delays=False)
+
+    def again(node: Expr, children: tuple[Expr, ...]) -> Expr:
+        return node if isinstance(node, Past) else rebuild(node, children)
+
+    return fold(expression, combine, into_delays=False)
+
+
+# What is infinite for numbers that are not very large, and what is not, whatever it is applied to.
+_OVERFLOWING = frozenset({"exp", "expm1", "sinh", "cosh", "exprel"})
+_BOUNDED = frozenset({"tanh", "sigmoid", "erf", "heaviside", "sign", "sin", "cos", "arctan", "softmax"})
+
+
+def _find_growing(expression: Expr) -> set[int]:
+    """Find the parts of a tree that may overflow for moderate numbers, by their id: what is multiplied by them is rare,
+    and takes a little more time in reverse mode."""
+    found = set()
+
+    def combine(node: Expr, children: tuple[bool, ...]) -> bool:
+        match node:
+            case Call():
+                name = FUNCTIONS[node.function].name
+                grows = name in _OVERFLOWING or (any(children) and name not in _BOUNDED)
+            case Binary(op="**"):
+                grows = children[0] or not isinstance(node.right, Number)
+            case Binary(op="/"):
+                grows = children[0]
+            case Compare() | Boolean() | Past():
+                grows = False
+            case _:
+                grows = any(children)
+        if grows:
+            found.add(id(node))
+        return grows
+
+    fold(expression, combine, into_delays=False)
+    return found
+
+
+def _taken(condition: Any, value: Any, holds: bool) -> Any:
+    if is_number(condition) or is_number(value) or not jnp.issubdtype(value.dtype, jnp.inexact):
+        return value
+    mask = jnp.asarray(condition).astype(bool)
+    return jnp.where(mask if holds else ~mask, value, jax.lax.stop_gradient(value))
 
 
 def _look_up(node: Name, values: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recurra.errors import EquationError
+from recurra.errors import EquationError, cut
 
 MAX_LENGTH = 10_000
 MAX_DEPTH = 200
@@ -109,7 +109,7 @@ def read_line(text: object, where: str) -> tuple[Line, tuple[Token, ...]]:
         EquationError: it is no text, too long, empty, or holds something that is no part of an equation.
     """
     if not isinstance(text, str):
-        raise EquationError(f"an equation is text, got {text!r} ({type(text).__name__})", where=where)
+        raise EquationError(f"an equation is text, got {cut(repr(text), 80)} ({type(text).__name__})", where=where)
     if len(text) > MAX_LENGTH:
         limit = f"longer than {MAX_LENGTH} characters; split it into several"
         raise EquationError(f"the equation is {len(text)} characters long, {limit}", where=where)
@@ -147,7 +147,7 @@ def check_name(name: object, where: str = "") -> str:
     'tau_e'
     """
     if not isinstance(name, str):
-        raise EquationError(f"a name is text, got {name!r} ({type(name).__name__})", where=where)
+        raise EquationError(f"a name is text, got {cut(repr(name), 80)} ({type(name).__name__})", where=where)
     return _normalise(Line(name, where), name, 0)
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurra.equations import slopes
 from recurra.errors import ShapeError
 
 Work = Callable[..., Any]
@@ -175,6 +176,12 @@ def _axis_of(module: Any) -> Work:
     return index_axis
 
 
+# Their slopes are infinite somewhere, though values, or what is computed of them, are finite.
+_STEEP = (
+    "sinh", "cosh", "exp", "expm1", "sqrt", "log", "log10", "log2", "log1p", "arcsin", "arccos", "arccosh", "arctanh",
+)  # fmt: skip
+
+
 def _identity(x: Any) -> Any:
     return x
 
@@ -187,12 +194,13 @@ def _elementwise() -> list[Row]:
         return Function(name, (arity, arity), in_jax, in_numpy, latex), tuple(other.split())
 
     def plain(name: str, latex: str = "", other: str = "", arity: int = 1) -> Row:
-        return own(name, getattr(jnp, name), getattr(np, name), other, arity, latex)
+        in_jax = getattr(jnp, name)
+        return own(name, slopes.tamed(in_jax) if name in _STEEP else in_jax, getattr(np, name), other, arity, latex)
 
     known_to_latex = [plain(n, "\\" + n) for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp")]
     inverse = [plain("arc" + n, "\\arc" + n, "a" + n) for n in ("sin", "cos", "tan")]
     inverse += [plain("arc" + n, other="a" + n) for n in ("sinh", "cosh", "tanh")]
-    inverse += [plain("arctan2", other="atan2", arity=2)]
+    inverse += [own("arctan2", slopes.arctan2, np.arctan2, "atan2", 2)]
     logs = [plain("log", r"\ln"), plain("log10", r"\log_{10}"), plain("log2", r"\log_{2}")]
     logs += [plain("log1p"), plain("expm1")]
     steps = [plain(n) for n in ("sign", "floor", "ceil", "round", "square")]
@@ -212,7 +220,7 @@ def _elementwise() -> list[Row]:
         own("softplus", jax.nn.softplus, lambda x: np.logaddexp(x, 0)),
         own("relu", jax.nn.relu, lambda x: np.maximum(x, 0)),
         own("erf", jax.scipy.special.erf, _erf_numpy),
-        own("exprel", _exprel, _exprel_numpy),
+        own("exprel", slopes.tamed(_exprel), _exprel_numpy),
         own("no_op", _identity, _identity, "identity"),
     ]  # fmt: skip
 

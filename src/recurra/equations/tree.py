@@ -481,7 +481,7 @@ def substitute(expression: Expr, replacements: Mapping[str, Expr]) -> Expr:
     def combine(node: Expr, children: tuple[Expr, ...]) -> Expr:
         if isinstance(node, Name):
             return replacements.get(node.id, node)
-        return _rebuild(node, children)
+        return rebuild(node, children)
 
     return fold(expression, combine)
 
@@ -501,7 +501,7 @@ def rename(expression: Expr, mapping: Mapping[str, str]) -> Expr:
     """
 
     def combine(node: Expr, children: tuple[Expr, ...]) -> Expr:
-        node = _rebuild(node, children)
+        node = rebuild(node, children)
         if isinstance(node, Name) and node.id in mapping:
             return replace(node, id=mapping[node.id])
         if isinstance(node, Past) and node.name in mapping:
@@ -511,7 +511,8 @@ def rename(expression: Expr, mapping: Mapping[str, str]) -> Expr:
     return fold(expression, combine)
 
 
-def _rebuild(node: Expr, children: tuple[Expr, ...]) -> Expr:
+def rebuild(node: Expr, children: tuple[Expr, ...]) -> Expr:
+    """Return a node with other children, or itself if they are its own."""
     if all(new is old for new, old in zip(children, node.children, strict=True)):
         return node
     return node._with_children(children)

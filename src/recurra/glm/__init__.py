@@ -1,5 +1,6 @@
 """Generalised linear models of spikes, and their simulation as recurrent networks."""
 
+from recurra.courtesy import guard
 from recurra.glm import basis
 from recurra.glm.archive import load
 from recurra.glm.chunks import ChunkedData
@@ -73,3 +74,5 @@ __all__ = [
     "simulate_recurrent",
     "time_rescaling",
 ]
+
+guard(globals(), __all__)

@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from recurra.engine.store import read_arrays, write_atomically
+from recurra.engine.store import write_atomically
 from recurra.errors import StoreError, unknown
+from recurra.files import read_arrays, refusing
 from recurra.glm.design import Layout
 from recurra.glm.links import INVERSE_LINKS
 from recurra.glm.observations import OBSERVATION_MODELS
@@ -106,9 +107,9 @@ def load(path: str | Path) -> Any:
     meta, arrays = read_arrays(path, KIND)
     if meta.get("format") != FORMAT:
         raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
-    if meta.get("class") not in kinds:
-        raise StoreError(f"{path}: " + unknown("class", meta.get("class"), kinds))
-    try:
+    if str(meta.get("class")) not in kinds:
+        raise StoreError(f"{path}: " + unknown("class", str(meta.get("class"))[:60], kinds))
+    with refusing(path, "the model in it cannot be rebuilt"):
         model = kinds[meta["class"]](**{k: _read(v, arrays) for k, v in meta["params"].items()})
         found = dict(meta["found"])
         shape = found.pop("layout_")
@@ -120,8 +121,6 @@ def load(path: str | Path) -> Any:
             setattr(model, name, _read(value, arrays))
         model.coef_ = model.layout_.split(arrays["coef_"])
         model._flat()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path}: the model in it cannot be rebuilt ({error}).") from None
     return model
 
 

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.engine import Emission, Graph, Rule
 from recurra.engine.grid import count_steps
-from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
+from recurra.engine.series import align, time_axis
+from recurra.errors import CapabilityError, MissingPackageError, OptionError, ShapeError, unknown
 from recurra.glm.chunks import ChunkedData, spike_chunks
 from recurra.glm.coupled import Coupled
 from recurra.glm.design import _is_tree
@@ -30,6 +31,7 @@ from recurra.glm.recording import (
 from recurra.glm.simulation import COUNT_LIMIT, VALUE_LIMIT, simulate_recurrent
 from recurra.glm.stabilising import read_bound, stabilise_fit
 from recurra.glm.stability import StabilityReport, analyse_stability
+from recurra.glm.whole import whole_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +97,8 @@ class CoupledMixin:
             )
         with jax.enable_x64(True):
             past = Past(np.asarray(basis.kernel_, float), past_options(basis))
-        self._fit_recording(read_recording(counts, bin_size), inputs, past, rows, bound, fit)
+        with whole_fit(self):
+            self._fit_recording(read_recording(counts, bin_size), inputs, past, rows, bound, fit)
         return self
 
     def fit_spikes_as(self, model: Any, counts: ArrayLike, inputs: ArrayLike | None = None, **fit: Any) -> Any:
@@ -110,7 +113,8 @@ class CoupledMixin:
         """
         model.coupling()
         past = Past(model.coupling_basis_, model.coupling_options_)
-        self._fit_recording(read_recording(counts, model.bin_size_), inputs, past, None, None, fit)
+        with whole_fit(self):
+            self._fit_recording(read_recording(counts, model.bin_size_), inputs, past, None, None, fit)
         return self
 
     def _fit_recording(
@@ -255,12 +259,12 @@ class CoupledMixin:
             `(lags,)`.
 
         Raises:
-            CapabilityError: networkx is not installed.
+            MissingPackageError: networkx is not installed.
         """
         try:
             import networkx  # pyright: ignore[reportMissingImports]
         except ImportError:
-            raise CapabilityError(
+            raise MissingPackageError(
                 "coupling_graph: networkx is not installed; pip install recurra[graphs], or take coupling_weights()."
             ) from None
         filters, names = self.coupling_filters(), self.neuron_labels_.tolist()
@@ -339,6 +343,9 @@ class CoupledMixin:
         past = np.zeros((len(self.coupling_basis_), neurons)) if history is None else np.asarray(history, float)
         starts, key = epoch_starts(series), jax.random.key(seed)
         ends = [0, *np.flatnonzero(starts)[1:], steps] if starts is not None else [0, steps]
+        size = self.bin_size_ if bin_size is None else read_bin_size(bin_size)
+        _check_bins(inputs, size, ends, "inputs")
+        _check_bins(offset, size, ends, "offset")
         found = []
         for k, (start, end) in enumerate(itertools.pairwise(ends)):
             part = int(end - start) if drive is None else drive[start:end]
@@ -395,13 +402,17 @@ class CoupledMixin:
         """Return the mean of the offset of the fit, `(neurons,)`; 0 if it had none."""
         return getattr(self, "mean_offset_", np.zeros(len(self.intercept_)))
 
-    def to_graph(self) -> Graph:
+    def to_graph(self, *, bin_size: float | None = None) -> Graph:
         """Return the population as a graph of the engine: one rule, with input `drive` and state `spikes`.
 
         What arrives at `drive` adds to the linear predictors, `(neurons,)`, as an offset does. If the fit had inputs
         there is an input `inputs`, `(inputs,)`, as well, which acts through the fitted weights and is what is fed where
         nobody says otherwise. `spikes` is what was observed last, and `rate` the mean, both to be recorded. One step is
         one bin.
+
+        Arguments:
+            bin_size: length of a bin in the unit of time of whatever runs the graph, which then refuses other steps;
+                by default that of the fit, in seconds, and if it is not known, any step is a bin.
         """
         family = self._plan().family  # type: ignore[attr-defined]
         neurons = len(self.intercept_)
@@ -413,25 +424,43 @@ class CoupledMixin:
             params = {k: np.asarray(v) for k, v in way.parameters(coupling, kernel, intercept, scale).items()}
             begin = way.start(coupling, kernel, jnp.zeros((len(kernel), neurons)))
             state = {k: np.asarray(v) for k, v in begin.items()} | {"spikes": np.zeros(neurons)}
-        emits = {"rate": Emission((neurons,), np.dtype("float64"))}
+        emits = {"rate": Emission((neurons,), np.dtype("float64"), early=True)}
         inputs, weights = {"drive": np.zeros(neurons)}, self.coef_.get(INPUTS)
         if weights is not None:
             params["input_weights"] = np.asarray(weights, float)
             inputs["inputs"] = np.zeros(len(weights))
         rule = Rule(_Step(way), state, params, inputs, emits, f"coupled GLM of {neurons} neurons")
-        return Graph({"glm": rule}, input="glm/inputs" if weights is not None else "glm/drive", output="glm/spikes")
+        size = getattr(self, "bin_size_", None) if bin_size is None else read_bin_size(bin_size)
+        fed = "glm/drive" if weights is None else "glm/inputs"
+        return Graph({"glm": rule}, name="GLM", input=fed, output="glm/spikes", dt=size)
 
-    def to_node(self, net: Any, label: str) -> Any:
+    def to_node(self, net: Any, label: str, *, bin_size: float | None = None) -> Any:
         """Add the population to a Network as a node that receives at `drive` and sends `spikes`.
 
         Arguments:
             net: a :class:`recurra.Network` whose dt is the length of a bin.
             label: the name of the node.
+            bin_size: length of a bin in the network's unit of time, see :meth:`to_graph`.
 
         Returns:
             The node; what the network is fed goes to the inputs of the fit, if it had some, through the fitted weights.
+
+        Raises:
+            TimeError: the network has another step.
         """
-        return net.add_node(label, self.to_graph())
+        return net.add_node(label, self.to_graph(bin_size=bin_size))
+
+
+def _check_bins(series: Any, size: float | None, ends: list[int], where: str) -> None:
+    """Refuse a series whose samples are not a bin apart; epochs begin anywhere, but have bins of one length."""
+    found = time_axis(series, where)
+    if found is None or size is None:
+        return
+    times, values = found
+    if times is None or len(times) != ends[-1]:
+        return
+    for start, end in itertools.pairwise(ends):
+        align(times[start:end], values[start:end], size, float(times[start]), int(end - start), where)
 
 
 class _Step:

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
+from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm import newton
 from recurra.glm.convolve import convolve_valid
@@ -60,6 +62,8 @@ class ChunkedData:
     rows: int = 2**15
     sample_weight: ArrayLike | None = None
     offset: ArrayLike | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if isinstance(self.rows, bool) or not isinstance(self.rows, int | np.integer) or self.rows < 1:
@@ -127,6 +131,7 @@ class Source:
 
     def __iter__(self) -> Iterator[Rows]:
         for chunk in self.chunks:
+            check("interrupted; nothing was fitted")
             if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3, 4):
                 raise ShapeError("chunks: every chunk must be (X, y), (X, y, sample_weight) or (X, y, sample_weight,"
                                  " offset).")  # fmt: skip

@@ -26,6 +26,7 @@ from recurra.glm.pynapple_series import aligned, as_given
 from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer
 from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.solvers import read_settings
+from recurra.glm.whole import whole_fit
 
 
 class Classifier(ClassifierMixin, BaseGLM):
@@ -81,13 +82,13 @@ class Classifier(ClassifierMixin, BaseGLM):
         intercept = found.coef[-1] - found.coef[-1].mean(axis=-1, keepdims=True)
         self.coef_ = self.layout_.split(found.coef[:-1].reshape(features, *shape))
         self.intercept_, self.null_rate_ = intercept.reshape(shape), share.reshape(shape)
-        warn_late(found, stacklevel=4)
+        warn_late(found)
         if isinstance(plan.regularizer, UnRegularized) and self.bounds is None:
             late = found.converged & (found.steps >= -0.5 * np.log(plan.settings.tol))
             endless = separated_classes(family, rows.take(rows.weight > 0), found.coef, np.flatnonzero(late))
             if chosen is not None:
                 endless[:-1] &= chosen
-            warn_repeated(self.feature_labels_, np.zeros_like(endless), endless, stacklevel=4)
+            warn_repeated(self.feature_labels_, np.zeros_like(endless), endless)
 
     def _shares(self, rows: Rows) -> np.ndarray:
         """Return how often each class is there, `(columns, classes)`."""
@@ -281,7 +282,8 @@ class ClassifierGLM(Classifier):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit_classes(X, y, sample_weight, init_params, offset)
+        with whole_fit(self):
+            self._fit_classes(X, y, sample_weight, init_params, offset)
         return self
 
     def _shape(self, columns: int) -> tuple[int, ...]:
@@ -358,7 +360,8 @@ class ClassifierPopulationGLM(Classifier):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit_classes(X, y, sample_weight, init_params, offset, self.feature_mask)
+        with whole_fit(self):
+            self._fit_classes(X, y, sample_weight, init_params, offset, self.feature_mask)
         return self
 
     def _shape(self, columns: int) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
+from recurra.courtesy import warn
 from recurra.engine.iterate import map_items
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.glm.pynapple_series import by_epoch, is_pynapple
@@ -73,8 +73,8 @@ def create_convolutional_predictor(
     shift = predictor_causality != "acausal" if shift is None else shift
     window = basis.shape[0]
     if predictor_causality == "acausal" and window % 2 == 0:
-        warnings.warn(f"a window of {window} samples has no centre: the row has one more sample after it than before "
-                      "it; choose an odd window.", UserWarning, stacklevel=2)  # fmt: skip
+        warn(f"a window of {window} samples has no centre: the row has one more sample after it than before "
+                      "it; choose an odd window.", UserWarning)  # fmt: skip
     pads = _pads(window, predictor_causality, shift)
 
     def one(series: Any) -> Any:
@@ -103,8 +103,8 @@ def _one(basis: Array, pads: tuple[int, int, int], axis: int, sizes: tuple, seri
     window, (front, behind, drop) = basis.shape[0], pads
     length = y.shape[0]
     if length < front + behind + 1:
-        warnings.warn(f"a time series of {length} samples is too short for a window of {window}: its features are all "
-                      "NaN. Choose a shorter window.", UserWarning, stacklevel=4)  # fmt: skip
+        warn(f"a time series of {length} samples is too short for a window of {window}: its features are all "
+                      "NaN. Choose a shorter window.", UserWarning)  # fmt: skip
         rows = jnp.full((*y.shape, basis.shape[1]), jnp.nan, y.dtype)
     else:
         flat = _in_batches(basis.astype(y.dtype), y.reshape(length, -1), sizes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from recurra.courtesy import warn
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.glm.design import (
     Layout,
@@ -277,7 +277,7 @@ class BaseGLM(BaseEstimator):
         if endless.any():
             self.separated_ = endless
         self.finish(solution, silent)
-        warn_repeated(self.feature_labels_, lost, endless, stacklevel=4)
+        warn_repeated(self.feature_labels_, lost, endless)
 
     def _used(self, plan: Plan, rows: Rows, coef: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return how many coefficients each neuron spends, and which parameters the features do not determine.
@@ -298,8 +298,8 @@ class BaseGLM(BaseEstimator):
         self.n_iter_ = int(solution.steps.max(initial=0))
         self._set_params(solution.coef[:-1, :, 0], solution.coef[-1, :, 0])
         self.silent_ = silent
-        warn_silent(silent, stacklevel=5)
-        warn_late(solution, stacklevel=5)
+        warn_silent(silent)
+        warn_late(solution)
 
     # Parameters
 
@@ -400,60 +400,55 @@ def _parameters(kind: type) -> tuple[str, ...]:
     return tuple(kind._get_param_names())  # type: ignore[attr-defined]
 
 
-def warn_repeated(labels: np.ndarray, lost: np.ndarray, endless: np.ndarray, stacklevel: int) -> None:
+def warn_repeated(labels: np.ndarray, lost: np.ndarray, endless: np.ndarray) -> None:
     """Warn of features whose coefficients no data determine.
 
     Arguments:
         labels: names of the features.
         lost: `(features + 1, neurons)`, true where features repeat each other.
         endless: `(features + 1, neurons)`, true where they separate events from their absence.
-        stacklevel: of the warning.
     """
     if lost[:-1].any():
-        warnings.warn(
+        warn(
             f"{named(labels[lost[:-1].any(axis=1)])}: these features are constant, or sums of multiples of each other"
             " (and of the intercept), so that any of many coefficients would do; the shortest are taken. Leave some"
             " out (apply_identifiability_constraints), or use Ridge.",
             UserWarning,
-            stacklevel=stacklevel + 1,
         )
     if endless.any():
         which, parts = (
             neurons(np.flatnonzero(endless.any(axis=0))),
             named(np.append(labels, "intercept")[endless.any(axis=1)]),
         )
-        warnings.warn(
+        warn(
             f"{parts} ({which}): they separate bins with events from bins without, so the likelihood has no maximum"
             " and grows as coefficients grow without end; the values are those at which the fit stopped. Use Ridge, or"
             " leave the features out.",
             UserWarning,
-            stacklevel=stacklevel + 1,
         )
 
 
-def warn_silent(silent: np.ndarray, stacklevel: int) -> None:
+def warn_silent(silent: np.ndarray) -> None:
     """Warn of neurons that never changed."""
     if silent.any():
-        warnings.warn(
+        warn(
             f"{neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate lies at"
             " the border of what the link can reach. Coefficients are set to 0 and the rate to (spikes + 1/2) / (bins +"
             " 1); leave such neurons out if this is not wanted.",
             UserWarning,
-            stacklevel=stacklevel + 1,
         )
 
 
-def warn_late(solution: Solution, stacklevel: int) -> None:
+def warn_late(solution: Solution) -> None:
     """Warn of neurons whose fit has not come to an end, and say what to do."""
     late = np.flatnonzero(~solution.converged)
     if len(late):
-        warnings.warn(
+        warn(
             f"{neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the"
             f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try"
             " features on similar scales, a stronger regularizer, precision='float64', or"
             " solver_kwargs={'maxiter': ..., 'tol': ...}.",
             ConvergenceWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from recurra.courtesy import warn
+from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.chain import most_probable_path, smooth
 from recurra.glm.design import Rows
@@ -25,6 +26,7 @@ from recurra.glm.penalty import Penalty
 from recurra.glm.population import real
 from recurra.glm.pynapple_series import aligned, as_given, epoch_starts, is_intervals, values_of
 from recurra.glm.regularizers import ARD, Regularizer
+from recurra.glm.whole import whole_fit
 
 TRIAL_ROUNDS = 15
 
@@ -134,6 +136,11 @@ class GLMHMM(BaseGLM):
         Raises:
             RecurraError: data or parameters do not fit.
         """
+        with whole_fit(self):
+            self._fit_states(X, y, session_starts, offset)
+        return self
+
+    def _fit_states(self, X: Any, y: ArrayLike, session_starts: Any, offset: ArrayLike | None) -> None:
         self._check()
         plan = self._plan()
         if isinstance(plan.regularizer, ARD):
@@ -158,13 +165,11 @@ class GLMHMM(BaseGLM):
         self._hold(found, rows, starts, plan)
         self.log_likelihoods_, self.converged_, self.n_iter_ = np.array(values), done, len(values)
         if not done:
-            warnings.warn(
+            warn(
                 f"the states did not converge in {self.maxiter} rounds; the best parameters are kept. Raise maxiter, or"
                 " try fewer states.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
-        return self
 
     def _check(self) -> None:
         for name, least in (("n_states", 1), ("maxiter", 1), ("n_init", 1)):
@@ -227,6 +232,7 @@ class GLMHMM(BaseGLM):
         values: list[float] = []
         now = guess
         for _ in range(rounds):
+            check("interrupted; nothing was fitted")
             _, share, counts, sizes = self._expect(plan, rows, starts, now)
             values.append(float(sizes.sum()) + self._log_prior(rows, penalty, now))
             if len(values) > 1 and values[-1] - values[-2] <= self.tol * rows.count:

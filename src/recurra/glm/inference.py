@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief, warn
 from recurra.errors import CapabilityError, OptionError
 from recurra.glm.design import Layout, Rows, named, read_mask
 from recurra.glm.determined import directions, empty_parts, information, penalty_matrix, standard
@@ -59,6 +59,8 @@ class Posterior:
     layout: Layout
     determined: np.ndarray
     labels: np.ndarray
+
+    __repr__ = brief
 
     @property
     def standard_errors(self) -> np.ndarray:
@@ -155,6 +157,8 @@ class Evaluation:
     bits_per_spike: np.ndarray
     parameters: np.ndarray
     bins: float
+
+    __repr__ = brief
 
 
 def posterior_of(
@@ -340,13 +344,13 @@ def bits_per_spike(y: ArrayLike, rate: ArrayLike, null_rate: ArrayLike | None = 
         return np.where(spikes > 0, (model - base) / spikes / np.log(2), np.nan)
 
 
-def posterior_of_estimator(model: Regression, rows: Rows, warn: bool = False) -> Posterior:
+def posterior_of_estimator(model: Regression, rows: Rows, tell: bool = False) -> Posterior:
     """Return the posterior of a fitted estimator; see :meth:`Regression.posterior`.
 
     Arguments:
         model: the estimator.
         rows: what it was fitted to, without rows that do not count.
-        warn: of parameters that are not determined.
+        tell: warn of parameters that are not determined.
     """
     plan, (coef, intercept) = model._plan(), model._flat()
     penalty = model._penalty(plan, model.layout_, len(intercept))
@@ -361,11 +365,10 @@ def posterior_of_estimator(model: Regression, rows: Rows, warn: bool = False) ->
     arguments = penalty, model.scale_, model.dof_resid_, model.layout_, mask, endless, model.feature_labels_
     found = posterior_of(plan.family, rows, whole, *arguments)
     lost = ~found.determined & ~model.silent_[:, None]
-    if warn and lost.any():
-        warnings.warn(
+    if tell and lost.any():
+        warn(
             f"{_which(found.labels, lost)}: the data do not determine them (features that repeat others or"
             " the constant, or that separate events from their absence); they have no finite error.",
             UserWarning,
-            stacklevel=3,
         )
     return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import DataConversionWarning
 
+from recurra.courtesy import warn
 from recurra.errors import ShapeError
 from recurra.glm.bridge import CoupledMixin
 from recurra.glm.links import InverseLink
@@ -25,6 +25,7 @@ from recurra.glm.pynapple_series import as_given
 from recurra.glm.recording import column_labels
 from recurra.glm.regression import Regression
 from recurra.glm.regularizers import Regularizer
+from recurra.glm.whole import whole_fit
 
 
 class GLM(Regression):
@@ -104,7 +105,8 @@ class GLM(Regression):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit(X, y, sample_weight, init_params, offset)
+        with whole_fit(self):
+            self._fit(X, y, sample_weight, init_params, offset)
         return self
 
     def predict(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
@@ -195,7 +197,8 @@ class PopulationGLM(CoupledMixin, Regression):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._fit(X, y, sample_weight, init_params, offset, self.feature_mask)
+        with whole_fit(self):
+            self._fit(X, y, sample_weight, init_params, offset, self.feature_mask)
         return self
 
     def predict(self, X: Any, *, offset: ArrayLike | None = None, inputs: ArrayLike | None = None) -> np.ndarray:
@@ -238,7 +241,7 @@ def as_column(y: np.ndarray) -> np.ndarray:
     """Return observations of one neuron as `(time,)`."""
     if y.ndim == 2 and y.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected: y is taken as (time,)."
-        warnings.warn(message, DataConversionWarning, stacklevel=6)
+        warn(message, DataConversionWarning)
         y = y[:, 0]
     if y.ndim != 1:
         raise ShapeError(

@@ -19,6 +19,7 @@ from recurra.glm.observations import NegativeBinomial, log_likelihood_of
 from recurra.glm.pynapple_series import aligned, as_given, epoch_starts, values_of
 from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.streaming import fit_estimator_chunks, learn_estimator_chunk
+from recurra.glm.whole import whole_fit
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -103,8 +104,9 @@ class Regression(RegressorMixin, BaseGLM):
         Raises:
             RecurraError: data or parameters do not fit.
         """
-        self._forget()
-        return fit_estimator_chunks(self, chunks)
+        with whole_fit(self):
+            self._forget()
+            return fit_estimator_chunks(self, chunks)
 
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: ArrayLike | None = None
@@ -122,7 +124,8 @@ class Regression(RegressorMixin, BaseGLM):
         Raises:
             CapabilityError: the penalty is not quadratic.
         """
-        return learn_estimator_chunk(self, X, y, sample_weight, offset)
+        with whole_fit(self):
+            return learn_estimator_chunk(self, X, y, sample_weight, offset)
 
     def posterior(
         self,
@@ -148,7 +151,7 @@ class Regression(RegressorMixin, BaseGLM):
             CapabilityError: the penalty has a kink, or there are bounds.
         """
         X, y = self._given(X, y, inputs)
-        return posterior_of_estimator(self, self._compare(X, y, sample_weight, offset)[0], warn=True)
+        return posterior_of_estimator(self, self._compare(X, y, sample_weight, offset)[0], tell=True)
 
     def summary(
         self,
@@ -179,7 +182,7 @@ class Regression(RegressorMixin, BaseGLM):
         {'coef': 0.11, 'std_err': 0.8, 'z': 0.14, 'p_value': 0.89, 'low': -1.45, 'high': 1.67}
         """
         X, y = self._given(X, y, inputs)
-        found = posterior_of_estimator(self, self._compare(X, y, sample_weight, offset)[0], warn=True)
+        found = posterior_of_estimator(self, self._compare(X, y, sample_weight, offset)[0], tell=True)
         return summary_of(found, level, self._neurons(y), bool(self.fit_intercept))
 
     def _neurons(self, y: Any) -> list | None:

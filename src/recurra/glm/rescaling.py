@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.errors import ShapeError
 from recurra.glm.observations import ObservationModel, Poisson
 
@@ -38,6 +39,8 @@ class TimeRescaling:
     statistic: float
     p_value: float
     correlation: float
+
+    __repr__ = brief
 
     @property
     def bound(self) -> float:

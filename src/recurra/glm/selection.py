@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from recurra.courtesy import brief, warn
+from recurra.engine.interrupts import interruptible
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.design import Rows, read_mask
 from recurra.glm.estimator import Plan
@@ -51,6 +52,8 @@ class Path:
     objective: np.ndarray
     converged: np.ndarray
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
@@ -81,6 +84,8 @@ class CrossValidation:
     null_deviance: np.ndarray
     best_strength: np.ndarray
     best: Any
+
+    __repr__ = brief
 
 
 def regularization_path(
@@ -173,7 +178,8 @@ def cross_validate(
     for k in range(len(held)):
         if not (rows.weight[train[k]].sum() > 0 and rows.weight[held[k]].sum() > 0):
             raise ShapeError(f"folds[{k}]: no bin that counts (without a NaN) is left to fit, or none is held out.")
-    found = _fit_folds(fresh, plan, rows, [own] if strengths is None else levels, train)
+    with interruptible():
+        found = _fit_folds(fresh, plan, rows, [own] if strengths is None else levels, train)
     neurons = rows.y.shape[1]
     shape = (len(levels), len(held), neurons)
     coef = found.coef[..., 0].reshape(-1, *shape)
@@ -291,11 +297,10 @@ def _fit_folds(
         offset,
     )
     if not found.converged.all():
-        warnings.warn(
+        warn(
             f"{int((~found.converged).sum())} of {found.converged.size} fits did not converge; their best points are"
             " kept. Raise maxiter in solver_kwargs, or leave out the smallest strengths.",
             ConvergenceWarning,
-            stacklevel=3,
         )
     return found
 

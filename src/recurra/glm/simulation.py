@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,9 @@ from jax.custom_batching import sequential_vmap
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import warn
 from recurra.engine.counts import draw_poisson, prepare_poisson
+from recurra.engine.interrupts import check, interruptible
 from recurra.engine.loop import scan_rows
 from recurra.errors import DivergenceError, OptionError, ShapeError, unknown
 from recurra.glm.coupled import Coupled
@@ -23,6 +24,7 @@ from recurra.glm.links import InverseLink, find_inverse_link
 from recurra.glm.observations import ObservationModel, Poisson, find_observation_model
 
 BLOCK = 1024  # steps whose random numbers are drawn at a time
+PIECE = 2e8  # nanoseconds, roughly, of a piece between two looks for Ctrl-C
 COUNT_LIMIT, VALUE_LIMIT = 1e6, 1e30
 RUNAWAY = ("warn", "raise", "ignore")
 
@@ -104,16 +106,55 @@ def simulate_recurrent(
         if isinstance(trials, bool) or not isinstance(trials, int | np.integer) or trials < 1:
             raise OptionError(f"simulate_recurrent: trials must be a whole number above zero or None, got {trials!r}.")
         key = jax.random.split(key, int(trials))
-    y, rates = _simulate(plan, key, arrays)
+    if traced or (size := _piece_steps(plan, arrays)) >= len(arrays["feedforward_input"]):
+        y, rates = _simulate(plan, key, arrays)
+    else:
+        y, rates = _simulate_in_pieces(plan, key, arrays, size)
     if not traced:
         _report(plan, y, rates, on_runaway)
     return y, rates
 
 
+def _piece_steps(plan: Coupled, arrays: dict[str, Array]) -> int:
+    """Return how many steps take no longer than someone waits who has pressed Ctrl-C."""
+    neurons, _, functions = arrays["coupling_coef"].shape
+    cost = neurons * (20 if plan.counts else 20 + neurons * functions)
+    return BLOCK * max(1, int(PIECE / (cost * BLOCK)))
+
+
+def _simulate_in_pieces(plan: Coupled, key: Array, arrays: dict[str, Array], size: int) -> tuple[Array, Array]:
+    """Do what :func:`_simulate` does, in the same numbers, and look for Ctrl-C between pieces of some blocks."""
+    a = arrays
+    with interruptible():
+        fixed, trials = (a["coupling_coef"], a["coupling_basis_matrix"]), []
+        drive, begin = _begin(plan, arrays)
+        for one in key if key.ndim else [key]:
+            keys, state, found = jax.random.split(one, len(drive)), begin, []
+            for at in range(0, len(drive), size):
+                check()
+                part = slice(at, at + size)
+                state, y, rates = _piece(plan, state, keys[part], *fixed, drive[part], a["scale"])
+                found.append(jax.block_until_ready((y, rates)))
+            trials.append(tuple(jnp.concatenate(parts) for parts in zip(*found, strict=True)))
+    return tuple(jnp.stack(p) for p in zip(*trials, strict=True)) if key.ndim else trials[0]  # type: ignore
+
+
+@jax.jit
+def _drive(coef: Array, given: Array, intercepts: Array) -> Array:
+    return jnp.einsum("ik,tik->ti", coef, given) + intercepts[None, :]
+
+
+@partial(jax.jit, static_argnums=0)
+def _begin(plan: Coupled, arrays: dict[str, Array]) -> tuple[Array, Any]:
+    a = arrays
+    drive = _drive(a["feedforward_coef"], a["feedforward_input"], a["intercepts"])
+    return drive, plan.start(a["coupling_coef"], a["coupling_basis_matrix"], a["init_y"])
+
+
 @partial(jax.jit, static_argnums=0)
 def _simulate(plan: Coupled, key: Array, arrays: dict[str, Array]) -> tuple[Array, Array]:
     a = arrays
-    drive = jnp.einsum("ik,tik->ti", a["feedforward_coef"], a["feedforward_input"]) + a["intercepts"][None, :]
+    drive = _drive(a["feedforward_coef"], a["feedforward_input"], a["intercepts"])
     numbers = (a["coupling_coef"], a["coupling_basis_matrix"], drive, a["init_y"], a["scale"])
     if drive.shape[0] == 0:
         whole = jnp.result_type(int) if plan.counts else drive.dtype
@@ -144,11 +185,25 @@ def _run_jvp(plan: Coupled, primals: tuple, tangents: tuple) -> tuple:
 def _loop(
     plan: Coupled, key: Array, coupling: Array, basis: Array, drive: Array, history: Array, scale: Array
 ) -> tuple[Array, Array]:
+    keys = jax.random.split(key, drive.shape[0])
+    return _steps(plan, plan.start(coupling, basis, history), keys, coupling, basis, drive, scale)[1:]
+
+
+@partial(jax.jit, static_argnums=0)
+def _piece(
+    plan: Coupled, state: Any, keys: Array, coupling: Array, basis: Array, drive: Array, scale: Array
+) -> tuple[Any, Array, Array]:
+    return _steps(plan, state, keys, coupling, basis, drive, scale)
+
+
+def _steps(
+    plan: Coupled, state: Any, keys: Array, coupling: Array, basis: Array, drive: Array, scale: Array
+) -> tuple[Any, Array, Array]:
+    """Return the state after some steps, and what was observed and its means; whole blocks leave the right state."""
     steps, neurons = drive.shape
     blocks = -(-steps // BLOCK)
     size = -(-steps // blocks)
     missing = blocks * size - steps  # steps after the last one, simulated and thrown away
-    keys = jax.random.split(key, steps)
     keys = jnp.concatenate([keys, keys[:1].repeat(missing)]) if missing else keys
     drive = jnp.pad(drive, ((0, missing), (0, 0)))
     params = plan.parameters(coupling, basis, jnp.zeros((neurons,), drive.dtype), scale)
@@ -171,9 +226,9 @@ def _loop(
 
         return scan_rows(row, state, size)
 
-    _, found = scan_rows(block, plan.start(coupling, basis, history), blocks)
+    state, found = scan_rows(block, state, blocks)
     y, rates = (f.reshape(blocks * size, neurons)[:steps] for f in found)
-    return y, rates
+    return state, y, rates
 
 
 def _key(random_key: Any) -> Array:
@@ -297,7 +352,7 @@ def _report(plan: Coupled, y: Array, rates: ArrayLike, on_runaway: str) -> None:
     )
     if on_runaway == "raise":
         raise DivergenceError(message, f"neuron {where[-1]}", where[-2], float(where[-2]), (y, rates))
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    warn(message, RuntimeWarning)
 
 
 def _first(bad: np.ndarray) -> tuple[tuple[int, ...], str]:

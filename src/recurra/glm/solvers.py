@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, OptionError, unknown
 from recurra.glm import newton
 from recurra.glm.firstorder import Memory, accelerated_step, lbfgs_step, no_momentum
@@ -182,19 +183,20 @@ def _newton(
 
 
 def _run(advance: Callable[[State, Any], tuple[State, Any]], state: State, memory: Any, most: int) -> State:
-    """Step until every column is finished, at most so often, or until Ctrl-C; the caller warns of what is not.
+    """Step until every column is finished, at most so often; the caller warns of what is not.
 
     Returns:
         The last state of finished columns, the best one of others.
+
+    Raises:
+        KeyboardInterrupt: a fit that was interrupted is none.
     """
     best = state
-    try:
-        for _ in range(most):
-            # In NumPy: every operation of JAX outside of a compiled function is compiled by itself.
-            if not np.any((np.asarray(state.residual) > 1) & (np.asarray(state.stuck) < 3)):
-                break
-            state, memory = advance(state, memory)
-            best = newton.better(state, best)
-    except KeyboardInterrupt:
-        pass
+    for _ in range(most):
+        check("interrupted; nothing was fitted")
+        # In NumPy: every operation of JAX outside of a compiled function is compiled by itself.
+        if not np.any((np.asarray(state.residual) > 1) & (np.asarray(state.stuck) < 3)):
+            break
+        state, memory = advance(state, memory)
+        best = newton.better(state, best)
     return best

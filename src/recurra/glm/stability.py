@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.links import InverseLink, find_inverse_link
 
@@ -42,6 +43,8 @@ class StabilityReport:
     rates: np.ndarray
     gains: np.ndarray
     fixed_point: bool
+
+    __repr__ = brief
 
     @property
     def stable(self) -> bool:

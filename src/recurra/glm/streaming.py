@@ -90,7 +90,7 @@ def fit_estimator_chunks(
         model.scale_ = _pearson(plan, source, solution.coef) / np.maximum(model.dof_resid_, 1)
     model.null_rate_ = found.mean
     model.finish(solution, silent)
-    warn_repeated(model.feature_labels_, lost, endless, stacklevel=4)
+    warn_repeated(model.feature_labels_, lost, endless)
     return model
 
 

@@ -1,5 +1,6 @@
 """Groups of neurons and synapses whose behaviors are written in Python, in the manner of NumPy."""
 
+from recurra.courtesy import guard
 from recurra.groups.behavior import Behavior
 from recurra.groups.dimensions import NeuronDimension, get_squared_dim
 from recurra.groups.network import DxS, GroupNetwork, SxD
@@ -43,3 +44,5 @@ __all__ = [
     "run_step",
     "set_partitioned_synapse_matrix",
 ]
+
+guard(globals(), __all__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from recurra.groups.objects import NetworkObject
 
 _OLD = {"set_variables": "initialize", "new_iteration": "iteration"}
+_HOOKS: dict[str, tuple[str, ...]] = {
+    "initialize": ("initialise", "initialization", "initialisation", "init", "setup", "set_up"),
+    "iteration": ("iterate", "iterations", "step", "update"),
+}
 
 
 class Behavior(Tagged):
@@ -53,6 +59,7 @@ class Behavior(Tagged):
         for old, new in _OLD.items():
             if hasattr(type(self), old):
                 raise OptionError(f"{name}: the method {old} is called {new} now; rename it.")
+        _check_hooks(type(self))
         if not isinstance(behavior_enabled, bool | np.bool_):
             raise OptionError(f"{name}: behavior_enabled must be True or False, got {behavior_enabled!r}.")
         self.init_kwargs: dict[str, Any] = {}
@@ -160,6 +167,25 @@ class Behavior(Tagged):
     def __repr__(self) -> str:
         given = ", ".join(f"{key}={value!r}" for key, value in self.init_kwargs.items())
         return f"{type(self).__name__}({given})"
+
+
+def _check_hooks(kind: type[Behavior]) -> None:
+    """Refuse a class whose method is called almost as one of the two that the network calls.
+
+    Helpers may have any name beside the method that is meant, and any number of arguments but one.
+    """
+    bases = [base for base in kind.__mro__ if not issubclass(Behavior, base)]
+    methods = {name: value for base in bases for name, value in vars(base).items() if inspect.isfunction(value)}
+    own = {name for name, method in methods.items() if method.__code__.co_argcount == 2}
+    for hook, mistaken in _HOOKS.items():
+        if hook in methods:
+            continue
+        wrong = sorted(n for n in own if n in mistaken or difflib.get_close_matches(n, [hook], cutoff=0.8))
+        if wrong:
+            raise OptionError(
+                f"{kind.__name__}: the network calls initialize(neurons) once and iteration(neurons) in each step, and"
+                f" never {wrong[0]}(); did you mean {hook}? Rename it, or give a helper another name."
+            )
 
 
 def _same(text: str, neurons: Any, where: str) -> Any:

@@ -8,8 +8,10 @@ of steps; nothing depends on a sink, so it is run in Python after the block, on 
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,9 @@ import jax
 import numpy as np
 
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
+from recurra.engine.interrupts import came, check, holding, taking_parts
+from recurra.engine.origin import Origin
+from recurra.errors import PathError
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
@@ -30,8 +35,10 @@ if TYPE_CHECKING:
 
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
+BLOCK_SECONDS, FIRST_PACE = 0.3, 1024  # of steps for which behaviors in Python run ahead
 CHECKED_STEPS = 3
 PIECE = 1 << 15
+BEFORE = "before the step"
 # What a behavior says if it may change which behaviors are executed, or what is recorded.
 RESTRUCTURING = frozenset(
     {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
@@ -79,7 +86,7 @@ class Compiled:
 
     def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
         self.network, self.random, self.apart = network, random, dict(apart)
-        self.unchecked = CHECKED_STEPS
+        self.unchecked, self._pace = CHECKED_STEPS, FIRST_PACE
         self.roster = Roster(network)
         slots = self.roster.slots()
         hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
@@ -91,16 +98,20 @@ class Compiled:
         self._outside = outside
         # What advances the network is quicker; what others differentiate and sweep is general.
         self.quick = self.traced.compressed()
-        self._program = self._lower(self.quick)
+        self._told = {name: name for name in self.traced.emitted if not name.startswith(BEFORE)}
+        self._program = self._lower(self.quick, self._told)
         self._kept = KeptParams(self.quick)
         self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
 
-    def _lower(self, traced: Traced | Smooth) -> Program:
-        rule = _rule(traced, self._outside)
-        return lower(Graph({"": rule}) if self.nodes is None else self.nodes.graph(rule))
+    def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
+        # Recorders that record every so many steps do so after the last of them.
+        rule = _rule(traced, self._outside, told, told is not self._told, self.network.precision)
+        if self.nodes is not None:
+            return lower(self.nodes.graph(rule))
+        return lower(Graph({"": rule}, dt=self.network.dt, precision=self.network.chosen_precision))
 
     def _bodies(self) -> list[Body]:
-        bodies = [Body(COUNTER, lambda: count_step(self.network))]
+        bodies = [Body(BEFORE, self._before), Body(COUNTER, lambda: count_step(self.network))]
         bodies += [Body(f"{g.tag}: {TAKE_OVER}", g.take_over) for g in self.network.node_groups]
         for member in self.roster.members:
             apart = self.apart.get(member.name)
@@ -109,6 +120,21 @@ class Compiled:
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
+
+    def _before(self) -> dict[str, Any]:
+        """Return what recorders would read before the step: rows of a result are states before a step."""
+        found = {}
+        for member in self.roster.members:
+            if isinstance(member.watcher, Recorder) and member.entry.parent.recording:
+                for name in member.watcher.kept:
+                    with suppress(PathError):  # the first step makes it; the recorder itself will see it
+                        found[f"{member.name}/{name}"] = member.watcher.value(name)
+        return found
+
+    def _shown(self, traced: Traced | Smooth) -> dict[str, str]:
+        """Map what a program puts out to what the step emits: of a recorder, what it reads before the step."""
+        before = {name.removeprefix(f"{BEFORE}/"): name for name in traced.emitted if name.startswith(BEFORE)}
+        return {**self._told, **before}
 
     def stale(self) -> bool:
         """Tell whether the network is no longer what was compiled."""
@@ -133,25 +159,28 @@ class Compiled:
         every = self._stride()
         while steps:
             first = self.network.iteration
-            block = steps if not self.apart else min(steps, self._block())
+            block = steps if not self.apart else min(steps, self._block(), self._pace)
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
+            begun = time.perf_counter()
             self._run_block(block, seed, stride, progress)
+            if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
+                share = BLOCK_SECONDS / (time.perf_counter() - begun)
+                self._pace = max(1, int(block * min(max(share, 0.25), 4.0)))
             steps -= block
 
     def _run_block(self, steps: int, seed: int, every: int, progress: Callable[[int], None]) -> None:
-        first, done, interrupted = self.network.iteration, 0, False
-        fed = self._run_sources(first, steps)
-        # Sources that have run ahead cannot go back, so what they gave is used up before the interrupt is passed on.
-        while done < steps and (fed or not interrupted):
-            rest = {path: rows[done:] for path, rows in fed.items()}
-            result = self.advance(steps - done, seed, rest, every, progress)
-            self._deliver(result, first + done, every)
-            done += len(result.time) * every
-            interrupted = interrupted or bool(result.meta.get("interrupted"))
-        if interrupted:
-            raise KeyboardInterrupt(f"interrupted after step {self.network.iteration}")
+        first, done = self.network.iteration, 0
+        # Sources that have run ahead cannot go back, so what they gave is used up before an interrupt is passed on.
+        with holding() if any(one.kind == "hoisted" for one in self.apart.values()) else nullcontext():
+            fed = self._run_sources(first, steps)
+            while done < steps and not came():
+                rest = {path: rows[done:] for path, rows in fed.items()}
+                result = self.advance(steps - done, seed, rest, every, progress)
+                self._deliver(result, first + done, every)
+                done = result.final.step - first
+        check(f"interrupted after step {self.network.iteration}")
 
     def advance(
         self,
@@ -181,11 +210,11 @@ class Compiled:
     def _run_from(
         self, start: Snapshot, params: Mapping, steps: int, seed: int, fed: Mapping, **options: Any
     ) -> Result:
-        record = {name: name for name in self.traced.emitted}
+        record = dict(self._told)
         params = self._kept.on_device(params)
         state = {path: start.state[path] for path in self.quick.state}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), taking_parts():
             warnings.filterwarnings("ignore", "interrupted after", RuntimeWarning)  # whoever called is told
             return simulate(
                 program, steps * start.dt, dt=start.dt, record=record, inputs=fed, state=start, seed=seed, **options
@@ -204,7 +233,7 @@ class Compiled:
         if (surrogate, slope) not in self._smooth:
             again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
             smooth = Smooth(again, surrogate, slope)
-            self._smooth[surrogate, slope] = smooth, self._lower(smooth)
+            self._smooth[surrogate, slope] = smooth, self._lower(smooth, self._shown(smooth))
         smooth, program = self._smooth[surrogate, slope]
         return self._with_numbers(program, smooth)
 
@@ -228,9 +257,9 @@ class Compiled:
 
     def update_nodes(self, values: Mapping[str, object]) -> None:
         """Give the equations among the groups other numbers, by path; nothing is traced again."""
-        general = self._general
         self._program = self._program.update(values)
-        self._general = self._program if self.quick is self.traced else general.update(values)
+        if "_general" in vars(self):
+            self._general = self._general.update(values)
 
     def watched(self) -> dict[str, str]:
         """Map what Recorders record, under the names of :meth:`GroupNetwork.observer`, to its path in the program."""
@@ -243,16 +272,16 @@ class Compiled:
 
     @cached_property
     def _general(self) -> Program:
-        return self._program if self.quick is self.traced else self._lower(self.traced)
+        return self._lower(self.traced, self._shown(self.traced))
 
     def snapshot(self) -> Snapshot:
         """Return where objects and equations stand now."""
         return self._standing(self.traced.current()[0])
 
     def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
-        dt = 1.0 if self.nodes is None else self.nodes.dt
         equations = {} if self.nodes is None else self.nodes.state()
-        return Snapshot({**equations, **state}, self.network.iteration, 0.0, dt)
+        origin = Origin(self._program.system)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, self.network.dt, origin)
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -275,8 +304,7 @@ class Compiled:
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
         now, params = self.quick.held()
         result = self._run_from(before, params, 1, seed, fed, progress=False)
-        if result.meta.get("interrupted"):
-            raise KeyboardInterrupt(f"interrupted after step {self.network.iteration}")
+        check(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
         return next((p for p, value in now.items() if not _alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
@@ -292,7 +320,8 @@ class Compiled:
         return 1 if fed or not gaps else math.gcd(*gaps)
 
     def _block(self) -> int:
-        row = sum(np.prod(s.shape, dtype=int) * 8 for s in (*self.given.values(), *self.traced.emitted.values()))
+        specs = (*self.given.values(), *(self.traced.emitted[name] for name in self._told))
+        row = sum(np.prod(spec.shape, dtype=int) * 8 for spec in specs)
         return int(max(1, BLOCK_BYTES // max(row, 1)))
 
     def _run_sources(self, first: int, steps: int) -> dict[str, np.ndarray]:
@@ -332,7 +361,7 @@ class Compiled:
     def _feed(self, sinks: list[Member], result: Result, first: int) -> None:
         rows = {m.name: {p: self._rows(result, f"{m.name}/{p}") for p in self.apart[m.name].slots} for m in sinks}
         end, _ = self.traced.current()
-        for i in range(len(result.time)):
+        for i in range(result.final.step - first):
             for member in sinks:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                 self.network.iteration = first + i + 1
@@ -422,15 +451,49 @@ def _spec(value: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
 
 
-def _rule(traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct]) -> Rule:
-    def update(state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
-        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in outside.items()}
-        return traced.update(state, params, fed, clock.k, clock.key)
+class _Step:
+    """Do a step of all behaviors as a rule of the engine.
 
-    emits = {name: Emission(tuple(spec.shape), np.dtype(spec.dtype)) for name, spec in traced.emitted.items()}
+    Arguments:
+        traced: the step.
+        outside: path -> shape and type of what comes from outside.
+        told: name of what the rule puts out -> that of what the step emits.
+    """
+
+    def __init__(
+        self, traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str]
+    ):
+        self.traced, self.outside, self.told = traced, outside, told
+
+    def __call__(self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
+        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in self.outside.items()}
+        after, emitted = self.traced.update(state, params, fed, clock.k, clock.key)
+        return after, {name: emitted[source] for name, source in self.told.items()}
+
+    def __identity__(self) -> tuple:
+        """Return what tells this step from others."""
+        return self.traced, {path: (s.shape, str(s.dtype)) for path, s in self.outside.items()}, self.told
+
+    def __model__(self) -> dict[str, Any]:
+        """Return what a state of it depends on: the behaviors, but neither their numbers nor how they were compiled."""
+        return self.traced.kinds()
+
+
+def _rule(
+    traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], early: bool,
+    precision: str,
+) -> Rule:  # fmt: skip
+    """Make a rule of a step.
+
+    Arguments:
+        told: what it puts out -> what the step emits.
+        early: whether a row of several steps has what the first of them emits; the last, if not.
+    """
+    specs = {name: traced.emitted[source] for name, source in told.items()}
+    emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, s in specs.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
-    text = "the behaviors of the groups, in their order"
-    return Rule(update, traced.state, traced.params, inputs, emits, text, traced.derive)
+    text, step = "the behaviors of the groups, in their order", _Step(traced, outside, told)
+    return Rule(step, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:

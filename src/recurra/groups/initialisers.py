@@ -16,7 +16,7 @@ import numpy as np
 from recurra.errors import EquationError, ShapeError, unknown
 
 MAX_LENGTH = 1000
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
+_NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?%?")
 
 # The names of the arguments of each draw, in their order; those in brackets may be left out.
 _DRAWS: dict[str, str] = {

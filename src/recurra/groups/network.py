@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine import Program, Result
+from recurra.engine.grid import read_step
+from recurra.engine.interrupts import check, interruptible
 from recurra.engine.progress import Progress
 from recurra.engine.spiking import check_surrogate
 from recurra.errors import OptionError, TimeError, UnknownTag, unknown
 from recurra.groups.behavior import Behavior
+from recurra.groups.clock import Pace
 from recurra.groups.draws import Draws
 from recurra.groups.foresight import names_in
 from recurra.groups.objects import Behaviors, NetworkObject, object_tags, read_behaviors
@@ -33,6 +36,7 @@ DxS = 1
 """Weights as `W[dst, src]`, the default."""
 _ORDERS = {SxD: SxD, DxS: DxS, "SxD": SxD, "DxS": DxS}
 _SETTINGS = ("dtype", "syn_dim", "synapse_mode")
+_PRECISIONS = ("float32", "float64")
 
 
 class GroupNetwork(NetworkObject):
@@ -41,13 +45,16 @@ class GroupNetwork(NetworkObject):
     Arguments:
         tag: one tag or several, separated by commas; `"Network"` is a tag too.
         behavior: number -> :class:`Behavior` of the network itself.
-        settings: `dtype` (of new arrays, float32 by default), and `syn_dim` or `synapse_mode` (`"DxS"`: weights are
+        settings: `dtype` (of new arrays, float64 by default), and `syn_dim` or `synapse_mode` (`"DxS"`: weights are
             `W[dst, src]`; `"SxD"`: the other way round).
         seed: seed of all random numbers, those of `numpy.random` in the behaviors included.
         dtype: as in the settings.
+        dt: how long a step is, in ms for the ready behaviors; 1 by default.
+        precision: `"float64"` or `"float32"`, another word for the `dtype` of these names: one of them says both.
 
     Raises:
-        OptionError: a setting or its value is unknown.
+        OptionError: a setting or its value is unknown, or `dtype` and `precision` contradict each other.
+        TimeError: `dt` is no finite number > 0.
 
     >>> from recurra.groups import Behavior, NeuronGroup
     >>> class Grow(Behavior):
@@ -71,7 +78,10 @@ class GroupNetwork(NetworkObject):
         settings: Mapping[str, Any] | None = None,
         seed: int = 0,
         dtype: Any = None,
+        dt: float | None = None,
+        precision: str | None = None,
     ):
+        self.pace = Pace(dt)
         self._set_up(self, object_tags(tag, ("Network",), "Network", "Network"))
         self.NeuronGroups: list[NeuronGroup] = []
         self.SynapseGroups: list[SynapseGroup] = []
@@ -83,8 +93,8 @@ class GroupNetwork(NetworkObject):
         self._runner: Runner | None = None
         self.initialized = False
         self._iteration = 0
-        chosen = _read_settings(dict(settings or {}), dtype)
-        self._dtype, self.transposed_synapse_matrix_mode = chosen
+        self._dtype, self.chosen_precision = _read_types(dict(settings or {}), dtype, precision)
+        self.transposed_synapse_matrix_mode = _read_order(dict(settings or {}))
         self._add_own(read_behaviors(behavior, repr(self)))
 
     @property
@@ -95,6 +105,16 @@ class GroupNetwork(NetworkObject):
     @iteration.setter
     def iteration(self, value: int) -> None:
         self._iteration = value
+
+    @property
+    def dt(self) -> float:
+        """Give how long a step is, in ms for the ready behaviors; 1 if nobody has said it."""
+        return self.pace.dt
+
+    @property
+    def precision(self) -> str:
+        """Give the precision of runs; trainings take it too if it was asked for, and are in float32 otherwise."""
+        return self.chosen_precision or "float64"
 
     @property
     def def_dtype(self) -> Any:
@@ -116,8 +136,12 @@ class GroupNetwork(NetworkObject):
             print(self)
         for synapses in self.SynapseGroups:
             synapses.find_ends()
+        self.pace.forget()
+        read_step(self.dt)  # which a network of nodes and groups must have been given
         with self.random_lent():
             self.schedule.initialize()
+        for obj in self.all_objects():
+            obj.widen()
         mentioned = names_in(self.all_behaviors())
         for group in self.node_groups:
             group.feed(mentioned)
@@ -174,8 +198,8 @@ class GroupNetwork(NetworkObject):
         Raises:
             TimeError: `iterations` or `batch_size` is no such number.
             CapabilityError: `compile=True`, and something cannot be compiled.
-            KeyboardInterrupt: someone interrupted. Compiled, the network then stands after a completed step, and what
-                was recorded up to there is kept; the next call goes on from there.
+            KeyboardInterrupt: someone interrupted. The network then stands after a completed step, and what was
+                recorded up to there is kept; the next call goes on from there. A second Ctrl-C waits for nothing.
         """
         if compile not in (None, True, False):
             raise OptionError(f"compile must be None, True or False, got {compile!r}.")
@@ -185,17 +209,18 @@ class GroupNetwork(NetworkObject):
         bar, start, done = Progress(total, progress), time.perf_counter(), 0
         for obj, _ in recording:
             obj.recording = False
-        try:
-            while done < total:
-                steps = total - done if batch_progress_update_func is None else min(block, total - done)
-                self._advance(steps, compile, bar.update)
-                done += steps
-                if batch_progress_update_func is not None:
-                    batch_progress_update_func(100 * done / total, self)
-        finally:
-            bar.close()
-            for obj, before in recording:
-                obj.recording = before
+        with interruptible():  # Ctrl-C waits for the end of a step
+            try:
+                while done < total:
+                    steps = total - done if batch_progress_update_func is None else min(block, total - done)
+                    self._advance(steps, compile, bar.update)
+                    done += steps
+                    if batch_progress_update_func is not None:
+                        batch_progress_update_func(100 * done / total, self)
+            finally:
+                bar.close()
+                for obj, before in recording:
+                    obj.recording = before
         return (time.perf_counter() - start) * 1e3 if measure_block_time else None
 
     def _advance(self, steps: int, compile: bool | None, progress: Callable[[int], None]) -> None:
@@ -204,6 +229,7 @@ class GroupNetwork(NetworkObject):
             return
         with self.random_lent():
             for _ in range(steps):
+                check(f"interrupted after step {self.iteration}")
                 run_step(self.schedule, self)
                 progress(1)
 
@@ -347,18 +373,29 @@ class GroupNetwork(NetworkObject):
         return observe([b for b in self.all_behaviors() if isinstance(b, Recorder)])
 
 
-def _read_settings(settings: dict[str, Any], dtype: Any) -> tuple[Any, int]:
+def _read_types(settings: dict[str, Any], dtype: Any, precision: str | None) -> tuple[Any, str | None]:
+    """Return the type of new arrays, and the precision that it or the user says for everything else."""
     for key in settings:
         if key not in _SETTINGS:
             raise OptionError(unknown("setting", key, _SETTINGS, "Network"))
     if dtype is not None and settings.get("dtype", dtype) != dtype:
         raise OptionError(f"Network: dtype={dtype!r} and settings={{'dtype': {settings['dtype']!r}}} differ.")
+    if precision is not None and precision not in _PRECISIONS:
+        raise OptionError(unknown("precision", precision, _PRECISIONS))
+    given = settings.get("dtype") if dtype is None else dtype
     try:
-        kind = np.dtype(settings.get("dtype", np.float32) if dtype is None else dtype)
+        kind = np.dtype((precision or "float64") if given is None else given)
     except TypeError:
         raise OptionError(f"Network: dtype must be a NumPy type such as np.float32, got {dtype!r}.") from None
     if kind.kind not in "biuf":
         raise OptionError(f"Network: dtype must be a type of real numbers, got {kind}.")
+    if kind.kind == "f" and precision is not None and kind != np.dtype(precision):
+        raise OptionError(f"Network: dtype={kind} and precision={precision!r} contradict each other; give one of them.")
+    told = kind.name if given is not None and kind.name in _PRECISIONS else None
+    return kind.type, precision or told
+
+
+def _read_order(settings: dict[str, Any]) -> int:
     orders = {key: settings[key] for key in ("syn_dim", "synapse_mode") if key in settings}
     for key, value in orders.items():
         if isinstance(value, bool) or not isinstance(value, int | str) or value not in _ORDERS:
@@ -366,7 +403,7 @@ def _read_settings(settings: dict[str, Any], dtype: Any) -> tuple[Any, int]:
     chosen = {_ORDERS[value] for value in orders.values()}
     if len(chosen) > 1:
         raise OptionError(f"Network: syn_dim and synapse_mode are two names of one setting, got {orders}.")
-    return kind.type, chosen.pop() if chosen else DxS
+    return chosen.pop() if chosen else DxS
 
 
 def _read_steps(iterations: object, batch_size: object) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class NeuronGroup(NetworkObject):
     >>> net = GroupNetwork(seed=1)
     >>> group = NeuronGroup(net, 3, tag="cells")
     >>> group.vector("uniform(0, 1)").round(3).tolist()
-    [0.4169999957084656, 0.7200000286102295, 0.0]
+    [0.417, 0.72, 0.0]
     """
 
     def __init__(

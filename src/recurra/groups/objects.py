@@ -28,6 +28,7 @@ class NetworkObject(Tagged):
     def _set_up(self, network: GroupNetwork, tags: list[str]) -> None:
         self.network, self.tags = network, tags
         self._behavior: dict[float, Behavior] = {}
+        self._wide: set[str] = set()
         self.recording = True
 
     @property
@@ -77,6 +78,9 @@ class NetworkObject(Tagged):
         if now or (entry.behavior.initialize_on_init and not entry.ready):
             with self.network.random_lent():
                 entry.initialize()
+            if self.network.initialized:
+                for obj in self.network.all_objects():
+                    obj.widen()
 
     # The synapses of a new group are not there yet, so its behaviors wait for the network to be initialised.
     def _add_own(self, behaviors: Mapping[float, Behavior]) -> None:
@@ -167,6 +171,35 @@ class NetworkObject(Tagged):
             plot=plot,
             where=where or self,
         )
+
+    def keep_wide(self, *names: str) -> None:
+        """Keep variables in double precision, whatever the network's: those that move by less than it can tell.
+
+        Arguments:
+            names: attributes, which may be made later by another behavior's `initialize`.
+
+        >>> from recurra.groups import Behavior, GroupNetwork, NeuronGroup
+        >>> class Drift(Behavior):
+        ...     def initialize(self, neurons):
+        ...         neurons.x = neurons.vector(1.0)
+        ...         neurons.keep_wide("x")
+        ...     def iteration(self, neurons):
+        ...         neurons.x += 1e-9
+        >>> net = GroupNetwork(precision="float32")
+        >>> cells = NeuronGroup(net, 1, behavior={1: Drift()})
+        >>> net.initialize()
+        >>> net.simulate_iterations(1000)
+        >>> round(float(cells.x[0] - 1) * 1e6, 6)
+        1.0
+        """
+        self._wide.update(names)
+
+    def widen(self) -> None:
+        """Bring the variables that are to be kept in double precision to it."""
+        for name in self._wide:
+            value = vars(self).get(name)
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize < 8:
+                setattr(self, name, value.astype(np.float64))
 
     def get_nparray(self, dim: int | tuple[int, ...]) -> np.ndarray:
         """Return zeros of any shape in the network's type."""

@@ -149,7 +149,9 @@ class Recorder(Watcher):
         max_length: how many of the last rows are kept; all by default.
         tag, behavior_enabled: as for :class:`Behavior`.
 
-    What it holds is found by `network["voltage", 0]`: `(steps, units)`, row k after step k+1.
+    What it holds is found by `network["voltage", 0]`: `(steps, units)`, one row for each step, read in the step where
+    its number says. In the :class:`recurra.engine.Result` of a run, and wherever a program records, the same
+    expressions are read before each step: row k is the state at `k*dt`, and row 0 the initial state.
 
     >>> from recurra.groups import GroupNetwork, NeuronGroup
     >>> class Count(Behavior):
@@ -192,7 +194,7 @@ class Recorder(Watcher):
         return np.moveaxis(found[0].data(), 0, -1)
 
     def observer(self) -> Result:
-        """Return what was recorded as a labelled result whose time is the number of the step.
+        """Return what was recorded as a labelled result; time is that of the end of the step, n*dt after step n.
 
         Raises:
             OptionError: nothing was recorded yet.
@@ -200,7 +202,7 @@ class Recorder(Watcher):
         return observe([self], prefixed=False)
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return what was recorded as a dataset; `time` is the number of the step."""
+        """Return what was recorded as a dataset; `time` is that of the end of the step."""
         return self.observer().to_xarray()
 
 
@@ -213,7 +215,8 @@ class EventRecorder(Watcher):
         tag, behavior_enabled: as for :class:`Behavior`.
 
     `network["spike", 0]` gives `(events, 2)` whole numbers, step and unit; `network["spike.t", 0]` and
-    `network["spike.i", 0]` the two columns. Of a matrix there is `"spike.j"` too.
+    `network["spike.i", 0]` the two columns. Of a matrix there is `"spike.j"` too. Steps are counted from 1, so a spike
+    of step n has the time `(n - 1) * dt`.
 
     >>> from recurra.behaviors import SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup
@@ -250,7 +253,7 @@ def observe(recorders: Iterable[Recorder], prefixed: bool = True) -> Result:
     """
     data: dict[str, np.ndarray] = {}
     labels: dict[str, list[str]] = {}
-    time, first, last = None, "", 0
+    time, first, last, dt = None, "", 0, 1.0
     for recorder in recorders:
         parent = recorder.parent
         for kept in recorder.kept.values():
@@ -263,7 +266,7 @@ def observe(recorders: Iterable[Recorder], prefixed: bool = True) -> Result:
                 raise OptionError(
                     f"{name!r} and {first!r} were recorded in different steps; use observer() of each recorder."
                 )
-            last = parent.iteration
+            last, dt = parent.iteration, parent.network.dt
             values = kept.data()
             data[name] = values.reshape(len(values), -1)
             labels[name] = _labels(name, values.shape[1:])
@@ -271,8 +274,8 @@ def observe(recorders: Iterable[Recorder], prefixed: bool = True) -> Result:
         raise OptionError("nothing was recorded yet: give a group a Recorder, initialize and simulate.")
     from recurra import __version__
 
-    meta = {"time": "number of the step", "dt": 1.0, "recurra": __version__, "numpy": np.__version__}
-    return Result(time.astype(float), data, labels, Snapshot({}, last, 0.0, 1.0), meta)
+    meta = {"time": "end of the step", "dt": dt, "recurra": __version__, "numpy": np.__version__}
+    return Result(time * dt, data, labels, Snapshot({}, last, 0.0, dt), meta)
 
 
 def _labels(name: str, shape: tuple[int, ...]) -> list[str]:

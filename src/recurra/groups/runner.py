@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from recurra.courtesy import warn
 from recurra.engine import Program
-from recurra.engine.randomness import seed_key, stream_seed
+from recurra.engine.interrupts import check
+from recurra.engine.randomness import seed_key
+from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.compiled import Apart, Compiled, place_apart
 from recurra.groups.roster import COUNTER, Roster
@@ -64,7 +66,7 @@ class Runner:
         """Give the addressed randomness: the numbers that the engine's rule draws."""
         if self._random is None:
             with jax.enable_x64(True):
-                self._random = Addressed(jax.random.fold_in(seed_key(self.seed), stream_seed("")))
+                self._random = Addressed(rule_key(seed_key(self.seed), ""))
         return self._random
 
     def forget(self) -> None:
@@ -95,6 +97,7 @@ class Runner:
                 steps = 0
             roster = Roster(self.network)
             for _ in range(steps):
+                check(f"interrupted after step {self.network.iteration}")
                 self.step(roster)
                 progress(1)
                 if Roster(self.network).signature != roster.signature:  # a behavior has changed the schedule
@@ -214,7 +217,7 @@ class Runner:
         if must_compile:
             self.forget()
             raise CapabilityError("compile=True: " + "; ".join(lines))
-        warnings.warn("; ".join(lines), NotCompiled, stacklevel=6)
+        warn("; ".join(lines), NotCompiled)
 
     def _refuse(self, refused: Refused, must_compile: bool) -> None:
         if must_compile:
@@ -222,7 +225,7 @@ class Runner:
         if refused is not self._told:
             self._told = refused
             message = f"the network runs in NumPy, because {refused.behavior} cannot be compiled: {refused.why}"
-            warnings.warn(message, NotCompiled, stacklevel=6)
+            warn(message, NotCompiled)
 
     @contextmanager
     def _lent(self) -> Iterator[None]:

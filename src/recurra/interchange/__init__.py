@@ -1,5 +1,6 @@
 """Ways in and out: the formats of other people, for models, recordings and right-hand sides."""
 
+from recurra.courtesy import guard
 from recurra.interchange.code_export import export_function
 from recurra.interchange.nir_reading import from_nir
 from recurra.interchange.nir_writing import to_nir
@@ -17,3 +18,5 @@ __all__ = [
     "to_nwb",
     "to_pynapple",
 ]
+
+guard(globals(), __all__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from recurra.engine.store import write_atomically
 from recurra.errors import StoreError
-from recurra.interchange.hdf5_files import check_hdf5, reason
+from recurra.files import plain_hdf5, refusing
 from recurra.interchange.nir_kinds import import_nir
 
 
@@ -25,11 +25,8 @@ def read_graph(path: str | Path) -> Any:
         CapabilityError: nir is not installed.
     """
     nir = import_nir()
-    check_hdf5(path)
-    try:
-        graph = nir.read(path)
-    except Exception as error:  # the file may hold anything; HDF5 and nir report that in many ways
-        raise StoreError(f"{path}: cannot be read as a graph of NIR ({reason(error)}).") from None
+    with plain_hdf5(path) as file, refusing(path, "cannot be read as a graph of NIR"):
+        graph = nir.read(file.filename)
     if not isinstance(graph, nir.NIRGraph):
         raise StoreError(f"{path}: holds a single NIR node of type {type(graph).__name__}, expected a graph.")
     return graph

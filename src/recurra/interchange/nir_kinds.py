@@ -15,7 +15,7 @@ import numpy as np
 
 from recurra.engine import Node, Operator, Spike, Variable
 from recurra.equations import Equation, parse_equations
-from recurra.errors import CapabilityError, OptionError, ShapeError
+from recurra.errors import MissingPackageError, OptionError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def import_nir() -> Any:
     try:
         import nir
     except ImportError:
-        raise CapabilityError("files and graphs of NIR need the package nir: pip install 'recurra[nir]'.") from None
+        raise MissingPackageError("files and graphs of NIR need the package nir: pip install 'recurra[nir]'.") from None
     return nir
 
 

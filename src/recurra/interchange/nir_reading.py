@@ -11,7 +11,7 @@ import numpy as np
 
 from recurra.engine import Node, Sparse
 from recurra.errors import CapabilityError, OptionError, RecurraError, ShapeError, TemplateError, TimeError
-from recurra.interchange.hdf5_files import reason
+from recurra.files import reason
 from recurra.interchange.nir_files import read_graph
 from recurra.interchange.nir_kinds import KINDS, SUPPORTED, import_nir, make_node, numbers
 from recurra.network import Network
@@ -276,7 +276,7 @@ class _Plan:
                 (at,) = self.flat.after(at)
             self._check(way, self.sizes[at], at)
             self.ways.append((way, at))
-        for name in self.on_edges - seen:
+        for name in sorted(self.on_edges - seen):
             raise TemplateError(f"NIR node {name!r} is on a circle of linear maps and delays without any other node.")
 
     def _check(self, way: _Way, target: int | None, at: str) -> int:

@@ -53,7 +53,9 @@ def to_nir(model: Network, path: str | Path | None = None) -> Any:
         raise CapabilityError("to_nir: the network has no node.")
     writer = _Writer(model, nir)
     writer.write()
-    note = {"dt": model.dt, "name": model.name, "precision": model.precision, "seed": model.seed}
+    note = {"dt": model.dt, "name": model.name, "seed": model.seed}
+    if model.chosen_precision is not None:
+        note["precision"] = model.chosen_precision
     graph = nir.NIRGraph(writer.nodes, writer.edges, metadata={NOTE: note}, type_check=False)
     if path is not None:
         write_graph(graph, path)

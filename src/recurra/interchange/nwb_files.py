@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.engine import Result
 from recurra.engine.store import write_atomically
-from recurra.errors import CapabilityError, OptionError, StoreError
-from recurra.interchange.hdf5_files import check_hdf5, reason
+from recurra.errors import MissingPackageError, OptionError
+from recurra.files import plain_hdf5, refusing
 from recurra.interchange.recordings import check_result, check_seconds, row_step, spike_times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # a simulation has no date; the same run gives the same file
@@ -40,6 +41,8 @@ class Series:
     values: np.ndarray
     labels: list[str]
     unit: str = ""
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +69,14 @@ class Session:
     spikes: Mapping[str, np.ndarray]
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    __repr__ = brief
+
 
 def _import() -> Any:
     try:
         import pynwb  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise CapabilityError("files of NWB need the package pynwb: pip install 'recurra[nwb]'.") from None
+        raise MissingPackageError("files of NWB need the package pynwb: pip install 'recurra[nwb]'.") from None
     return pynwb
 
 
@@ -205,14 +210,11 @@ def from_nwb(path: str | Path) -> Session:
     (0.25, 0)
     """
     pynwb = _import()
-    check_hdf5(path, soft_links=True)
-    try:
-        with pynwb.NWBHDF5IO(path, "r") as io:
-            file = io.read()
-            series = {name: _read(each) for name, each in _all_series(pynwb, file) if _is_plain(each)}
-            return Session(series, _read_units(file), _read_meta(file))
-    except Exception as error:  # the file may hold anything; hdmf reports that in many ways
-        raise StoreError(f"{path}: cannot be read as NWB ({reason(error)}).") from None
+    with plain_hdf5(path, soft_links=True) as h5, refusing(path, "cannot be read as NWB"):
+        io = pynwb.NWBHDF5IO(file=h5, mode="r")
+        file = io.read()
+        series = {name: _read(each) for name, each in _all_series(pynwb, file) if _is_plain(each)}
+        return Session(series, _read_units(file), _read_meta(file))
 
 
 def _all_series(pynwb: Any, file: Any) -> list[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.engine import Result
-from recurra.errors import CapabilityError, OptionError, TimeError
+from recurra.errors import MissingPackageError, OptionError, TimeError
 from recurra.interchange.recordings import check_result, check_seconds, row_step, spike_times
 
 _ROUNDED = 1e-9  # pynapple keeps times to nine decimals
@@ -18,7 +18,7 @@ def _import() -> Any:
     try:
         import pynapple  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise CapabilityError("objects of pynapple need the package: pip install 'recurra[pynapple]'.") from None
+        raise MissingPackageError("objects of pynapple need the package: pip install 'recurra[pynapple]'.") from None
     return pynapple
 
 

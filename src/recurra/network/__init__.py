@@ -1,5 +1,6 @@
 """Networks of nodes: equations, functions and whole networks, joined by edges into one Program."""
 
+from recurra.courtesy import guard
 from recurra.engine import Result as Observer
 from recurra.network.connectivity import (
     block,
@@ -35,3 +36,5 @@ __all__ = [
     "small_world",
     "wta_score",
 ]
+
+guard(globals(), __all__)

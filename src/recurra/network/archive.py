@@ -16,12 +16,12 @@ from recurra.engine.store import (
     check_sizes,
     graph_from_dict,
     graph_to_dict,
-    read_arrays,
     value_from_dict,
     value_to_dict,
     write_atomically,
 )
-from recurra.errors import RecurraError, StoreError
+from recurra.errors import StoreError
+from recurra.files import check_count, read_arrays, refusing
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.nodes import NetworkNode
 from recurra.network.running import check_state
@@ -43,7 +43,7 @@ def save(network: Network, path: str | Path) -> None:
         "settings": {
             "dt": network.dt,
             "device": str(network.device),
-            "precision": network.precision,
+            "precision": network.chosen_precision,
             "seed": network.seed,
             "name": network.name,
         },
@@ -53,11 +53,12 @@ def save(network: Network, path: str | Path) -> None:
         "state": None,
     }
     if snapshot is not None:
-        meta["state"] = {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)}
+        meta["state"] = snapshot.about
         arrays |= {f"state:{key}": np.asarray(value) for key, value in snapshot.state.items()}
     # Their sizes bear out those of the nodes when the file is read.
     for node in parts.nodes.values():
         arrays |= {f"units:{label}": np.zeros(part.size, np.uint8) for label, part in node.parts.items()}
+    check_count(path, arrays)
     text = json.dumps(meta)
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
 
@@ -77,7 +78,7 @@ def load(path: str | Path) -> Network:
         raise
     if meta.get("format") != FORMAT:
         raise StoreError(f"{path}: format {meta.get('format')!r} is not known; this version reads format {FORMAT}.")
-    try:
+    with refusing(path, "the network in it cannot be rebuilt"):
         network = Network(**meta["settings"])
         nodes = [_node_from_dict(item, arrays) for item in meta["nodes"]]
         edges = [_edge_from_dict(item, arrays) for item in meta["edges"]]
@@ -86,12 +87,9 @@ def load(path: str | Path) -> Network:
         network._start.update({name: value_from_dict(item, arrays) for name, item in meta["start"].items()})
         if meta["state"] is not None:
             state = {key.removeprefix("state:"): v for key, v in arrays.items() if key.startswith("state:")}
-            end = meta["state"]
-            network.state = Snapshot(state, int(end["step"]), float(end["t0"]), float(end["dt"]))
+            network.state = replace(Snapshot.of_file(state, meta["state"]), origin=None)  # the model is in the file
         else:
             network.to_graph()
-    except Exception as error:  # the file may hold anything in place of a network
-        raise StoreError(f"{path}: the network in it cannot be rebuilt ({error}).") from None
     return network
 
 
@@ -101,7 +99,7 @@ def save_values(network: Network, path: str | Path) -> None:
     meta = {
         "kind": VALUES,
         "format": FORMAT,
-        "state": {"step": int(snapshot.step), "t0": float(snapshot.t0), "dt": float(snapshot.dt)},
+        "state": snapshot.about,
     }
     arrays = {f"value:{name}": value for name, value in _values(network).items()}
     arrays |= {f"start:{name}": np.asarray(value) for name, value in network._start.items()}
@@ -110,7 +108,7 @@ def save_values(network: Network, path: str | Path) -> None:
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))  # pyright: ignore
 
 
-def load_values(network: Network, path: str | Path) -> None:
+def load_values(network: Network, path: str | Path, check: bool) -> None:
     """Read the numbers of a network; see :meth:`recurra.network.Network.load_values`."""
     meta, arrays = read_arrays(path, VALUES)
     parts = {
@@ -119,14 +117,12 @@ def load_values(network: Network, path: str | Path) -> None:
     }
     own, read = _values(network), parts["value:"]
     _check_alike(path, own, read)
-    try:
+    with refusing(path, "its state does not fit the network"):
         if meta["format"] != FORMAT:
             raise StoreError(f"format {meta['format']!r} is not known; this version reads format {FORMAT}")
-        end = meta["state"]
-        snapshot = Snapshot(parts["state:"], int(end["step"]), float(end["t0"]), float(end["dt"]))
-        snapshot = check_state(network.program, snapshot, network.step_of_runs)
-    except (RecurraError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path}: its state does not fit the network ({error}).") from None
+        snapshot = Snapshot.of_file(parts["state:"], meta["state"])
+        snapshot = snapshot if check else replace(snapshot, origin=None)
+        snapshot = check_state(network.program, snapshot, network.dt)
     changed = {name: value for name, value in read.items() if not np.array_equal(value, own[name])}
     for name, value in {**parts["start:"], **changed}.items():
         network.set_var(name, None, value)
@@ -162,7 +158,7 @@ def _check_alike(path: str | Path, own: Arrays, read: Arrays) -> None:
 def _node_to_dict(node: NetworkNode, arrays: Arrays) -> dict[str, Any]:
     return {
         "label": node.label,
-        "graph": graph_to_dict(Graph(node.parts, node.edges), arrays),
+        "graph": graph_to_dict(Graph(node.parts, node.edges, dt=node.dt), arrays),
         "op": node.op,
         "recurrent": None if node.recurrent is None else _edge_to_dict(node.recurrent, arrays),
         "inner": [_edge_to_dict(edge, arrays) for edge in node.inner],
@@ -187,6 +183,7 @@ def _node_from_dict(item: Mapping[str, Any], arrays: Arrays) -> NetworkNode:
         _bundle_from_dict(item["output"]),
         tuple(item["train"]),
         tuple(item["record"]),
+        dt=graph.dt,
     )
 
 

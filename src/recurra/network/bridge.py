@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from recurra.engine import Clock, Edge, Emission, Graph, Program, Rule, Snapshot, Sparse, lower
+from recurra.engine.precision import as_precision
 from recurra.errors import CapabilityError, TimeError
 from recurra.groups.nodes import NodeGroup
 from recurra.network.rules import units_of
@@ -69,7 +71,7 @@ class Bridge:
 
     def graph(self, rule: Rule | None) -> Graph:
         """Return all nodes and edges, with a rule among them that is joined to the node groups."""
-        graph = self.network._parts.to_graph(self.network.dt, self.network.name)
+        graph = self.network.to_graph()
         if rule is None:
             return graph
         edges = list(graph.edges)
@@ -77,7 +79,7 @@ class Bridge:
             ones: dict[str, Any] = {n: 1.0 if width == 1 else _identity(width) for n, width in group.widths.items()}
             edges += [Edge(path, f"{group.tag}/{name}", ones[name]) for name, path in group.reads.items()]
             edges += [Edge(f"{group.tag}/{name}", group.inputs[name], ones[name]) for name in group.fed]
-        return Graph({**graph.nodes, "": rule}, tuple(edges), graph.name)
+        return replace(graph, nodes={**graph.nodes, "": rule}, edges=tuple(edges), dt=self.network.dt)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the equations, by storage key."""
@@ -101,8 +103,10 @@ class Bridge:
         program, advance = self._equations()
         k, groups = self.network.iteration, self.network.node_groups
         fed = {f"{g.tag}/{name}": np.asarray(getattr(g, name), float) for g in groups for name in g.fed}
+        now = np.asarray(k * self.dt, self.network.precision)
         with jax.enable_x64(True):
-            state, seen = advance({**self.state(), **fed}, dict(program.params), np.int32(k), self.network.seed)
+            params, seed = self._narrow(program.params), self.network.seed
+            state, seen = advance({**self.state(), **fed}, params, np.int32(k), now, seed)
         found = {key: np.asarray(v) for key, v in state.items() if key not in fed}
         self.network._snapshot = Snapshot(found, k + 1, 0.0, self.dt)
         for group in groups:
@@ -120,7 +124,12 @@ class Bridge:
 
     def _initial(self) -> dict[str, Any]:
         program, probe = self._equations()[0], self._probe()
-        return {key: value for key, value in program.init(self.dt).items() if key not in probe.state}
+        return self._narrow({key: value for key, value in program.init(self.dt).items() if key not in probe.state})
+
+    def _narrow(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        """Return numbers of equations in the precision of the network; arrays of rules have types of their own."""
+        own = self._equations()[0].system.rule_keys
+        return {k: v if k in own else as_precision(np.asarray(v), self.network.precision) for k, v in numbers.items()}
 
     def _probe(self) -> Rule:
         """Make a rule in the place of that of the groups, which holds what they feed and tells what they read.
@@ -145,8 +154,8 @@ class Bridge:
             program = lower(self.graph(probe if probe.inputs else None)).update(self.network._start)
 
             @jax.jit
-            def advance(state: dict, params: dict, k: Any, seed: Any) -> tuple[dict, dict]:
-                clock = Clock(k, k * self.dt, np.float64(self.dt), seed)
+            def advance(state: dict, params: dict, k: Any, now: Any, seed: Any) -> tuple[dict, dict]:
+                clock = Clock(k, now, np.asarray(self.dt, now.dtype), seed)
                 new, values = program.step(state, params, {}, clock)
                 return new, {name: values[name] for name in probe.emits}
 

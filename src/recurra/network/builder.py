@@ -10,8 +10,10 @@ import numpy as np
 
 from recurra.circuits import CircuitTemplate, EdgeTemplate, NodeTemplate
 from recurra.engine import Graph, Program, Snapshot, lower
-from recurra.engine.randomness import stream_seed
-from recurra.errors import OptionError, PathError, TemplateError, TimeError, unknown
+from recurra.engine.grid import check_step
+from recurra.engine.origin import Origin
+from recurra.engine.randomness import stream_address
+from recurra.errors import OptionError, PathError, TemplateError
 from recurra.network import running
 from recurra.network.edges import (
     Bundle,
@@ -31,25 +33,27 @@ from recurra.network.structure import WEIGHTS, NodeView, Structure
 class Builder:
     """Hold the nodes, edges and numbers of a network; the half of :class:`recurra.Network` that does not run."""
 
+    chosen_precision: str | None
+    precision: str
+
     def __init__(
         self,
-        dt: float = 1e-3,
         device: object = "cpu",
-        precision: str = "float64",
         seed: int = 0,
         name: str = "",
     ):
-        if isinstance(dt, bool) or not isinstance(dt, int | float | np.number) or not 0 < dt < np.inf:
-            raise TimeError(f"dt must be a finite number > 0, got {dt!r}.")
-        if precision not in ("float32", "float64"):
-            raise OptionError(unknown("precision", precision, ("float32", "float64")))
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise OptionError(f"seed must be a whole number >= 0, got {seed!r}.")
-        self.dt, self.device, self.precision, self.seed, self.name = float(dt), device, precision, int(seed), name
+        self.device, self.seed, self.name = device, int(seed), name
         self._parts = Structure()
         self._start: dict[str, object] = {}
         self._snapshot: Snapshot | None = None
         self._program: Program | None = None
+
+    @property
+    def dt(self) -> float:
+        """Give the step."""
+        raise NotImplementedError
 
     # Building
 
@@ -182,13 +186,15 @@ class Builder:
 
         Raises:
             TemplateError: if it cannot be made into a graph, or is a Network with another step or with groups.
+            TimeError: if it is written for another step: a GLM for its bins, a spiking network for its own dt, a Dale
+                network with the noise of Kim et al. for the step of that.
         """
         name = self._parts.free(label)
         if isinstance(node, Builder):
-            if node.dt != self.dt:
-                raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
             if getattr(node, "schedule", None) or getattr(node, "NeuronGroups", None):
                 raise TemplateError(f"node {name!r}: the inner network has groups, which cannot be a node yet.")
+            if node.dt != self.dt:
+                raise TemplateError(f"node {name!r}: the inner network has dt={node.dt:g}, this one {self.dt:g}.")
             built = node._parts.as_node(name)
         else:
             built = read_node(name, node, None, None, "")
@@ -239,7 +245,7 @@ class Builder:
         name = self._parts.edge_label(label, source, target)
         where, shape = f"edge {name}", (to.size, from_.size)
         if weights is None:
-            own = [self.seed, stream_seed(name)] if seed is None else seed
+            own = [self.seed, *stream_address(name, "weights").tolist()] if seed is None else seed
             weights = np.random.default_rng(own).standard_normal(shape)
         read = read_weights(weights, shape, where)
         kept = None
@@ -339,11 +345,12 @@ class Builder:
     # Numbers
 
     def get_var(self, node: str, var: str | None = None) -> np.ndarray:
-        """Return a parameter, an input's default, a state or weights.
+        """Return a parameter, an input's default, a state, weights or delays.
 
         Arguments:
             node: the label of a node or edge, or a whole path `"node/operator/variable"`.
-            var: `"operator/variable"`, or `"weights"`; `None` if `node` is a whole path.
+            var: `"operator/variable"`, `"weights"`, or `"delay"` (a time, not a number of steps); `None` if `node` is a
+                whole path.
 
         Returns:
             A number, or an array with one for each unit; weights as `W[target unit, source unit]`, or one number for
@@ -352,6 +359,9 @@ class Builder:
         Raises:
             PathError: there is no such variable, or it is computed by an equation.
         """
+        delayed = self._parts.delayed(node, var)
+        if delayed is not None:
+            return delayed.delays
         edge, bundle = self._parts.place(node, var)
         if edge is not None:
             return edge.numbers()
@@ -359,7 +369,7 @@ class Builder:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def set_var(self, node: str, var: str | None, val: object) -> None:
-        """Change a parameter, an input's default, a state or weights; nothing is compiled again.
+        """Change a parameter, an input's default, a state, weights or delays; nothing is compiled again.
 
         Arguments:
             node, var: as in :meth:`get_var`.
@@ -369,6 +379,10 @@ class Builder:
             PathError: there is no such variable, or it is computed by an equation.
             ShapeError: `val` has the wrong shape.
         """
+        delayed = self._parts.delayed(node, var)
+        if delayed is not None:
+            self._put_delays(delayed, delayed.with_delays(val, self.dt, f"edge {delayed.label}"))
+            return
         edge, bundle = self._parts.place(node, var)
         if edge is not None:
             self._put_edge(edge.with_weights(val, f"edge {edge.label}"))
@@ -399,7 +413,8 @@ class Builder:
         """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`."""
         if self._snapshot is not None:
             return self._snapshot
-        return Snapshot(self.program_of_nodes.init(self.dt), 0, 0.0, self.dt)
+        program = self.program_of_nodes
+        return Snapshot(program.init(self.dt), 0, 0.0, self.dt, Origin(program.system))
 
     @state.setter
     def state(self, snapshot: Snapshot) -> None:
@@ -416,7 +431,7 @@ class Builder:
 
     def to_graph(self) -> Graph:
         """Return the network that the engine understands, with the numbers it has now."""
-        return self._parts.to_graph(self.dt, self.name)
+        return replace(self._parts.to_graph(self.dt, self.name), precision=self.chosen_precision)
 
     @property
     def program(self) -> Program:
@@ -433,6 +448,8 @@ class Builder:
     # Inside
 
     def _add(self, node: NetworkNode) -> NodeView:
+        if node.dt is not None:
+            check_step(node.dt, self.dt, f"node {node.label!r}")
         self._parts.nodes[node.label] = node
         self._changed()
         return NodeView(self, node.label)
@@ -467,6 +484,16 @@ class Builder:
         self._parts.replace_edge(edge)
         if edge.is_plain and edge.through is None:
             self._update({edge.paths[0]: edge.numbers()})
+        else:
+            self._relower()
+
+    def _put_delays(self, old: NetworkEdge, edge: NetworkEdge) -> None:
+        """Replace an edge by one with other delays; where there were none and are some the structure changes."""
+        self._parts.replace_edge(edge)
+        same = np.array_equal(old.delays > 0, edge.delays > 0) and old.delays.shape == edge.delays.shape
+        if same and isinstance(edge.weights, float | np.ndarray) and edge.is_plain and edge.through is None:
+            if edge.delay is not None:
+                self._update({f"{edge.label}/delay": edge.delay})
         else:
             self._relower()
 

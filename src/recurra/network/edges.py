@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.engine.graph import Edge, Node, Operator, Sparse, Variable
 from recurra.equations import parse_equations
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
@@ -29,6 +30,8 @@ class Bundle:
 
     paths: tuple[str, ...]
     sizes: tuple[int, ...]
+
+    __repr__ = brief
 
     @property
     def size(self) -> int:
@@ -80,6 +83,8 @@ class NetworkEdge:
     feedback: bool = False
     through: Edge | None = None
 
+    __repr__ = brief
+
     @property
     def shape(self) -> tuple[int, int]:
         """Give the number of target and source units."""
@@ -100,8 +105,7 @@ class NetworkEdge:
     @property
     def is_plain(self) -> bool:
         """Say whether the engine keeps all weights under one path, in the shape in which they are given."""
-        mixed = np.ndim(self.delay) > 0 and bool(np.any(np.asarray(self.delay) == 0))  # pyright: ignore
-        return len(self.signal.paths) == len(self.target.paths) == 1 and not mixed
+        return len(self.signal.paths) == len(self.target.paths) == 1
 
     def graph_nodes(self) -> dict[str, Node]:
         """Return the nodes that the edge needs on its way: its filter."""
@@ -168,6 +172,50 @@ class NetworkEdge:
         if self.mask is not None:
             new = _masked(new, self.mask)
         return replace(self, weights=new)
+
+    def with_delays(self, delays: object, dt: float, where: str) -> NetworkEdge:
+        """Return the edge with other delays: times, one for all, one for each source unit, or a matrix.
+
+        Arguments:
+            delays: 0 is none; for a sparse edge one number for each entry is taken, too.
+            dt: the step, which delays are not shorter than.
+            where: which edge, for errors.
+
+        Raises:
+            ShapeError: of another shape.
+            TimeError: negative, not finite, or shorter than a step.
+        """
+        try:
+            times = np.array(delays, float)
+        except (TypeError, ValueError):
+            raise ShapeError(f"{where}: delays must be real numbers, got {type(delays).__name__}.") from None
+        own = self.weights
+        if isinstance(own, Sparse) and times.shape == own.values.shape:
+            whole = np.broadcast_to(0.0 if self.delay is None else self.delay, self.shape).copy()
+            whole[own.rows, own.columns] = times
+            times = whole
+        if times.shape not in ((), (1,), (self.source.size,), self.shape):
+            raise ShapeError(
+                f"{where}: delays have shape {times.shape}, expected a number, one for each source unit"
+                f" {(self.source.size,)}, or (target units, source units) = {self.shape}."
+            )
+        least = dt if self.feedback else 0.0
+        odd = ~np.isfinite(times) | (times < least) | ((times > 0) & (times < dt * (1 - 1e-6)))
+        if odd.any():
+            raise TimeError(
+                f"{where}: a delay is {'' if self.feedback else '0 or '}a time of at least a step, {dt:g}, got"
+                f" {float(times[odd].flat[0]):g}."
+            )
+        if isinstance(own, float) and times.size > 1 and np.ptp(times):
+            raise ShapeError(f"{where}: one weight for all pairs has one delay; give a matrix of weights first.")
+        if times.size == 1 or not np.ptp(times):
+            return replace(self, delay=float(times.flat[0]) or None)
+        return replace(self, delay=np.broadcast_to(times, self.shape).copy())
+
+    @property
+    def delays(self) -> np.ndarray:
+        """Give the delays as times: a number, or a matrix."""
+        return np.asarray(0.0 if self.delay is None else self.delay)
 
     def numbers(self) -> np.ndarray:
         """Return the weights as they are stored: a number, a matrix, or one number for each entry of a sparse one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,12 @@ import numpy as np
 
 from recurra import training
 from recurra.circuits import NodeTemplate, OperatorTemplate
+from recurra.courtesy import warn
 from recurra.engine import Result
 from recurra.engine.devices import find_device
+from recurra.engine.interrupts import interruptible
+from recurra.engine.results import time_of
+from recurra.engine.series import rows_of
 from recurra.errors import CapabilityError, OptionError, TrainingError
 from recurra.network.edges import Bundle, NetworkEdge
 from recurra.network.running import read_trials
@@ -48,11 +51,11 @@ def by_bptt(
             found = training.fit_bptt(
                 network.program if surrogate is None else network.program_with(surrogate, slope),
                 _inputs(network, inputs, targets),
-                np.asarray(targets),
+                _targets(network, targets),
                 output=list(_output(network, output).paths),
                 train=constraints,
-                dt=network.step_of_runs,
-                **_defaults(network, options),
+                dt=network.dt,
+                **_defaults(network, _with_validation(network, options)),
             )
         except TrainingError as error:
             # Only a training that has begun has anything to give back.
@@ -65,12 +68,11 @@ def by_bptt(
     same = [path for path, value in old.items() if np.array_equal(value, found.params[path])]
     _take(network, found.params)
     if same:
-        warnings.warn(
+        warn(
             f"fit_bptt: nothing was learned about {', '.join(same)}: no gradient came back to it. What a rule draws at"
             " random (the spikes of a GLM) is held fixed, and so passes none; nor do spikes of behaviors without a"
             " `surrogate`.",
             RuntimeWarning,
-            stacklevel=3,
         )
     return found
 
@@ -106,7 +108,7 @@ def by_eprop(
         found = training.fit_eprop(
             network.program,
             _inputs(network, inputs, targets),
-            np.asarray(targets),
+            _targets(network, targets),
             output=list(readout.signal.paths),
             train=constraints,
             dt=network.dt,
@@ -164,9 +166,9 @@ def by_ridge(
         found = fit_ridge(
             network.program,
             _inputs(network, inputs, targets, every),
-            np.asarray(targets),
+            _targets(network, targets, every),
             output=list(source.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             every=every,
             **_defaults(network, options),
         )
@@ -206,7 +208,7 @@ def by_rls(
         found = fit_rls(
             quiet,
             _inputs(network, inputs, targets),
-            np.asarray(targets),
+            _targets(network, targets),
             output=list(signal.paths),
             dt=network.dt,
             feedback=chosen.target.paths[0],
@@ -243,9 +245,9 @@ def test(
         found = training.evaluate(
             network.program,
             _inputs(network, inputs, targets),
-            np.asarray(targets),
+            _targets(network, targets),
             output=list(bundle.paths),
-            dt=network.step_of_runs,
+            dt=network.dt,
             **_defaults(network, options),
         )
     rows = found.outputs.shape[-2]
@@ -266,9 +268,15 @@ def _on(network: Network) -> AbstractContextManager:
 
 def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
     state = network.snapshot if network.has_groups else network._snapshot
-    # The arrays of rules have types of their own, in a run in float64.
-    precision = {"precision": "float64"} if network.has_code else {}
-    return {"seed": network.seed, "state": state, **precision, **options}
+    return {"seed": network.seed, "state": state, **options}
+
+
+def _with_validation(network: Network, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the inputs of the validation as those of the training: by the label of a node, or an array."""
+    given = options.get("validation")
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        return options  # none, or refused by the training
+    return {**options, "validation": (_inputs(network, given[0], given[1]), *given[1:])}
 
 
 def _output(network: Network, output: Any) -> Bundle:
@@ -288,9 +296,15 @@ def _variable(network: Network, path: str) -> Bundle:
 
 
 def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
-    goal = np.asarray(targets)
+    goal = _targets(network, targets, every)
     rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
-    return read_trials(network._parts, inputs, rows * every)
+    return read_trials(network._parts, inputs, rows * every, network.dt, time_of(network._snapshot))
+
+
+def _targets(network: Network, targets: Any, every: int = 1) -> np.ndarray:
+    """Return targets as an array; a series with a time axis from where the network stands, a row for `every` steps."""
+    dt = network.dt * every
+    return np.asarray(rows_of(targets, dt, time_of(network._snapshot), None, "targets"))
 
 
 def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
@@ -302,14 +316,20 @@ def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
         if network.is_of_groups(str(name)):
             found |= dict.fromkeys(_variable(network, str(name)).paths, constraint)
             continue
+        delayed = parts.delayed(str(name), None)
+        if delayed is not None:
+            if not delayed.is_plain or delayed.delay is None:
+                why = "it joins several variables; split it" if delayed.delay is not None else "it has none"
+                raise CapabilityError(f"edge {delayed.label}: its delay cannot be trained, since {why}.")
+            found[f"{delayed.label}/delay"] = constraint
+            continue
         edge, bundle = parts.place(str(name), None)
         if edge is None:
             found |= dict.fromkeys(bundle.paths, constraint)
             continue
         if not edge.is_plain:
             raise CapabilityError(
-                f"edge {edge.label}: its weights cannot be trained, since it joins several variables, or some of its"
-                " delays are 0 and others not; split it."
+                f"edge {edge.label}: its weights cannot be trained, since it joins several variables; split it."
             )
         if edge.mask is not None:
             mask = training.Mask(edge.mask)
@@ -331,5 +351,6 @@ def _listed(network: Network, train: Any, but: str) -> Iterable[str]:
 
 
 def _take(network: Network, params: Mapping[str, Any]) -> None:
-    for path, value in params.items():
-        network.set_var(path, None, value)
+    with interruptible():  # all of them or none
+        for path, value in params.items():
+            network.set_var(path, None, value)

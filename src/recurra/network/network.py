@@ -32,13 +32,16 @@ class Network(Builder, GroupNetwork):
     the network itself, recorders included. `net["label"]` is a node, or lists what has this tag.
 
     Arguments:
-        dt: the step, in the unit of time of the nodes' equations, 1e-3 by default. If it is given, it is also the step
-            in ms of the ready behaviors (:mod:`recurra.behaviors`); these take 1 ms otherwise.
+        dt: the step of everything, in the unit of time of the nodes' equations, and in ms for the ready behaviors
+            (:mod:`recurra.behaviors`). By default 1e-3 in a network of nodes and 1, an iteration, in one of groups; a
+            network of both must be given it.
         device: `"cpu"`, `"gpu"`, `"gpu:1"` or a `jax.Device`.
-        precision: `"float64"` or `"float32"`.
+        precision: `"float64"` or `"float32"`, for all that the network does: runs, groups and trainings. By default
+            runs and groups are in float64, and trainings in float32.
         seed: seed of noise, of weights that are not given, and of what behaviors draw.
         name: the name of the network, for people.
-        tag, behavior, settings, dtype: of the groups, see :class:`recurra.groups.GroupNetwork`.
+        tag, behavior, settings, dtype: of the groups, see :class:`recurra.groups.GroupNetwork`; a `dtype` of float32 or
+            float64 says the `precision`.
 
     Raises:
         TimeError: `dt` is no finite number > 0.
@@ -60,7 +63,7 @@ class Network(Builder, GroupNetwork):
         self,
         dt: float | None = None,
         device: object = "cpu",
-        precision: str = "float64",
+        precision: str | None = None,
         seed: int = 0,
         name: str = "",
         *,
@@ -69,9 +72,10 @@ class Network(Builder, GroupNetwork):
         settings: Mapping[str, Any] | None = None,
         dtype: Any = None,
     ):
-        self.dt_given = dt is not None
-        Builder.__init__(self, 1e-3 if dt is None else dt, device, precision, seed, name)
-        GroupNetwork.__init__(self, tag=tag, behavior=behavior, settings=settings, seed=seed, dtype=dtype)
+        Builder.__init__(self, device, seed, name)
+        GroupNetwork.__init__(
+            self, tag=tag, behavior=behavior, settings=settings, seed=seed, dtype=dtype, dt=dt, precision=precision
+        )
         self._bridge: Bridge | None = None
 
     # Looking: nodes by their labels, groups, behaviors and recordings by their tags
@@ -115,10 +119,9 @@ class Network(Builder, GroupNetwork):
         if not self.NeuronGroups:
             return Builder.__repr__(self)
         groups = f"{len(self.NeuronGroups)} group(s), {len(self.SynapseGroups)} synapse group(s)"
-        if self._parts.nodes:
-            return f"{Builder.__repr__(self)[:-1]}, {groups})"
-        # Without nodes a step is whatever the behaviors take it for, unless somebody has said how long it is.
-        return f"Network({self.name!r}, {f'dt={self.dt:g}, ' if self.dt_given else ''}{groups})"
+        nodes = f"{len(self._parts.nodes)} node(s), {len(self._parts.edges)} edge(s), " if self._parts.nodes else ""
+        step = "" if self.pace.given is None else f"dt={self.pace.given:g}, "
+        return f"Network({self.name!r}, {step}{nodes}{groups})"
 
     def __str__(self) -> str:
         return GroupNetwork.__str__(self) if self.NeuronGroups else repr(self)
@@ -147,8 +150,7 @@ class Network(Builder, GroupNetwork):
     def snapshot(self) -> Snapshot:
         """Give where nodes and groups stand.
 
-        `simulate(net.program, ..., dt=net.dt, state=net.snapshot)` goes on from it. In a network without nodes a step
-        is one unit of time.
+        `simulate(net.program, ..., dt=net.dt, state=net.snapshot)` goes on from it.
         """
         if not self.has_groups:
             return Builder.state.fget(self)  # type: ignore[misc]
@@ -187,9 +189,22 @@ class Network(Builder, GroupNetwork):
         return self.has_groups or any(node.rules for node in self._parts.nodes.values())
 
     @property
-    def step_of_runs(self) -> float:
-        """Give the step that runs take: `dt`, or 1 where there are groups and no nodes."""
-        return self.dt if self._parts.nodes or not self.has_groups else 1.0
+    def dt(self) -> float:
+        """Give the step, which nodes, groups and ready behaviors share.
+
+        Raises:
+            TimeError: there are nodes and groups, and nobody has said how long a step of both is.
+        """
+        if self.pace.given is not None:
+            return self.pace.given
+        if not self.has_groups:
+            return 1e-3
+        if self._parts.nodes:
+            raise TimeError(
+                "the network has nodes of equations and groups of behaviors, and must be told how long a step of both"
+                " is: Network(dt=...), in the unit of time of the equations, and in ms for ready behaviors."
+            )
+        return self.pace.dt
 
     def get_var(self, node: str, var: str | None = None) -> np.ndarray:
         """Return a parameter, a state or weights of a node or edge, or a number of a group or behavior.
@@ -311,7 +326,7 @@ class Network(Builder, GroupNetwork):
                 units, paths, or a dict of name -> path; `"cells/voltage"` is a variable of a group.
             record_output: whether the output is recorded, as `"out"`: the `output_var` of the node that no edge reads;
                 of several such nodes side by side, and each by its label too. What a Recorder of a group records is
-                output too, as `"cells/voltage"`: row k after step k, as the Recorder itself would have it.
+                output too, as `"cells/voltage"`: row k is what it would read before step k, as everything in a Result.
             solver: one of `recurra.engine.SOLVERS` with a fixed step; Euler by default.
             seed: seed of the noise; the network's if `None`.
             state: where to start, the `final` of an earlier run; :attr:`state` if `None`.
@@ -472,6 +487,10 @@ class Network(Builder, GroupNetwork):
 
         return test(self, inputs, targets, output, options)
 
+    def __identity__(self) -> tuple:
+        """Return what tells this network from others."""
+        return self.program, dict(self.snapshot.state)
+
     def save(self, path: str | Path) -> None:
         """Write the network, its numbers and its state to one `.npz` file, without pickle.
 
@@ -490,18 +509,23 @@ class Network(Builder, GroupNetwork):
 
         (save_values if self.has_code else save)(self, path)
 
-    def load_values(self, path: str | Path) -> None:
+    def load_values(self, path: str | Path, check: bool = True) -> None:
         """Take all numbers, and the state, from a file that :meth:`save` wrote of a network with behaviors or rules.
 
         The network has to be built as that one was; if its behaviors make variables in their first step, it must have
         done that step.
+
+        Arguments:
+            path: the file.
+            check: whether the equations and the code of behaviors and rules must be what they were; without, the
+                numbers are taken wherever paths and shapes fit.
 
         Raises:
             StoreError: there is no such file, or the network in it was another one. Then nothing has changed.
         """
         from recurra.network.archive import load_values
 
-        load_values(self, path)
+        load_values(self, path, check)
 
     @classmethod
     def load(cls, path: str | Path) -> Network:

@@ -17,6 +17,7 @@ from recurra.circuits import (
     PopulationTemplate,
     from_yaml,
 )
+from recurra.courtesy import brief
 from recurra.engine.graph import Edge, Graph, Node, Operator, Rule, Variable
 from recurra.engine.rules import split_rules
 from recurra.equations import FUNCTIONS, parse_equations
@@ -46,6 +47,7 @@ class NetworkNode:
         record: names of variables that every run records.
         rules: full label -> rule of the engine, a function in the place of equations; each of its arrays is a variable,
             `"rule/array"`.
+        dt: the step that it is written for; `None` for any.
 
     >>> from recurra import Network
     >>> net = Network(dt=0.1)
@@ -66,6 +68,9 @@ class NetworkNode:
     train: tuple[str, ...] = ()
     record: tuple[str, ...] = ()
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    dt: float | None = None
+
+    __repr__ = brief
 
     @property
     def size(self) -> int:
@@ -318,7 +323,8 @@ def _from_graph(label: str, graph: Graph, op: str) -> NetworkNode:
         raise TemplateError(f"node {label!r}: its rule has no label; put it into the graph under one, such as 'cells'.")
     parts = {f"{label}/{name}": part for name, part in nodes.items()}
     edges = tuple(prefixed(edge, label) for edge in graph.edges)
-    found = NetworkNode(label, parts, edges, op, rules={f"{label}/{name}": rule for name, rule in rules.items()})
+    own = {f"{label}/{name}": rule for name, rule in rules.items()}
+    found = NetworkNode(label, parts, edges, op, rules=own, dt=graph.dt)
     if graph.input:
         found = replace(found, input=found.end("input_var", graph.input))
     return replace(found, output=found.end("output_var", graph.output)) if graph.output else found

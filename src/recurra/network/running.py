@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra.engine import Program, Result, Snapshot, simulate
+from recurra.engine.results import time_of
 from recurra.engine.run import starting_point
+from recurra.engine.series import rows_of, time_axis
 from recurra.errors import OptionError, PathError, ShapeError, TimeError
 from recurra.network.structure import Structure
 
@@ -31,8 +33,8 @@ def run(
     network: Network, recorded: Recorded, inputs: Any, steps: int | None, **options: Any
 ) -> Result:
     """Run a network; see :meth:`recurra.network.Network.run`."""
-    parts, dt = network._parts, network.step_of_runs
-    feeds, count = read_inputs(parts, inputs, steps)
+    parts, dt = network._parts, network.dt
+    feeds, count = read_inputs(parts, inputs, steps, dt, time_of(options["state"]))
     every = whole_number(recorded.sampling_steps, "sampling_steps", 1)
     cutoff = whole_number(recorded.cutoff, "cutoff", 0)
     if count % every:
@@ -51,36 +53,55 @@ def run(
     return _averaged(result, means)
 
 
-def read_inputs(parts: Structure, inputs: Any, steps: int | None) -> tuple[dict[str, np.ndarray], int]:
+def read_inputs(
+    parts: Structure, inputs: Any, steps: int | None, dt: float, begin: float
+) -> tuple[dict[str, np.ndarray], int]:
     """Turn inputs by node into inputs by path, and count the steps.
 
     Arguments:
         parts: the nodes and edges.
         inputs: an array for the only source, or a dict of node or path -> array or number.
         steps: the number of steps, if no array tells it.
+        dt, begin: step and beginning of the run, with which series that have a time axis are aligned.
 
     Raises:
         PathError: it is not clear which variable is fed.
         ShapeError: an array has the wrong shape, or no array tells the number of steps.
+        TimeError: the time axis of a series does not fit the steps.
     """
-    found, lengths = _by_path(parts, inputs, (0, 2))
+
+    values = list(inputs.values()) if isinstance(inputs, Mapping) else [] if inputs is None else [inputs]
+    plain = [np.shape(v)[0] for v in values if time_axis(v, "inputs") is None and np.ndim(v)]
+    known = plain[0] if steps is None and plain else steps
+
+    def aligned(value: Any, where: str) -> tuple[Any, int | None]:
+        rows = rows_of(value, dt, begin, known, where)
+        # A series may hold one row more, the one at the end of the run.
+        return rows, None if rows is value else known if known is not None else len(rows)
+
+    found, lengths = _by_path(parts, inputs, (0, 2), aligned)
     return found, _count(lengths, steps)
 
 
-def read_trials(parts: Structure, inputs: Any, steps: int) -> dict[str, np.ndarray]:
+def read_trials(parts: Structure, inputs: Any, steps: int, dt: float, begin: float) -> dict[str, np.ndarray]:
     """Do what :func:`read_inputs` does, for arrays that may have a first axis of trials; numbers become series.
 
     Arguments:
-        parts, inputs: as for :func:`read_inputs`.
+        parts, inputs, dt, begin: as for :func:`read_inputs`.
         steps: length of the series that numbers become, where no array tells it.
     """
-    found, lengths = _by_path(parts, inputs, (0, 2, 3))
+
+    def aligned(value: Any, where: str) -> tuple[Any, None]:
+        rows = rows_of(value, dt, begin, steps, where)
+        return rows if rows is value else rows[:steps], None
+
+    found, lengths = _by_path(parts, inputs, (0, 2, 3), aligned)
     steps = max(lengths.values(), default=steps)
     return {path: np.full((steps, 1), rows) if rows.ndim == 0 else rows for path, rows in found.items()}
 
 
 def _by_path(
-    parts: Structure, inputs: Any, axes: tuple[int, ...]
+    parts: Structure, inputs: Any, axes: tuple[int, ...], aligned: Callable[[Any, str], tuple[Any, int | None]]
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Return path -> values, and how many steps each of the user's arrays has."""
     given = inputs if isinstance(inputs, Mapping) else {}
@@ -97,9 +118,10 @@ def _by_path(
     lengths: dict[str, int] = {}
     for name, value in given.items():
         bundle = parts.end(name, "input_var")
-        rows = _rows(name, value, bundle.size, axes)
+        own, count = aligned(value, f"inputs of {name!r}")
+        rows = _rows(name, own, bundle.size, axes)
         if rows.ndim:
-            lengths[str(name)] = rows.shape[-2]
+            lengths[str(name)] = rows.shape[-2] if count is None else count
         for path, start, stop in bundle.spans():
             if path in found:
                 raise PathError(f"inputs: {path!r} is fed twice.")
@@ -229,4 +251,4 @@ def with_states(program: Program, snapshot: Snapshot, values: Mapping[str, objec
         for target, part in program.split(path, value):
             state[target.key] = np.array(state[target.key])
             state[target.key][target.index] = part  # pyright: ignore[reportArgumentType]
-    return replace(snapshot, state=state)
+    return replace(snapshot, state=state, end=None)  # the last row is not to be computed again

@@ -137,13 +137,23 @@ class Structure:
         if var in WEIGHTS and node in edges:
             return edges[node], nothing
         if node in edges and node not in self.nodes:
-            raise PathError(unknown("number of an edge", var, ("weights",), f"edge {node}"))
+            raise PathError(unknown("number of an edge", var, ("weights", "delay"), f"edge {node}"))
         owner = self.owner(node)
         if var in WEIGHTS and node == owner.label:
             if owner.recurrent is None:
                 raise PathError(f"node {node!r} has no recurrent weights; those of an edge are under the edge's label.")
             return owner.recurrent, nothing
         return None, owner.find(node if var is None else var if node == owner.label else f"{node}/{var}")
+
+    def delayed(self, node: str, var: str | None) -> NetworkEdge | None:
+        """Return the edge whose delay a pair or a whole path means, `None` if it means something else."""
+        label, _, last = (str(node) if var is None else f"{node}/{var}").rpartition("/")
+        if last != "delay":
+            return None
+        edges, owner = self.all_edges(), self.nodes.get(label)
+        if owner is not None and owner.recurrent is not None:
+            return owner.recurrent
+        return edges.get(label)
 
     def trained(self, way: str | None) -> list[str]:
         """List the paths of what is trained in one way."""
@@ -194,11 +204,17 @@ class Structure:
             record += [path for name in node.record for path in node.find(name).paths]
         inner += [edge.within(label) for edge in self.edges.values()]
         found = NetworkNode(
-            label, parts, tuple(edges), inner=tuple(inner), train=tuple(train), record=tuple(record), rules=rules
-        )
+            label, parts, tuple(edges), inner=tuple(inner), train=tuple(train), record=tuple(record), rules=rules,
+            dt=self.dt,
+        )  # fmt: skip
         ends = [self.port("input_var"), self.port("output_var")]
         bundles = [end and Bundle(tuple(f"{label}/{path}" for path in end.paths), end.sizes) for end in ends]
         return replace(found, input=bundles[0], output=bundles[1])
+
+    @property
+    def dt(self) -> float | None:
+        """Give the step that one of the nodes is written for; `None` if any will do."""
+        return next((node.dt for node in self.nodes.values() if node.dt is not None), None)
 
     def to_graph(self, dt: float, name: str) -> Graph:
         """Return the graph that the engine understands."""
@@ -209,7 +225,7 @@ class Structure:
         for edge in self.all_edges().values():
             nodes |= edge.graph_nodes()
             edges += edge.graph_edges(dt)
-        return Graph(nodes, tuple(edges), name)
+        return Graph(nodes, tuple(edges), name, dt=self.dt)
 
     def describe(self) -> list[str]:
         """Return lines for people: nodes, then edges."""

@@ -60,6 +60,8 @@ def plot_phase_plane(plane: PhasePlane, *, arrows: bool = True, ax: Axes | None 
 def plot_branch(branch: Branch, state: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw a state of a branch over its parameter: solid where stable, dashed where not, bifurcations marked.
 
+    A cross marks where the branch could not be followed on, a grey band where crossings are unresolved.
+
     Arguments:
         branch: what :func:`recurra.analysis.continuation` returns.
         state: the path of a state; the first if `None`.
@@ -97,7 +99,11 @@ def plot_branch(branch: Branch, state: str | None = None, *, ax: Axes | None = N
             [b.value for b in found], [b.state[column] for b in found],
             "osD"[i], color=COLOURS[i + 1], label=kind, zorder=3,
         )  # fmt: skip
+    if not branch.complete:
+        ax.plot(branch.values[-1], branch.states[-1, column], "x", color="k", label="not followed on", zorder=3)
+    for i, (low, high, _) in enumerate(branch.unresolved):
+        ax.axvspan(low, high, color="0.7", zorder=0, label="unresolved" if i == 0 else None)
     ax.set(xlabel=branch.parameter, ylabel=name)
-    if branch.bifurcations:
+    if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
     return ax

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import guard
 from recurra.errors import OptionError, PathError, unknown
 from recurra.rate.model import LOSSES, FR_RNN_dale, trial_loss
 from recurra.rate.running import respond
@@ -193,3 +194,5 @@ def trial_losses(outputs: np.ndarray, trials: Trials, kind: str) -> np.ndarray:
 def weight_of(mask: Any, kind: str) -> Any:
     """Return what errors are multiplied by, so that a mask weighs their sum or the sum of their squares."""
     return mask if kind == "l1" else mask**0.5
+
+guard(globals(), ["evaluate"])

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from recurra.engine.store import read_arrays, write_atomically
-from recurra.errors import RecurraError, StoreError, near
+from recurra.engine.store import write_atomically
+from recurra.errors import StoreError, near
+from recurra.files import read_arrays, read_matlab, refusing
 from recurra.rate.model import FR_RNN_dale, matrix
 
 KIND = "recurra.FR_RNN_dale"
@@ -64,17 +65,16 @@ def load_net(path: str | Path) -> FR_RNN_dale:
     if path.suffix == ".mat":
         return from_mat(read_mat(path), str(path))
     meta, arrays = read_arrays(path, KIND)
-    try:
+    with refusing(path, "not a complete network"):
         found = {name: arrays[name] for name in ARRAYS} | {name: meta[name] for name in NUMBERS}
         found |= {"taus": arrays["taus"], "b_out": arrays["b_out"]}
         return _assemble(found)
-    except (KeyError, TypeError, RecurraError) as error:
-        raise StoreError(f"{path}: not a complete network ({error}).") from None
 
 
 def _assemble(found: Mapping[str, Any]) -> FR_RNN_dale:
     """Make a network of given arrays instead of drawn ones."""
     size = len(found["w"])
+    matrix(found["w"], "w", (size, size))  # before anything of this size is made
     dale = bool(found["apply_dale"])
     net = FR_RNN_dale(
         size, float(found["P_inh"]), float(found["P_rec"]), found["w_in"], 0, found["w_dist"], float(found["gain"]),
@@ -105,23 +105,18 @@ def read_mat(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         StoreError: the file is missing or damaged, or lacks an array.
     """
-    from scipy.io import loadmat
-
     path = Path(path)
     if not path.is_file():
         beside = near(path.name, [p.name for p in path.parent.glob("*.mat")]) if path.parent.is_dir() else []
         raise StoreError(f"{path}: no such file." + (f" Did you mean {beside[0]!r}?" if beside else ""))
-    try:
-        found = loadmat(path, variable_names=[*NEEDED, *OPTIONAL])
-    except Exception as error:  # whatever a damaged or foreign file makes the reader do
-        raise StoreError(f"{path}: not a readable .mat file ({error}).") from None
+    found, known = read_matlab(path, (*NEEDED, *OPTIONAL))
     missing = [name for name in NEEDED if name not in found]
     if missing:
         raise StoreError(
             f"{path}: no network of the published code: {', '.join(missing)} missing, found"
-            f" {', '.join(k for k in found if not k.startswith('__')) or 'nothing'}."
+            f" {', '.join(known[:20]) or 'nothing'}."
         )
-    return {name: found[name] for name in found if not name.startswith("__")}
+    return found
 
 
 def from_mat(found: Mapping[str, Any], where: str) -> FR_RNN_dale:
@@ -132,7 +127,7 @@ def from_mat(found: Mapping[str, Any], where: str) -> FR_RNN_dale:
     Raises:
         StoreError: the arrays do not make a network.
     """
-    try:
+    with refusing(where, "its arrays do not make a network"):
         inhibitory = np.asarray(found["inh"]).astype(bool).reshape(-1)
         dale = bool(np.ravel(found["apply_dale"])[0]) if "apply_dale" in found else bool(inhibitory.any())
         w = np.asarray(found["w"], float)
@@ -147,8 +142,6 @@ def from_mat(found: Mapping[str, Any], where: str) -> FR_RNN_dale:
             "gain": 1.5, "P_inh": float(np.mean(inhibitory)), "P_rec": support,
         }  # fmt: skip
         return _assemble(content)
-    except (RecurraError, ValueError, IndexError, TypeError) as error:
-        raise StoreError(f"{where}: its arrays do not make a network ({error}).") from None
 
 
 def to_mat(net: FR_RNN_dale, rectified: bool) -> dict[str, Any]:

@@ -47,7 +47,9 @@ PATHS: Mapping[str, str] = MappingProxyType(
 STIMULUS, OUTPUT, PERTURBATION = "input/op/u", "output/op/o", "units/op/perturbation"
 
 
-def rate_graph(weights: Mapping[str, np.ndarray], activation: str, noise: str, name: str) -> Graph:
+def rate_graph(
+    weights: Mapping[str, np.ndarray], activation: str, noise: str, name: str, dt: float | None = None
+) -> Graph:
     """Describe a rate network to the engine.
 
     Arguments:
@@ -56,6 +58,7 @@ def rate_graph(weights: Mapping[str, np.ndarray], activation: str, noise: str, n
         activation: a name in `ACTIVATIONS`.
         noise: a name in `NOISES`.
         name: of the network, for people.
+        dt: the step that it is for; any if `None`.
 
     Returns:
         The graph: `input`, `units` and `output`.
@@ -96,7 +99,7 @@ def rate_graph(weights: Mapping[str, np.ndarray], activation: str, noise: str, n
         Edge("units/op/r", "units/op/drive", weights["w"], label="w"),
         Edge("units/op/r", "output/op/y", weights["w_out"], label="w_out"),
     )
-    return Graph(nodes, edges, name, STIMULUS, OUTPUT)
+    return Graph(nodes, edges, name, STIMULUS, OUTPUT, dt)
 
 
 def effective_weights(w: Any, signs: Any, som_mask: Any, apply_dale: bool) -> Any:

@@ -11,7 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import guard
 from recurra.engine import Graph, Program, Result, lower, simulate
+from recurra.engine.interrupts import interruptible
+from recurra.engine.series import rows_of
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.rate.connectivity import (
     DISTRIBUTIONS,
@@ -173,7 +176,8 @@ class FR_RNN_dale:
             noise: `"kim"`: `level` is the standard deviation added in each step; `"ou"`: `level` is the standard
                 deviation of x that the noise alone would keep up; `"none"`.
             level: how strong the noise is.
-            step: the step it will be run with, which the scale of `kim` noise depends on.
+            step: the step it will be run with, which the scale of `kim` noise depends on: with it, the graph refuses
+                other steps.
             taus, activation: in place of the network's own.
             x0: where x starts, `(N,)`; 0 if not given.
 
@@ -190,7 +194,8 @@ class FR_RNN_dale:
             "sigma": np.full(self.N, level / np.sqrt(step) if noise == "kim" else level),
             "x": np.zeros(self.N) if x0 is None else np.asarray(x0, float).reshape(-1),
         }
-        return rate_graph(numbers, activation or self.activation, noise, "FR_RNN_dale")
+        dt = float(step) if noise == "kim" else None
+        return rate_graph(numbers, activation or self.activation, noise, "FR_RNN_dale", dt)
 
     def to_program(self, **options: Any) -> Program:
         """Lower the network; the options are those of `to_graph`."""
@@ -212,7 +217,8 @@ class FR_RNN_dale:
         """Run one trial.
 
         Arguments:
-            stim: `(inputs, T)`, or `(inputs, T - 1)`: the last column has no effect.
+            stim: `(inputs, T)`, or `(inputs, T - 1)`: the last column has no effect. A series with a time axis (in
+                units of 5 ms) is `(T, inputs)`, and aligned by it.
             T: number of rows; as many as the stimulus has columns if `None`.
             step: duration of a step in units of 5 ms.
             taus, activation: in place of the network's own.
@@ -227,7 +233,7 @@ class FR_RNN_dale:
         Raises:
             ShapeError: a wrong shape, or a stimulus shorter than the trial.
         """
-        stimulus, rows = self._stimulus(stim, T)
+        stimulus, rows = self._stimulus(stim, T, step)
         kind = noise if isinstance(noise, str) else "none"
         inputs: dict[str, np.ndarray] = {STIMULUS: stimulus}
         if not isinstance(noise, str):
@@ -243,8 +249,10 @@ class FR_RNN_dale:
             device=self.device, progress=False,
         )  # fmt: skip
 
-    def _stimulus(self, stim: ArrayLike, T: int | None) -> tuple[np.ndarray, int]:
+    def _stimulus(self, stim: ArrayLike, T: int | None, step: float) -> tuple[np.ndarray, int]:
         """Return the stimulus as `(T, inputs)`, and T."""
+        series = rows_of(stim, step, 0.0, T, "stim")
+        stim = stim if series is stim else np.atleast_2d(series.T)
         found = matrix(stim, "stim", (self.w_in.shape[1], None)).T
         rows = len(found) if T is None else T
         if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 2:
@@ -289,16 +297,17 @@ class FR_RNN_dale:
         >>> len(found), len(found[1]), len(found[3])
         (11, 10, 9)
         """
-        result = self.simulate(
-            stim,
-            T=setting(settings, "T", "settings"),
-            step=float(setting(settings, "DeltaT", "settings")),
-            taus=taus,
-            activation=setting(training_params, "activation", "training_params"),
-            noise=noise,
-            x0=x0,
-            seed=seed,
-        )
+        with interruptible():  # lists of rows cannot say that they are a part
+            result = self.simulate(
+                stim,
+                T=setting(settings, "T", "settings"),
+                step=float(setting(settings, "DeltaT", "settings")),
+                taus=taus,
+                activation=setting(training_params, "activation", "training_params"),
+                noise=noise,
+                x0=x0,
+                seed=seed,
+            )
         x, r, o = ([row[:, None] for row in result[name]] for name in ("x", "r", "o"))
         return (
             np.asarray(stim), x, r, o[1:], self.w, self.w_in, self.mask, self.som_mask, self.w_out, self.b_out,
@@ -500,3 +509,5 @@ def eval_rnn(
     _, x, r, o, *_ = placed.forward(u, net.taus, params, settings, seed=seed, noise=noise)
     flat = [float(row[0, 0]) if row.size == 1 else row[:, 0] for row in o]
     return flat, r, x  # type: ignore[return-value]
+
+guard(globals(), ["FR_RNN_dale", "eval_rnn", "loss_op"])

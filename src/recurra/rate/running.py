@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Program, as_function
+from recurra.engine.interrupts import check, interruptible
+from recurra.engine.randomness import seed_key
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.rate.lowering import NOISES, OUTPUT, PATHS, STEP_MS, STIMULUS, effective_weights, time_constants
 from recurra.rate.model import KIM_NOISE, START_NOISE, FR_RNN_dale
@@ -96,7 +98,7 @@ def batch_function(
 
 def trial_keys(seed: int | Array, start: int | Array, count: int) -> Array:
     """Return a key for each trial, made of the seed and the trial's number."""
-    key = jax.random.key(seed)  # type: ignore[arg-type]
+    key = seed_key(seed)
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(count))
 
 
@@ -161,8 +163,9 @@ def respond(
     noisy = noise != "none"
     run = batch_function(program, trials.steps, step, precision, record, noisy)
     found: list[dict[str, np.ndarray]] = []
-    with jax.enable_x64(precision == "float64"):
+    with interruptible(), jax.enable_x64(precision == "float64"):
         for first in range(0, len(trials), batch):
+            check()
             part = trials.inputs[first : first + batch].astype(precision)
             rows = run({}, jnp.asarray(part), trial_keys(seed, first, len(part)))
             found.append({name: np.asarray(value, float) for name, value in rows.items()})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import guard, warn
+from recurra.engine.devices import Placement
+from recurra.engine.identity import Identity, identify, versions
+from recurra.engine.interrupts import check, interruptible, take
 from recurra.engine.progress import Progress
 from recurra.errors import OptionError, ShapeError, TrainingError, unknown
 from recurra.rate.evaluation import trial_losses, weight_of
@@ -41,6 +44,7 @@ COMMON = ("epoch", "updates", "trials", "stage", "lr", "seconds")
 OWN = ("loss", "gradient_norm", "evaluation_loss", "accuracy")
 EVALUATION = 1 << 31  # added to the seed, so that no network is judged by trials it has learned from
 BLOCK_BYTES = 64e6
+UNDER_WAY = 4  # updates that are computed while others are prepared
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ def train(
     fixed: Sequence[str] = (),
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    optimizer_id: str | None = None,
     on_evaluation: Callable[[Mapping[str, float]], object] | None = None,
     seed: int = 0,
     precision: str = "float32",
@@ -152,6 +157,8 @@ def train(
         fixed: what is not trained, of `"w"`, `"w_out"`, `"b_out"`, `"taus_gaus"`.
         checkpoint: path of a file that is written at every evaluation.
         resume: go on from that file if it exists; the outcome is that of an undisturbed training.
+        optimizer_id: for a checkpoint, a text that stands for an optimiser and its rate in place of their code; change
+            it whenever these change.
         on_evaluation: a function that is shown the new row of the history.
         seed: of trials and noise.
         precision: `"float32"` or `"float64"`.
@@ -193,7 +200,8 @@ def train(
     with jax.enable_x64(precision == "float64"):
         loop = Loop(nets, tasks, rules, transform, rate, *limits)
         if checkpoint is not None:
-            loop.file = Checkpoint(Path(checkpoint), tell(loop, optimizer, lr, clip), resume)
+            told = (optimizer, lr) if optimizer_id is None else (optimizer_id, None)
+            loop.file = Checkpoint(Path(checkpoint), identity_of(loop, *told, clip), resume)
             loop.file.read(loop)
             if loop.stopped != "criterion met":
                 loop.stopped = ""  # more updates may be allowed now
@@ -254,17 +262,19 @@ class Loop:
 
     def go(self) -> None:
         """Train until the criterion of the last task is met, the updates are used up, or someone interrupts."""
-        bar = Progress(self.most - self.updates, self.progress)
-        try:
-            while not self.stopped:
-                done = self.updates
-                self._block()
-                bar.update(self.updates - done)
-        except KeyboardInterrupt:
-            self.stopped = "interrupted"
-            warnings.warn(f"interrupted after {self.updates} updates.", RuntimeWarning, stacklevel=3)
-        finally:
-            bar.close()
+        bar, begun = Progress(self.most - self.updates, self.progress), self.updates
+        with interruptible() as partly, contextlib.closing(bar):
+            try:
+                while not self.stopped:
+                    done = self.updates
+                    self._block()
+                    bar.update(self.updates - done)
+            except KeyboardInterrupt:
+                if not partly or self.updates == begun:
+                    raise
+                take()
+                self.stopped = "interrupted"
+                warn(f"interrupted after {self.updates} updates.", RuntimeWarning)
 
     def _block(self) -> None:
         """Make the updates up to the next evaluation, evaluate, and decide what comes next."""
@@ -313,12 +323,15 @@ class Loop:
             ]
 
     def _learn(self, trials: list[Trials]) -> list[tuple[Array, Array]]:
-        """Make one update after the other; nothing is waited for."""
+        """Make one update after the other; a few are under way at a time."""
         update, _ = self._functions()
         batch = self.rules.batch
         data = self._stacked(trials)
         told = []
         for start in range(0, len(trials[0]), batch):
+            check(f"interrupted after {self.updates} updates")
+            if len(told) >= UNDER_WAY:  # or Ctrl-C would find a long queue
+                jax.block_until_ready(told[-UNDER_WAY])
             self.free, self.momenta, loss, norm = update(
                 self.free, self.momenta, self.fixed, self.good < 0, data, start, self.updates
             )
@@ -480,20 +493,28 @@ def check_nets(nets: list[Any], tasks: list[Any]) -> None:
         check_fits(nets[0], task.trials(1))
 
 
-def tell(loop: Loop, optimizer: object, lr: object, clip: object) -> dict[str, str]:
-    """Say in words and digests what a training is, so that another one is not taken for it."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tree in (loop.free, loop.fixed):
-        for leaf in jax.tree.leaves(tree):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-    kind = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
-    told = {"optimizer": kind, "lr": "schedule" if callable(lr) else lr, "clip": clip, "rules": loop.rules,
-            "criterion": loop.criterion, "task": [str(task) for task in loop.tasks],
-            "taus": loop.nets[0].taus, "activation": loop.nets[0].activation}  # fmt: skip
-    return {name: str(value) for name, value in told.items()} | {"network": digest.hexdigest()}
+def identity_of(loop: Loop, optimizer: object, lr: Any, clip: Any) -> Identity:
+    """Return what a training is, so that another one is not taken for it."""
+    kept = {f"network {i}": {k: v for k, v in vars(net).items() if k != "device"} for i, net in enumerate(loop.nets)}
+    rules = {**vars(loop.rules), "level": _number(loop.rules.level), "fixed": sorted(loop.rules.fixed)}
+    criterion = vars(loop.criterion) | {name: float(getattr(loop.criterion, name)) for name in ("loss", "accuracy")}
+    return identify(
+        {
+            **kept, **rules, "optimizer": optimizer, "lr": _number(lr), "clip": _number(clip), "criterion": criterion,
+            "task": {f"number {i}": task for i, task in enumerate(loop.tasks)}, "device": Placement(None).platform,
+            "version": versions(),
+        },
+        {"optimizer": "optimizer_id", "lr": "optimizer_id"},
+    )  # fmt: skip
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float | np.number) else value
 
 
 def whole_number(value: object, name: str, lowest: int) -> None:
     """Refuse what is no whole number from `lowest` on."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
         raise OptionError(f"{name} must be a whole number >= {lowest}, got {value!r}.")
+
+guard(globals(), ["train"])

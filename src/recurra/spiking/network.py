@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import returns_changed
 from recurra.engine import Emission, Graph, Program, Result, Rule, as_function, lower, simulate
-from recurra.engine.store import read_arrays, write_atomically
-from recurra.errors import OptionError, RecurraError, ShapeError, StoreError, TimeError, unknown
+from recurra.engine.interrupts import check, interruptible
+from recurra.engine.run import windows
+from recurra.engine.series import rows_of
+from recurra.engine.store import write_atomically
+from recurra.errors import OptionError, ShapeError, TimeError, unknown
+from recurra.files import read_arrays, refusing
 from recurra.rate.connectivity import choose_lesions, fraction
 from recurra.rate.lowering import STEP_MS, effective_weights, time_constants
 from recurra.rate.model import FR_RNN_dale, matrix
@@ -65,10 +71,12 @@ class SpikingNetwork:
         """Number of units."""
         return len(self.w)
 
+    @returns_changed
     def with_scale(self, scale: float) -> SpikingNetwork:
         """Return the network with another scaling factor."""
         return replace(self, scale=scale)
 
+    @returns_changed
     def lesioned(
         self, percentage: float, scale: float = 0.0, *, by_type: bool = False, exclude_self: bool = True, seed: int = 0
     ) -> SpikingNetwork:
@@ -96,7 +104,7 @@ class SpikingNetwork:
         clock: bool = False,
         precision: str = "float32",
     ) -> Graph:
-        """Describe the network to the engine as a rule called `cells`; time is in ms.
+        """Describe the network to the engine as a rule called `cells`; time is in ms, and a step is `parameters.dt`.
 
         Its inputs are `cells/u` and `cells/current` (mV), its states `cells/v`, `cells/r` and others; it puts out
         `cells/o`, `cells/spikes` and `cells/voltage`. As a node of a :class:`recurra.Network` it receives at `u` and
@@ -126,7 +134,9 @@ class SpikingNetwork:
             numbers |= {"push": stimulation.push(size), "light": np.array(window)}
         if clock:
             numbers["step_s"] = p.dt / 1000.0
-        params = {name: np.asarray(value, precision) for name, value in numbers.items()}
+        # Times of the clock are those of the published code, which compares them in float64.
+        kinds: dict[str, str] = {"step_s": "float64", "tref": "float64"} if clock else {}
+        params = {name: np.asarray(value, kinds.get(name, precision)) for name, value in numbers.items()}
         emits = {
             "o": Emission((len(self.w_out),), np.dtype(precision)),
             "spikes": Emission((size,), np.dtype(bool)),
@@ -134,8 +144,8 @@ class SpikingNetwork:
         }
         state = start(size, step, round(p.tref / p.dt), np.full(size, p.reset))
         text = f"{size} {p.unit} units, scaling factor {self.scale:g}"
-        rule = Rule(step, state, params, inputs, emits, text)
-        return Graph({LABEL: rule}, (), "SpikingNetwork", f"{LABEL}/u", f"{LABEL}/r")
+        rule = Rule(step, state, params, inputs, emits, text, precision=precision)
+        return Graph({LABEL: rule}, (), "SpikingNetwork", f"{LABEL}/u", f"{LABEL}/r", p.dt)
 
     def to_program(self, **options: Any) -> Program:
         """Lower the network; the options are those of `to_graph`."""
@@ -174,7 +184,8 @@ class SpikingNetwork:
         """Run one trial.
 
         Arguments:
-            stim: `(inputs, rows)`; a row holds until the middle between it and the next.
+            stim: `(inputs, rows)`; a row holds until the middle between it and the next. A series with a time axis (in
+                ms) is `(rows, inputs)`, and aligned by it.
             row: duration of a row, in ms.
             duration: in ms; all rows if `None`.
             stimulation: light.
@@ -196,6 +207,8 @@ class SpikingNetwork:
         for name in record:
             if name not in RECORDS:
                 raise OptionError(unknown("recording", name, RECORDS))
+        series = rows_of(stim, row, 0.0, None, "stim")
+        stim = stim if series is stim else np.atleast_2d(series.T)
         stimulus = matrix(stim, "stim", (self.w_in.shape[1], None))
         per_row, dt = self.rows_to_steps(row), self.parameters.dt
         total = stimulus.shape[1] * per_row if duration is None else round(duration / dt)
@@ -261,24 +274,42 @@ class SpikingNetwork:
         per_row, p = self.rows_to_steps(trials.dt), self.parameters
         program = self.to_program(stimulation=stimulation, precision=precision)
         total = trials.steps * per_row
-        run = as_function(
-            program, total * p.dt, dt=p.dt, record={"o": f"{LABEL}/o"}, every=per_row, segment=0
-        )
+        parts = windows(program, trials.steps, per_row, scales.size * min(batch, len(trials)))
+        runs = {
+            n: as_function(
+                program, n * per_row * p.dt, dt=p.dt, record={"o": f"{LABEL}/o"}, every=per_row, segment=0, final=True
+            )
+            for n in {n for _, n in parts}
+        }
         held = np.minimum((np.arange(total) / per_row + 0.5).astype(int), trials.steps - 1)
 
-        def one(scale: Any, inputs: Any, key: Any) -> Any:
+        def one(rows: int, at: Any, scale: Any, inputs: Any, key: Any, last: Any) -> Any:
             start_key, noise = jax.random.split(key)
-            first = p.reset + jax.random.uniform(start_key, (self.N,), precision) * (p.peak - p.reset)
-            return run({f"{LABEL}/scale": scale, f"{LABEL}/v": first}, {f"{LABEL}/u": inputs[held]}, seed=noise)["o"]
+            numbers = {f"{LABEL}/scale": scale}
+            if last is None:
+                numbers[f"{LABEL}/v"] = p.reset + jax.random.uniform(start_key, (self.N,), precision) * (
+                    p.peak - p.reset
+                )
+            return runs[rows](numbers, {f"{LABEL}/u": inputs}, seed=noise, state=last, step=at)
+
+        @partial(jax.jit, static_argnums=0)
+        def window(rows: int, at: Any, scales: Any, inputs: Any, keys: Any, last: Any) -> Any:
+            # The inner axis is that of the scales: what does not depend on them, as the noise, is made only once.
+            inner = jax.vmap(partial(one, rows, at), (0, None, None, 0))
+            return jax.vmap(inner, (None, 0, 0, 1), 1)(scales, inputs, keys, last)
 
         found = []
-        with jax.enable_x64(True):
-            # The inner axis is that of the scales: what does not depend on them, as the noise, is made only once.
-            over = jax.vmap(jax.vmap(one, (0, None, None)), (None, 0, 0), 1)
+        with interruptible(), jax.enable_x64(True):
             for begin in range(0, len(trials), batch):
                 part = trials.inputs[begin : begin + batch]
-                keys = trial_keys(seed, begin, len(part))
-                found.append(np.asarray(over(jnp.asarray(scales, precision), jnp.asarray(part), keys), float))
+                keys, last, rows = trial_keys(seed, begin, len(part)), None, []
+                for start, count in parts:
+                    check()
+                    inputs = jnp.asarray(part[:, held[start * per_row : (start + count) * per_row]])
+                    at = np.int32(start * per_row)
+                    out, last = window(count, at, jnp.asarray(scales, precision), inputs, keys, last)
+                    rows.append(np.asarray(out["o"], float))
+                found.append(np.concatenate(rows, axis=2))
         return np.concatenate(found, axis=1)[:, :, :-1]
 
     def judge(self, task: Task, outputs: np.ndarray, trials: Trials) -> np.ndarray:
@@ -308,15 +339,13 @@ class SpikingNetwork:
             StoreError: the file is missing, damaged, or holds something else.
         """
         meta, arrays = read_arrays(path, KIND)
-        try:
+        with refusing(path, "not a complete network"):
             size = len(arrays["w"])
             shapes = {"w": (size, size), "w_in": (size, None), "w_out": (None, size), "inh": (size, 1)}
             parts: dict[str, Any] = {name: matrix(arrays[name], name, shape) for name, shape in shapes.items()}
             parts["inh"] = parts["inh"].astype(bool)
             parts["fall"] = matrix(arrays["fall"][:, None], "fall", (size, 1))[:, 0]
             return cls(**parts, scale=meta["scale"], parameters=SpikingParameters(**meta["parameters"]))
-        except (KeyError, TypeError, IndexError, RecurraError) as error:
-            raise StoreError(f"{path}: not a complete network ({error}).") from None
 
     def __repr__(self) -> str:
         return (

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.engine import simulate
+from recurra.engine.interrupts import interruptible
 from recurra.errors import OptionError
 from recurra.rate.model import FR_RNN_dale
 from recurra.rate.tasks import Task
@@ -178,10 +179,11 @@ def rate_curve(
     alone = SpikingNetwork(zeros, np.zeros((size, 1)), zeros[:1], np.full(size, 10.0), kinds, 1.0, p)
     program = alone.to_program()
     steps = round(duration / p.dt)
-    result = simulate(
-        program, steps * p.dt, dt=p.dt, inputs={f"{LABEL}/current": np.tile(steady, (steps, 1))}, seed=seed,
-        record={"spikes": f"{LABEL}/spikes"}, progress=False,
-    )  # fmt: skip
+    with interruptible():  # a part of the run is no measurement
+        result = simulate(
+            program, steps * p.dt, dt=p.dt, inputs={f"{LABEL}/current": np.tile(steady, (steps, 1))}, seed=seed,
+            record={"spikes": f"{LABEL}/spikes"}, progress=False,
+        )  # fmt: skip
     return RateCurve(steady, result["spikes"].sum(axis=0) / (duration / 1000.0))
 
 

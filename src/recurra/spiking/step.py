@@ -67,6 +67,10 @@ class SpikingStep:
         out = params["w_out"] @ new["r"] / params["scale"]
         return new, {"o": out, "spikes": fires > 0, "voltage": jnp.where(fires > 0, params["peak"], v)}
 
+    def __model__(self) -> tuple:
+        """Return what a state of it depends on; light may be switched on later."""
+        return self.unit, self.single, self.clock, self.dtype
+
     def _membrane(
         self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock, dt: Array
     ) -> Array:
@@ -76,7 +80,7 @@ class SpikingStep:
         drive = state["i"] + params["bias"] + outside
         slope = (drive - v if self.unit == "lif" else v * v + drive) / params["tm"]
         if self.clock:
-            now = (params["step_s"] * (clock.k + 1)).astype(self.dtype)
+            now = params["step_s"] * (clock.k + 1)
             free = now > state["left"] + params["tref"] / MS_PER_S
         else:
             free = state["left"] == 0
@@ -97,7 +101,7 @@ class SpikingStep:
     def _left(self, state: Mapping, params: Mapping, fires: Array, clock: Clock) -> Array:
         """Return for how many more steps each unit rests, or (in `clock` mode) the time of its last spike."""
         if self.clock:
-            now = (params["step_s"] * (clock.k + 1)).astype(self.dtype)
+            now = params["step_s"] * (clock.k + 1)
             return state["left"] + (now - state["left"]) * fires
         rest = jnp.round(params["tref"] / clock.dt).astype(state["left"].dtype)
         return jnp.where(fires > 0, rest, jnp.where(state["left"] > 0, state["left"] - 1, 0))
@@ -126,6 +130,6 @@ def draw_noise(key: Array, step: Array, size: int, dtype: str) -> Array:
 def start(size: int, step: SpikingStep, rest: int, voltage: np.ndarray) -> dict[str, np.ndarray]:
     """Return the state before the first step; every unit begins with a refractory time."""
     zeros = np.zeros(size, step.dtype)
-    left: Any = zeros if step.clock else np.full(size, rest, np.int32)
+    left: Any = np.zeros(size) if step.clock else np.full(size, rest, np.int32)
     found = {"v": voltage.astype(step.dtype), "i": zeros, "r": zeros, "left": left}
     return found if step.single else found | {"h": zeros, "hr": zeros}

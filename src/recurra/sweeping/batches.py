@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from recurra.engine import Program, Result, Snapshot, simulate
+from recurra.engine import Program, Result, simulate
+from recurra.engine.interrupts import Stop, at_once, interruptible
+from recurra.engine.refit import by_structure
 from recurra.errors import OptionError, RecurraError, ShapeError
 
 BATCH_BYTES = 128_000_000
@@ -25,12 +27,14 @@ class Job:
         duration: of every run.
         options: for :func:`recurra.engine.simulate`.
         measure: result of one point -> number, array, or name -> number or array; `None` keeps the recordings.
+        stop: the way to end batches that threads of this process run.
     """
 
     program: Program
     duration: float
     options: Mapping[str, Any]
     measure: Callable[[Result], Any] | None
+    stop: Stop = field(default_factory=Stop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +61,23 @@ def run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome
         job: what is run.
         numbers: path -> `(points,)` or `(points, units)`.
         size: number of runs of a full batch; a shorter one is filled up, so that nothing is compiled again.
+
+    Raises:
+        KeyboardInterrupt: someone interrupted; a part of a run is never measured.
     """
+    with interruptible(job.stop):
+        return _run_batch(job, numbers, size)
+
+
+def _run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome:
     count = len(next(iter(numbers.values())))
+    try:
+        base = job.program.update(job.options.get("params") or {})
+        alike = by_structure(base, {path: np.asarray(value) for path, value in numbers.items()})
+    except RecurraError:
+        alike = []  # what is wrong with it is said where it is run
+    if len(alike) > 1:
+        return _joined(job, alike, count)
     if count < size:
         numbers = {path: np.concatenate([v, np.repeat(v[-1:], size - count, axis=0)]) for path, v in numbers.items()}
     try:
@@ -69,7 +88,7 @@ def run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome
         # Something is wrong with at least one of them: find out with which.
         several = isinstance(job.options.get("device"), list | tuple)
         alone = replace(job, options={**job.options, "device": None}) if several else job
-        single = [run_batch(alone, {p: v[i : i + 1] for p, v in numbers.items()}, 1) for i in range(count)]
+        single = [_run_batch(alone, {p: v[i : i + 1] for p, v in numbers.items()}, 1) for i in range(count)]
         good = next((each for each in single if each.measures[0] is not None), single[0])
         return Outcome([s.measures[0] for s in single], [s.errors[0] for s in single], good.dims, good.time)
     finite = np.ones(count, bool)
@@ -77,9 +96,23 @@ def run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcome
         rows = value[:count].reshape(count, -1)
         if rows.dtype.kind in "fc":
             finite &= np.isfinite(rows.sum(axis=1)) | np.isfinite(rows).all(axis=1)
-    found = [_judge(job, result, i, bool(ok)) for i, ok in enumerate(finite)]
+    with at_once():  # a measure may take long
+        found = [_judge(job, result, i, bool(ok)) for i, ok in enumerate(finite)]
     labels = {name: result.labels[name] for name in result.data}
     return Outcome([m for m, _ in found], [e for _, e in found], labels, result.time)
+
+
+def _joined(job: Job, alike: list, count: int) -> Outcome:
+    """Run points of different structure, those of one structure at once, and put them into their order."""
+    measures: list[Measures | None] = [None] * count
+    errors, good = [""] * count, None
+    for program, numbers, points in alike:
+        # Sizes are rounded up to powers of two, so that few of them are compiled.
+        part = run_batch(replace(job, program=program), numbers, 1 << (len(points) - 1).bit_length())
+        for point, found, error in zip(points, part.measures, part.errors, strict=True):
+            measures[point], errors[point] = found, error
+        good = part if good is None or (not good.dims and part.dims) else good
+    return Outcome(measures, errors, good.dims if good else {}, good.time if good else np.zeros(0))
 
 
 def _judge(job: Job, result: Result, index: int, finite: bool) -> tuple[Measures | None, str]:
@@ -88,12 +121,13 @@ def _judge(job: Job, result: Result, index: int, finite: bool) -> tuple[Measures
     if not finite:
         rows = [np.flatnonzero(~np.isfinite(v).all(axis=1)) for v in data.values() if v.dtype.kind in "fc"]
         first = min((int(r[0]) for r in rows if len(r)), default=len(result.time) - 1)
-        return None, f"diverged: not finite from t = {result.time[first]:g} on."
+        when = f" from t = {result.time[first]:g} on" if len(result.time) else ""
+        return None, f"diverged: not finite{when}."
     if job.measure is None:
         return data, ""
     final = result.final
     state = {key: value[index] for key, value in final.state.items()}
-    one = Result(result.time, data, result.labels, Snapshot(state, final.step, final.t0, final.dt), result.meta)
+    one = Result(result.time, data, result.labels, replace(final, state=state), result.meta)
     try:
         return _named(job.measure(one)), ""
     except Exception as error:  # whatever the user's function makes of this point; the others go on

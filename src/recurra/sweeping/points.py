@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.errors import OptionError, ShapeError, unknown
 
 MODES = ("grid", "zip", "random", "lhs")
@@ -24,6 +25,8 @@ class Points:
 
     numbers: Mapping[str, np.ndarray]
     axes: Mapping[str, np.ndarray]
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(next(iter(self.numbers.values())))

@@ -223,7 +223,7 @@ class Run:
             facts.layouts[body.name] = new_layout
         written = {p for p, value in now.items() if self._is_written(p, value, stand_ins[p], layout)}
         known = facts.writes.setdefault(body.name, set())
-        for path in written:
+        for path in sorted(written):
             facts.add("written", path)
             if path not in known:
                 known.add(path)
@@ -332,7 +332,7 @@ class Run:
                 if owner != path:
                     raise _refuse_body(f"{path} shares memory with {owner} before a step, but not after it")
                 self._entangle(path, layout[path][0])
-        for first, second in self.plan.facts.entangled | self.plan.inventory.entangled:
+        for first, second in sorted(self.plan.facts.entangled | self.plan.inventory.entangled):
             for changed in (first, second):
                 if changed in self.plan.facts.inplace:
                     raise _refuse_body(f"{first} shares memory with {second}, and {changed} is changed in place")

@@ -1,4 +1,4 @@
-"""Randomness by address: draw j of a body at step k has the key fold(seed, body, j, k).
+"""Randomness by address: draw j of a body at step k has the key fold(stream(seed, body), j, k).
 
 The same numbers come out while a body runs on arrays and while it is traced, so both can be compared.
 """
@@ -19,7 +19,9 @@ from recurra.engine.randomness import (
     fold_in_now,
     normal,
     seed_key,
-    stream_seed,
+    stream_address,
+    stream_key,
+    stream_key_now,
     uniform,
     uniform_now,
     words_of,
@@ -175,8 +177,7 @@ class Addressed:
             raise Untraceable("randomness", filename, line, "a draw outside of `with addressed.at(name, step)`")
         key, name, step = self._place
         key = seed_key(self._seed) if key is None else key
-        for part in (stream_seed(name), self._draws):
-            key = fold_in(key, part)
+        key = fold_in(stream_key(key, stream_address(name, "behavior")), self._draws)
         self._draws += 1
         if self._session is not None:
             self._session.note("random draw")
@@ -189,8 +190,8 @@ class Addressed:
         _, name, step = self._place
         if not isinstance(step, int | np.integer):
             return None
-        words = self._root
-        for part in (stream_seed(name), self._draws, int(step)):
+        words = stream_key_now(self._root, stream_address(name, "behavior"))
+        for part in (self._draws, int(step)):
             words = fold_in_now(words, part)
         self._draws += 1
         return words

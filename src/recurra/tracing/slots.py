@@ -111,6 +111,7 @@ class Inventory:
 
     def __init__(self, roots: Mapping[str, object]):
         self.roots = dict(roots)
+        self.objects: list[object] = []
         self.holders: list[Holder] = []
         self.slots: dict[str, Slot] = {}
         self._seen: dict[int, str] = {id(obj): path for path, obj in self.roots.items()}
@@ -127,6 +128,7 @@ class Inventory:
                 raise OptionError(f"{what}; expected an object with attributes. Remove __slots__ from its class")
             return
         holder = Holder(path, space, {})
+        self.objects.append(obj)
         self.holders.append(holder)
         for name, value in list(space.items()):
             holder.trees[name] = self._tree(f"{path}/{name}" if path else name, value)

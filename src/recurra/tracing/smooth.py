@@ -18,6 +18,7 @@ from jax import core as jax_core
 from jax import lax
 
 from recurra.engine.spiking import check_surrogate, differentiated_as, truth
+from recurra.engine.taming import do_alone
 from recurra.errors import OptionError
 from recurra.tracing.tracer import Traced
 
@@ -85,6 +86,14 @@ class Smooth:
             wanted = {**self._carried, **self._put_out}
             found = {p: _as_float(part, wanted[p]) if p in wanted else part.value for p, part in floats.items()}
         return {p: found[p] for p in after}, {p: found[p] for p in emitted}
+
+    def __identity__(self) -> tuple:
+        """Return what tells this step from others."""
+        return self.traced, self.steps.surrogate, self.steps.slope
+
+    def kinds(self) -> dict[str, type]:
+        """Return the classes of the objects; see :meth:`recurra.tracing.Traced.kinds`."""
+        return self.traced.kinds()
 
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return state and parameters as the objects hold them now."""
@@ -157,7 +166,7 @@ class Steps:
             return self.evaluate(params["jaxpr"], parts)
         if name == "cond":
             return self._branches(params["branches"], parts)
-        made = _alone(equation, parts, whole)
+        made = do_alone(equation, [part.value for part in parts], whole)
         fixed = bool(parts) and all(part.fixed for part in parts)
         if len(made) != 1:
             return [Part(value, fixed=fixed) for value in made]
@@ -206,14 +215,6 @@ class Steps:
 
         made = lax.switch(parts[0].value, [complete(closed) for closed in branches], values, twins)
         return [Part(value, twin) for value, twin in made]
-
-
-def _alone(equation: Any, parts: Sequence[Part], whole: Any) -> list[Any]:
-    """Do one operation of a whole program as it is."""
-    given = {a: p.value for a, p in zip(equation.invars, parts, strict=True) if not _is_number(a)}
-    inputs, outputs = list(given), equation.outvars
-    one = whole.replace(constvars=[], invars=inputs, outvars=outputs, eqns=[equation], effects=equation.effects)
-    return jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(one, ()))(*given.values())
 
 
 def _is_number(atom: Any) -> bool:

@@ -19,6 +19,7 @@ from recurra.tracing.code import codes_in, functions_of, is_library
 _CONTAINERS = (list, dict, set, deque, bytearray)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 MAX_DEPTH = 3
+_OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 class Surroundings:
@@ -30,6 +31,9 @@ class Surroundings:
 
     def __init__(self, objects: Iterable[object]):
         self._places: dict[str, tuple[Any, str]] = {}
+        self._code: list[tuple[Any, str, object]] = []  # in which dict functions, classes and modules are found
+        self._parts: list[tuple[Any, str, object]] = []  # the same for parts of functions
+        self.mentioned: set[str] = set()  # the names of attributes that the code may ask for
         seen: set[int] = set()
         waiting: list[types.FunctionType] = []
         for cls in dict.fromkeys(c for obj in objects for c in type(obj).__mro__ if not is_library(c.__module__)):
@@ -43,17 +47,22 @@ class Surroundings:
 
     def _add_class(self, cls: type) -> Iterator[types.FunctionType]:
         for name, value in vars(cls).items():
-            yield from functions_of(value)
+            found = list(functions_of(value))
+            self._code += [(vars(cls), name, value)] if found else []
+            yield from found
             if not name.startswith("__") and _is_data(value):
                 self._places[f"{cls.__name__}.{name}"] = (cls, name)
 
     def _add_function(self, function: types.FunctionType) -> Iterator[types.FunctionType]:
+        self._parts += [(function, name, getattr(function, name)) for name in _OF_FUNCTIONS]
+        for code in codes_in(function.__code__):
+            self.mentioned.update(code.co_names, (c for c in code.co_consts if isinstance(c, str)))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for name, cell in cells:
             yield from self._add(f"{function.__qualname__}: {name}", cell, "cell_contents")
         if any(isinstance(value, _CONTAINERS) for value in function.__defaults__ or ()):
             self._places[f"{function.__qualname__}: defaults"] = (function, "__defaults__")
-        for name in _names(function):
+        for name in sorted(_names(function)):
             if name in function.__globals__:
                 yield from self._add(name, function.__globals__, name)
             for module in _modules(function):
@@ -64,9 +73,20 @@ class Surroundings:
         value = _read(holder, name)
         if _is_data(value):
             self._places[shown] = (holder, name)
-        elif isinstance(value, type) and not is_library(value.__module__):
+        else:
+            (self._code if isinstance(holder, dict) else self._parts).append((holder, name, value))
+        if isinstance(value, type) and not is_library(value.__module__):
             yield from self._add_class(value)
         yield from functions_of(value)
+
+    def changed(self) -> bool:
+        """Tell whether the code, or a number beside the objects, is no longer what it was."""
+        # Most are found in dicts; this is asked before every run.
+        return (
+            any(holder.get(name) is not value for holder, name, value in self._code)
+            or any(_read(holder, name) is not value for holder, name, value in self._parts)
+            or any(not _same(_read(*place), self._before[shown]) for shown, place in self._places.items())
+        )
 
     def put_back(self) -> str:
         """Undo what was changed since; return the name of something that was, or nothing."""
@@ -94,7 +114,7 @@ def _is_data(value: object) -> bool:
 
 
 def _read(holder: Any, name: str) -> Any:
-    if isinstance(holder, dict):
+    if isinstance(holder, dict | types.MappingProxyType):
         return holder.get(name)
     try:
         return getattr(holder, name)

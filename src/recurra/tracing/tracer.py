@@ -125,6 +125,14 @@ class Traced:
             flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*self.arguments(state, params, inputs, k, key))
             return jax.tree.unflatten(self.tree, flat)
 
+    def __identity__(self) -> tuple:
+        """Return what tells this step from others."""
+        return self.jaxpr, str(self.tree), self.widths
+
+    def kinds(self) -> dict[str, type]:
+        """Return the classes of the objects whose methods are the bodies, by path."""
+        return {path: type(obj) for path, obj in self._plan.inventory.roots.items()}
+
     def arguments(
         self, state: Mapping[str, Any], params: Mapping[str, Any], inputs: Mapping[str, Any], k: Any, key: Any
     ) -> list[Any]:
@@ -153,16 +161,31 @@ class Traced:
         Arguments:
             roots: the objects, by default those that were traced.
         """
+        if self._plan.surroundings.changed():
+            return ["what the code reads outside of its objects, or the code"]
         now = Inventory(self._plan.inventory.roots if roots is None else roots)
         before = self._plan.inventory.slots
         changed = [p for p in before if p not in now.slots and (p in self.baked or p in self.state or p in self.params)]
         structure, known = now.structure(), self._plan.inventory.structure()
         changed += [p for p, value in known.items() if p in structure and structure[p] != value]
+        changed += self._new(now)
         changed += [p for p in self.baked if p in now.slots and not _equal(now.slots[p].value, self.baked[p])]
         for path in (*self.state, *self.params):
             if path in now.slots and _form(now.slots[path]) != _form(before[path]):
                 changed.append(path)
         return sorted(set(changed))
+
+    def _new(self, now: Inventory) -> list[str]:
+        """Return the paths of attributes that were not there and that the code may ask for."""
+        before, names = self._plan.inventory, self._plan.surroundings.mentioned
+        known = {holder.path: holder.trees for holder in before.holders}
+        return [
+            f"{holder.path}/{name}"
+            for holder in now.holders
+            if holder.path in known
+            for name in holder.space.keys() - known[holder.path].keys()
+            if name in names or hasattr(type(before.roots.get(holder.path)), name)
+        ]
 
     def write_back(self, state: Mapping[str, Any]) -> None:
         """Put values into the objects' attributes, in place where an attribute is an array.
@@ -237,7 +260,7 @@ def trace(
         if path not in inventory.slots:
             raise OptionError(unknown("slot", path, inventory.slots, "given"))
     facts = Facts()
-    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs), Surroundings(roots.values()), smooth)
+    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs), Surroundings(inventory.objects), smooth)
     facts.written |= set(inputs)
     wanted: set[str] | None = None
     for _ in range(MAX_PASSES):

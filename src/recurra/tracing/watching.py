@@ -137,7 +137,7 @@ def _names(run: Any, inventory: Inventory) -> tuple[set[str], set[str]]:
         objects += [o for o in held if not any(o is other for other in objects)]
         for value in held:
             waiting += functions_of(value)
-        for name in own:
+        for name in sorted(own):
             # What the body itself is called, other objects have too: those are other bodies.
             holders = own_objects if name == run_name else objects
             for found in _named(name, function, holders):

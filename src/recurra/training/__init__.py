@@ -3,6 +3,7 @@
 This package stands above the engine and below the front-ends; it imports the engine, the equations and the errors only.
 """
 
+from recurra.courtesy import guard
 from recurra.training.bptt import fit_bptt
 from recurra.training.constraints import Bounds, Compose, Constraint, Dale, Fixed, LowRank, Mask, Shared
 from recurra.training.eprop import fit_eprop
@@ -37,3 +38,5 @@ __all__ = [
     "ridge",
     "rls",
 ]
+
+guard(globals(), __all__)

@@ -18,15 +18,21 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from recurra.engine import Program, Snapshot
+from recurra.engine.devices import Placement
+from recurra.engine.identity import identify
+from recurra.engine.precision import needs_wide
+from recurra.engine.refit import with_spreads
+from recurra.engine.run import parts_of_run
 from recurra.errors import OptionError
-from recurra.training.checkpoint import Checkpoint, describe
+from recurra.training.checkpoint import Checkpoint
+from recurra.training.diagnosis import explain_gradient, explain_loss
 from recurra.training.fitting import Fit, Settings
 from recurra.training.history import Training
 from recurra.training.losses import find_loss
-from recurra.training.objective import Batch, Objective, cut, gather, on_device
+from recurra.training.objective import Batch, Objective, cut, gather, on_device, training_precision
 from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax
 from recurra.training.parameters import Parameters, make_parameters, make_penalties
-from recurra.training.trials import count_units, make_trials
+from recurra.training.trials import count_units, make_trials, on_steps
 
 
 def fit_bptt(
@@ -51,8 +57,10 @@ def fit_bptt(
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1,
     resume: bool = False,
+    loss_id: str | None = None,
+    optimizer_id: str | None = None,
     seed: int = 0,
-    precision: str = "float32",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -85,8 +93,10 @@ def fit_bptt(
         patience: stop after so many epochs without a smaller (validation) loss.
         checkpoint: path of a file that is written every `checkpoint_every` epochs and at the end.
         resume: go on from the file at `checkpoint` if it exists; the outcome is that of an undisturbed training.
+        loss_id, optimizer_id: for a checkpoint, a text that stands for a loss, or for an optimiser and its rate: it
+            tells them apart in place of their code and what they read. Change it whenever these change.
         seed: of the order of trials, and of noise in the program.
-        precision: `"float32"` or `"float64"`.
+        precision: `"float32"` or `"float64"`; by default what the program was made for, else float32.
         solver, state, history: as for :func:`recurra.engine.simulate`; `state` is where each trial starts.
         progress: show a bar on anything longer than a second.
 
@@ -112,22 +122,35 @@ def fit_bptt(
     2.0
     """
     settings = Settings(epochs, batch_size, truncate, patience, checkpoint_every, seed, progress)
+    for what, text in (("loss_id", loss_id), ("optimizer_id", optimizer_id)):
+        if text is not None and not isinstance(text, str):
+            raise OptionError(f"{what}: expected a text that stands for it, got {text!r}.")
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
+    precision = training_precision(program, precision)
     parameters = make_parameters(program, train, dt)
     cost = make_penalties(penalties, parameters.origin)
-    kind, transform, rate = find_optimizer(optimizer, lr, clip)
-    data = make_trials(program, inputs, targets, units, name, mask)
-    held = None if validation is None else make_trials(program, *_validation(validation, units, name))
+    _, transform, rate = find_optimizer(optimizer, lr, clip)
+    data = make_trials(program, *on_steps(inputs, targets, dt, state), units, name, mask)
+    held = None if validation is None else make_trials(program, *_validation(validation, units, name, dt, state))
     objective = Objective(parameters, cost, paths, function, dt, solver, precision, state, history)
     objective.run(settings.windows(data.steps)[0][1])  # solver, precision, state: complain before anything is computed
     file = None
     if checkpoint is not None:
-        told = {"loss": name, "optimizer": kind, "lr": "schedule" if callable(lr) else lr, "clip": clip,
-                "batch_size": batch_size, "truncate": truncate, "seed": seed, "precision": precision, "dt": dt,
-                "solver": solver, "output": paths, "penalties": cost.terms, "patience": patience}
-        file = Checkpoint(Path(checkpoint), describe(told, program, parameters, (data, held)), resume)
-    with jax.enable_x64(precision == "float64"):
+        run = objective.prepared(data.steps)
+        told = {
+            "loss": loss if loss_id is None else loss_id,
+            "optimizer": optimizer if optimizer_id is None else optimizer_id,
+            "lr": _number(lr) if optimizer_id is None else "", "clip": _number(clip), "batch_size": batch_size,
+            "truncate": truncate, "patience": patience, "seed": seed, "penalties": cost.terms, "output": paths,
+            "train": {path: "free" if c is None else c for path, c in parameters.constraints.items()},
+            "inputs": data.inputs, "targets": data.targets, "mask": data.mask,
+            "validation": {} if held is None else {"inputs": held.inputs, "targets": held.targets, "mask": held.mask},
+        }  # fmt: skip
+        names = {"loss": "loss_id", "optimizer": "optimizer_id", "lr": "optimizer_id"}
+        identity = identify({**parts_of_run(run, Placement(None).platform), **told}, names)
+        file = Checkpoint(Path(checkpoint), identity, resume)
+    with jax.enable_x64(needs_wide(program, precision)):
         free = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), parameters.free())
         return Fit(
             settings,
@@ -140,14 +163,19 @@ def fit_bptt(
             jax.jit(partial(held_loss, objective)),
             partial(finish, parameters),
             rate,
+            partial(_explain, objective, on_device(data, precision)),
         ).go()
 
 
-def _validation(validation: object, units: int, loss: str) -> tuple:
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float | np.number) else value
+
+
+def _validation(validation: object, units: int, loss: str, dt: float, state: Snapshot | None) -> tuple:
     if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         raise OptionError("validation: expected (inputs, targets) or (inputs, targets, mask).")
     inputs, targets, *mask = validation
-    return (inputs, targets, units, loss, mask[0] if mask else None)
+    return (*on_steps(inputs, targets, dt, state), units, loss, mask[0] if mask else None)
 
 
 def _update(
@@ -173,6 +201,17 @@ def _update(
     return free, momenta, {"loss": loss, "penalty": total - loss, "gradient_norm": norm, "weight": weight}, last
 
 
+def _explain(
+    objective: Objective, data: Batch, what: str, free: Any, chosen: np.ndarray, key: Array, state: Any, start: Any,
+    steps: int,
+) -> str:  # fmt: skip
+    """Say why loss or gradient is not finite."""
+    if what == "the loss":
+        return explain_loss(objective, finish(objective.parameters, free)[0], data, chosen, key)
+    batch = cut(gather(data, jnp.asarray(chosen), key), start, steps)
+    return explain_gradient(objective, free, batch, steps, state, objective.first + start)
+
+
 def held_loss(objective: Objective, free: Any, data: Batch, chosen: Array, key: Array) -> Array:
     """Return the loss of some trials, without penalties."""
     return objective(free, gather(data, chosen, key), data.targets.shape[1])[1][0]
@@ -181,4 +220,5 @@ def held_loss(objective: Objective, free: Any, data: Batch, chosen: Array, key: 
 def finish(parameters: Parameters, free: Any) -> tuple[Program, dict[str, np.ndarray]]:
     """Return the trained program and its parameters."""
     values = parameters.final(free)
-    return parameters.program.update(values), values
+    program = parameters.program.update(with_spreads(parameters.program, values))
+    return program, values

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.errors import OptionError, ShapeError
 
 
@@ -100,11 +101,16 @@ class Dale(Constraint):
 
     signs: Sequence[int] | np.ndarray
 
+    __repr__ = brief
+
     def _signs(self, value: np.ndarray, where: str) -> np.ndarray:
         signs = _like(self.signs, value, "signs (one for each presynaptic unit)", where)
         if not np.all(np.abs(signs) == 1):
             raise OptionError(f"{where}: the signs of Dale must be +1 or -1, got {np.unique(signs)[:5]}.")
         return signs
+
+    def __identity__(self) -> object:
+        return np.asarray(self.signs, float)
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         self._signs(value, where)
@@ -134,6 +140,10 @@ class Mask(Constraint):
     """
 
     present: np.ndarray
+
+    __repr__ = brief
+    def __identity__(self) -> object:
+        return np.asarray(self.present, bool)
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.present, value, "the mask", where)
@@ -176,6 +186,9 @@ class Bounds(Constraint):
     @property
     def high(self) -> float:
         return np.inf if self.upper is None else float(self.upper)
+
+    def __identity__(self) -> object:
+        return self.low, self.high
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         if not np.all((value > self.low) & (value < self.high)):
@@ -224,6 +237,10 @@ class Fixed(Constraint):
 
     entries: np.ndarray
 
+    __repr__ = brief
+    def __identity__(self) -> object:
+        return np.asarray(self.entries, bool)
+
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
         _like(self.entries, value, "the fixed entries", where)
         return value
@@ -245,6 +262,9 @@ class LowRank(Constraint):
     """
 
     rank: int
+
+    def __identity__(self) -> object:
+        return int(self.rank)
 
     def free(self, value: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
         left, sizes, right = self._factors(value, where)

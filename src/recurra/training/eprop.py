@@ -25,10 +25,10 @@ from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
 from recurra.training.fitting import Fit, Settings
 from recurra.training.history import Training
 from recurra.training.losses import Loss, find_loss, trial_loss
-from recurra.training.objective import Batch, gather, on_device
+from recurra.training.objective import Batch, gather, on_device, training_precision
 from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax
 from recurra.training.parameters import Parameters, make_parameters
-from recurra.training.trials import count_units, make_trials
+from recurra.training.trials import count_units, make_trials, on_steps
 
 FEEDBACK = ("symmetric", "random", "adaptive")
 
@@ -286,7 +286,7 @@ def fit_eprop(
     clip: float | None = None,
     patience: int | None = None,
     seed: int = 0,
-    precision: str = "float32",
+    precision: str | None = None,
     solver: str | None = None,
     progress: bool = True,
 ) -> Training:
@@ -330,6 +330,7 @@ def fit_eprop(
     settings = Settings(epochs, batch_size, None, patience, 1, seed, progress)
     name, function = find_loss(loss)
     paths, size = count_units(program, output)
+    precision = training_precision(program, precision)
     if not 0 <= decay < 1:
         raise OptionError(f"decay must be a number >= 0 and < 1, got {decay!r}.")
     if (solver or program.solver or "euler") not in ("euler", "euler_maruyama"):
@@ -337,7 +338,8 @@ def fit_eprop(
     parameters = make_parameters(program, train, dt)
     rule = make_rule(parameters, paths, function, dt, decay, solver, precision)
     _, transform, rate = find_optimizer(optimizer, lr, clip)
-    data = make_trials(program, inputs, targets, None if readout is None else len(np.asarray(readout)), name, mask)
+    classes = None if readout is None else len(np.asarray(readout))
+    data = make_trials(program, *on_steps(inputs, targets, dt, None), classes, name, mask)
     if readout is None and data.targets.ndim == 2:
         raise ShapeError("targets are class numbers: give a readout (classes, units) to start from.")
     count = data.targets.shape[2] if readout is None else len(np.asarray(readout))

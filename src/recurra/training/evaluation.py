@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot, as_function
+from recurra.engine.interrupts import check, interruptible
+from recurra.engine.precision import needs_wide, read_precision
+from recurra.engine.randomness import seed_key
+from recurra.engine.results import time_of
+from recurra.engine.run import windows
 from recurra.training.losses import find_loss, trial_loss
-from recurra.training.objective import Objective, batches, gather, on_device, untrained
+from recurra.training.objective import Objective, batches, cut, gather, on_device, training_precision, untrained
 from recurra.training.parameters import Penalties
-from recurra.training.trials import count_units, make_inputs, make_trials
+from recurra.training.trials import count_units, inputs_on_steps, make_inputs, make_trials, on_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +49,8 @@ class Evaluation:
     losses: np.ndarray
     outputs: np.ndarray
 
+    __repr__ = brief
+
 
 def evaluate(
     program: Program,
@@ -52,7 +63,7 @@ def evaluate(
     mask: ArrayLike | None = None,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float32",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -80,19 +91,32 @@ def evaluate(
     """
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
-    trials = make_trials(program, inputs, targets, units, name, mask)
+    precision = training_precision(program, precision)
+    trials = make_trials(program, *on_steps(inputs, targets, dt, state), units, name, mask)
     objective = Objective(untrained(program), Penalties(()), paths, function, dt, solver, precision, state, history)
-    with jax.enable_x64(precision == "float64"):
-        data, key = on_device(trials, precision), jax.random.key(seed)
+    with interruptible(), jax.enable_x64(needs_wide(program, precision)):
+        data, key = on_device(trials, precision), seed_key(seed)
 
-        def one(chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
+        @partial(jax.jit, static_argnums=2)
+        def window(chosen: jax.Array, start: jax.Array, steps: int, state: Any) -> tuple[jax.Array, Any]:
+            batch = cut(gather(data, chosen, key), start, steps)
+            found, last = objective.outputs({}, batch, steps, state, objective.first + start)
+            return found["output"], last
+
+        @jax.jit
+        def judge(chosen: jax.Array, found: jax.Array) -> jax.Array:
             batch = gather(data, chosen, key)
-            found = objective.outputs({}, batch, trials.steps)[0]["output"]
-            losses, _ = jax.vmap(lambda *each: trial_loss(function, *each))(found, batch.targets, batch.mask)
-            return losses, found
+            return jax.vmap(lambda *each: trial_loss(function, *each))(found, batch.targets, batch.mask)[0]
 
-        compiled = jax.jit(one)
-        parts = [compiled(chosen) for chosen in batches(trials.count, batch_size)]
+        parts = []
+        for chosen in batches(trials.count, batch_size):
+            found, last = [], None
+            for start, steps in windows(program, trials.steps, runs=len(chosen)):
+                check()
+                rows, last = window(chosen, np.int32(start), steps, last)
+                found.append(jax.block_until_ready(rows))
+            outputs = found[0] if len(found) == 1 else jnp.concatenate(found, axis=1)
+            parts.append((judge(chosen, outputs), outputs))
         losses, outputs = (np.concatenate([np.asarray(p[i]) for p in parts]) for i in range(2))
     return Evaluation(float(np.mean(losses)), losses, outputs if trials.batched else outputs[0])
 
@@ -107,7 +131,7 @@ def collect(
     every: int = 1,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -123,10 +147,12 @@ def collect(
         `(rows, units)`, or `(trials, rows, units)` if an input had an axis of trials.
     """
     paths, _ = count_units(program, output)
-    given, count = make_inputs(program, inputs, rows * every)
-    run = as_function(
+    precision = read_precision(program, precision)
+    begin = time_of(state)
+    given, count = make_inputs(program, inputs_on_steps(inputs, dt, begin, rows * every), rows * every)
+    run = partial(
+        as_function,
         program,
-        rows * every * dt,
         dt=dt,
         solver=solver,
         record={"output": paths},
@@ -134,18 +160,31 @@ def collect(
         state=state,
         history=history,
         precision=precision,
+        final=True,
     )
-    with jax.enable_x64(precision == "float64"):
-        key = jax.random.key(seed)
+    with interruptible(), jax.enable_x64(needs_wide(program, precision)):
+        key = seed_key(seed)
 
-        def one(trial: jax.Array, given: Mapping[str, jax.Array]) -> jax.Array:
-            return run({}, given, seed=jax.random.fold_in(key, trial))["output"]
+        @partial(jax.jit, static_argnums=3)
+        def window(trials: jax.Array, given: Mapping[str, jax.Array], step: jax.Array, count: int, last: Any) -> Any:
+            part = run(count * every * dt)
 
-        compiled = jax.jit(jax.vmap(one))
+            def one(trial: jax.Array, given: Mapping[str, jax.Array], last: Any) -> Any:
+                return part({}, given, state=last, step=step, seed=jax.random.fold_in(key, trial))
+
+            return jax.vmap(one)(trials, given, last)
+
         wide = {path: np.broadcast_to(v, (count or 1, *v.shape[1:])).astype(precision) for path, v in given.items()}
-        parts = [
-            np.asarray(compiled(chosen, {path: value[chosen] for path, value in wide.items()}))
-            for chosen in batches(count or 1, batch_size)
-        ]
+        first = 0 if state is None else state.step
+        parts = []
+        for chosen in batches(count or 1, batch_size):
+            found, last = [], None
+            for start, part in windows(program, rows, every, len(chosen)):
+                check()
+                steps = slice(start * every, (start + part) * every + 1)
+                fed = {path: value[chosen, steps] for path, value in wide.items()}
+                out, last = window(chosen, fed, np.int32(first + start * every), part, last)
+                found.append(np.asarray(out["output"]))
+            parts.append(np.concatenate(found, axis=1))
     found = np.concatenate(parts).astype(float)
     return found[0] if count is None else found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine import Program
+from recurra.engine.interrupts import check, interruptible, take
 from recurra.engine.progress import Progress
+from recurra.engine.randomness import seed_key
 from recurra.errors import OptionError, TrainingError
 from recurra.training.checkpoint import Checkpoint
 from recurra.training.history import History, Training
@@ -71,6 +75,7 @@ class Fit:
         held_loss: function of (free, data, chosen trials, key) that returns the loss on those trials.
         finish: free -> trained program and its parameters.
         rate: number of the update -> learning rate.
+        explain: function of (what is not finite, free, chosen trials, key, state, first step, steps) that says why.
     """
 
     settings: Settings
@@ -83,6 +88,7 @@ class Fit:
     held_loss: Callable
     finish: Callable[[Any], tuple[Program, dict[str, np.ndarray]]]
     rate: Callable[[int], float]
+    explain: Callable[..., str] | None = None
     good: Any = None
     best: Any = None
     best_epoch: int = -1
@@ -91,6 +97,7 @@ class Fit:
     stopped: str = ""
     history: History = field(default_factory=History)
     compiled: dict[int, Any] = field(default_factory=dict)
+    last: Fit | None = None  # how it stood after the last epoch, where the file does not hold that yet
 
     def go(self) -> Training:
         """Train, from the checkpoint on if there is one, and return the outcome."""
@@ -100,23 +107,37 @@ class Fit:
         count = self.data.targets.shape[0]
         steps = self.data.targets.shape[1]
         bar = Progress((self.settings.epochs - self.epoch) * count * steps, self.settings.progress)
-        try:
-            while self.epoch < self.settings.epochs and not self.stopped:
-                self._one_epoch()
-                bar.update(count * steps)
-                self._keep()
-        except KeyboardInterrupt:
-            self.stopped = "interrupted"
-            warnings.warn(f"interrupted in epoch {self.epoch} of {self.settings.epochs}.", RuntimeWarning, stacklevel=3)
-        finally:
-            bar.close()
+        begun = self.updates
+        with interruptible() as partly, contextlib.closing(bar):
+            try:
+                while self.epoch < self.settings.epochs and not self.stopped:
+                    self._one_epoch()
+                    bar.update(count * steps)
+                    self._keep()
+            except KeyboardInterrupt:
+                self._keep_last()
+                if not partly or self.updates == begun:
+                    raise
+                take()
+                self.stopped = "interrupted"
+                told = f"interrupted in epoch {self.epoch} of {self.settings.epochs}."
+                warn(told, RuntimeWarning)
         return self._result()
+
+    def _keep_last(self) -> None:
+        """Write the checkpoint of the last whole epoch, from which an interrupted training goes on."""
+        last = self.last
+        if self.file is not None and last is not None and len(last.history) == last.epoch:
+            self.file.write(last)
 
     def _keep(self) -> None:
         """Write the checkpoint if it is due."""
         due = self.epoch % self.settings.checkpoint_every == 0
         if self.file is not None and (due or self.stopped or self.epoch == self.settings.epochs):
             self.file.write(self)
+            self.last = None
+        elif self.file is not None:
+            self.last = copy.copy(self)
 
     def _one_epoch(self) -> None:
         begun = time.perf_counter()
@@ -156,28 +177,33 @@ class Fit:
             self.stopped = f"no smaller loss in {self.settings.patience} epochs"
 
     def _one_update(self, chosen: np.ndarray, start: int, steps: int, state: Any) -> tuple[dict, Any]:
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), self.epoch)
+        check(f"interrupted in epoch {self.epoch} of {self.settings.epochs}")
+        key = jax.random.fold_in(seed_key(self.settings.seed), self.epoch)
         if steps not in self.compiled:
             self.compiled[steps] = jax.jit(self.update(steps))
         free, momenta, told, last = self.compiled[steps](
             self.free, self.momenta, self.data, chosen, key, state, np.int32(start)
         )
         report = {name: float(value) for name, value in jax.device_get(told).items()} | {"lr": self.rate(self.updates)}
-        if not np.isfinite(report["loss"] + report["penalty"]):
-            self._fail("the loss", self.good)
-        if not np.isfinite(report["gradient_norm"]):
-            self._fail("the gradient", self.free)
+        for what, number, good in (
+            ("the loss", report["loss"] + report["penalty"], self.good),
+            ("the gradient", report["gradient_norm"], self.free),
+        ):
+            if not np.isfinite(number):
+                why = self.explain(what, self.free, chosen, key, state, start, steps) if self.explain else ""
+                self._fail(what, good, why)
         if report["weight"] > 0:
             self.good, self.free, self.momenta = self.free, free, momenta
             self.updates += 1
         return report, last
 
-    def _fail(self, what: str, good: Any) -> None:
+    def _fail(self, what: str, good: Any, why: str) -> None:
         self.free = self.best = good
         self.stopped = f"{what} is not finite at update {self.updates}"
         raise TrainingError(
-            f"{what} is not finite at update {self.updates} (epoch {self.epoch}). Try a smaller lr, clip=1.0 or a"
-            " smaller dt; `error.result` holds the last good parameters.",
+            f"{what} is not finite at update {self.updates} (epoch {self.epoch}). {why}{' ' if why else ''}Try a"
+            " smaller lr, clip=1.0, a smaller dt or precision='float64'; `error.result` holds the last good"
+            " parameters.",
             self.updates,
             self._result(),
         )
@@ -185,7 +211,7 @@ class Fit:
     def _validate(self) -> float:
         if self.held is None:
             return float("nan")
-        key = jax.random.key(self.settings.seed)
+        key = seed_key(self.settings.seed)
         count = self.held.targets.shape[0]
         losses = [
             (len(chosen), float(self.held_loss(self.free, self.held, chosen, key)))

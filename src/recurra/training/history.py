@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recurra.courtesy import brief
 from recurra.engine import Program
 from recurra.errors import PathError, unknown
 
@@ -32,6 +33,8 @@ class History:
 
     columns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     losses: list[float] = field(default_factory=list)
+
+    __repr__ = brief
 
     def add(self, row: Mapping[str, float], losses: np.ndarray | None = None) -> History:
         """Add the row of an epoch, and the losses of its updates; what is not given is NaN."""

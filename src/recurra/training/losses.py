@@ -17,12 +17,19 @@ def _of_class(log_p: Array, targets: Array) -> Array:
     """Minus the log-probability of each row's class, or of a distribution over classes; `(rows, 1)`."""
     if jnp.issubdtype(targets.dtype, jnp.integer):
         return -jnp.take_along_axis(log_p, targets[:, None], axis=-1)
-    return -jnp.sum(targets * log_p, axis=-1, keepdims=True)
+    return -_expected(targets, log_p)
 
 
 def _divergence(log_p: Array, targets: Array) -> Array:
     # Kullback & Leibler 1951; 0 log 0 is 0.
-    return jnp.sum(jax.scipy.special.xlogy(targets, targets) - targets * log_p, axis=-1, keepdims=True)
+    entropy = jnp.sum(jax.scipy.special.xlogy(targets, targets), axis=-1, keepdims=True)
+    return entropy - _expected(targets, log_p)
+
+
+def _expected(targets: Array, log_p: Array) -> Array:
+    """Return the mean of log-probabilities under a distribution; what never happens counts nothing, even log 0."""
+    happens = targets != 0
+    return jnp.sum(jnp.where(happens, targets * jnp.where(happens, log_p, 0), 0), axis=-1, keepdims=True)
 
 
 # Each is a function of outputs (rows, units) and targets that returns (rows, units), or (rows, 1) where the units

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Program, Snapshot, as_function
+from recurra.engine.precision import read_precision
+from recurra.engine.run import Run, prepare
 from recurra.training.losses import Loss, mean_loss, trial_loss
 from recurra.training.parameters import Parameters, Penalties
 from recurra.training.trials import Trials
@@ -50,6 +52,14 @@ def cut(batch: Batch, start: Array, steps: int) -> Batch:
 
     inputs = {path: part(value, steps + 1) for path, value in batch.inputs.items()}
     return Batch(inputs, part(batch.targets, steps), part(batch.mask, steps), batch.keys)
+
+
+def training_precision(program: Program, precision: str | None) -> str:
+    """Return the precision of a training: what was asked for, else what the program was made for, else float32.
+
+    Rules compute in types of their own, so with them it is float64.
+    """
+    return read_precision(program, precision, "float64" if program.system.rules else "float32")
 
 
 def on_device(trials: Trials, precision: str) -> Batch:
@@ -105,6 +115,12 @@ class Objective:
                 final=True,
             )
         return self._runs[steps]
+
+    def prepared(self, steps: int) -> Run:
+        """Return a run of `steps` steps without inputs, checked, for its identity."""
+        record = {"output": self.output, **{f"rate:{path}": path for path in self.penalties.recorded}}
+        options = {"solver": self.solver, "record": record, "state": self.state, "history": self.history}
+        return prepare(self.parameters.program, steps * self.dt, self.dt, precision=self.precision, **options)
 
     def outputs(
         self, values: Mapping[str, Array], batch: Batch, steps: int, state: Mapping | None = None, step: Any = None

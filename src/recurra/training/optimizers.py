@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.errors import CapabilityError, OptionError, unknown
+from recurra.errors import MissingPackageError, OptionError, unknown
 
 if TYPE_CHECKING:
     import optax
@@ -20,12 +20,12 @@ def import_optax() -> Any:
     """Return the module optax.
 
     Raises:
-        CapabilityError: it is not installed.
+        MissingPackageError: it is not installed.
     """
     try:
         import optax
     except ImportError:
-        raise CapabilityError(
+        raise MissingPackageError(
             "training by gradients needs the package optax: install it with `pip install recurra[training]`."
             " fit_ridge and fit_rls do without it."
         ) from None

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot
+from recurra.engine.results import time_of
+from recurra.engine.series import rows_of
 from recurra.errors import OptionError, ShapeError
 from recurra.training.evaluation import collect
 
@@ -36,6 +39,8 @@ class Readout:
     alpha: float
     score: np.ndarray
     errors: Mapping[float, float]
+
+    __repr__ = brief
 
     def predict(self, features: ArrayLike) -> np.ndarray:
         """Return the readout of features `(..., features)`."""
@@ -153,7 +158,7 @@ def fit_ridge(
     every: int = 1,
     batch_size: int | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -188,7 +193,8 @@ def fit_ridge(
     >>> readout.weights.round(3)
     array([[1., 1., 1., 1., 1.]])
     """
-    goal = np.asarray(targets)
+    begin = time_of(state)
+    goal = np.asarray(rows_of(targets, dt * every, begin, None, "targets"))
     if goal.ndim not in (1, 2, 3):
         raise ShapeError(f"targets: got shape {goal.shape}, expected (rows, k) or (trials, rows, k).")
     goal = goal[:, None] if goal.ndim == 1 else goal

@@ -12,10 +12,18 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from recurra.courtesy import brief
 from recurra.engine import Moment, Program, Snapshot, as_online
+from recurra.engine.interrupts import check, interruptible
 from recurra.engine.loop import scan_rows
+from recurra.engine.origin import Origin
+from recurra.engine.precision import needs_wide, read_precision
+from recurra.engine.randomness import seed_key
+from recurra.engine.run import windows
 from recurra.errors import OptionError, ShapeError
-from recurra.training.trials import count_units, make_trials
+from recurra.training.trials import count_units, make_trials, on_steps
+
+WINDOW = 1e9  # multiplications of rows that are learned in one piece
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +50,8 @@ class OnlineReadout:
     inverse: np.ndarray
     outputs: np.ndarray
     final: Snapshot | None = None
+
+    __repr__ = brief
 
 
 def rls_update(
@@ -115,8 +125,14 @@ def rls(
         raise ShapeError(f"mask has shape {learns.shape}, expected ({len(x)},).")
     with jax.enable_x64(True):
         start = _start(y.shape[1], x.shape[1], alpha, forgetting, weights, inverse, "float64")
-        found, outputs = _rls(start, x, np.where(np.isfinite(y), y, 0.0), learns & np.isfinite(y).all(1), forgetting)
-    return OnlineReadout(np.asarray(found[0]), np.asarray(found[1]), np.asarray(outputs))
+        found, outputs, size = start, [], max(1, int(WINDOW / x.shape[1] ** 2))
+        y, learns = np.where(np.isfinite(y), y, 0.0), learns & np.isfinite(y).all(1)
+        with interruptible():
+            for part in (slice(i, i + size) for i in range(0, len(x), size)):
+                check()
+                found, rows = _rls(found, x[part], y[part], learns[part], forgetting)
+                outputs.append(np.asarray(rows))
+    return OnlineReadout(np.asarray(found[0]), np.asarray(found[1]), np.concatenate(outputs))
 
 
 @jax.jit
@@ -162,7 +178,7 @@ def fit_rls(
     weights: ArrayLike | None = None,
     inverse: ArrayLike | None = None,
     seed: int = 0,
-    precision: str = "float64",
+    precision: str | None = None,
     solver: str | None = None,
     state: Snapshot | None = None,
     history: Mapping[str, object] | None = None,
@@ -206,47 +222,58 @@ def fit_rls(
     True
     """
     paths, size = count_units(program, output)
+    precision = read_precision(program, precision)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise OptionError(f"every must be a whole number of steps >= 1, got {every!r}.")
-    trials = make_trials(program, inputs, targets, None, "mse", mask)
+    trials = make_trials(program, *on_steps(inputs, targets, dt, state), None, "mse", mask)
     if trials.mask.shape[2] != 1:
         raise ShapeError("mask: all targets of a step are learned together; give (steps,) or (trials, steps).")
     k = trials.targets.shape[2]
     shape = (0 if feedback is None else program.layout.one(feedback).size, k)
     matrix = _feedback_weights(feedback, shape, feedback_weights)
     learns = (trials.mask[:, :, 0] > 0) & (np.arange(trials.steps) % every == 0)
-    with jax.enable_x64(precision == "float64"):
+    with interruptible(), jax.enable_x64(needs_wide(program, precision)):
         carry = _start(k, size, alpha, forgetting, weights, inverse, precision)
         back = jnp.asarray(matrix, precision)
 
-        def trial(carry: tuple, given: Mapping[str, Array], goal: Array, learns: Array, key: Array) -> tuple:
+        @partial(jax.jit, static_argnums=0)
+        def window(
+            steps: int, carry: tuple, given: Mapping[str, Array], goal: Array, learns: Array, key: Array, at: tuple
+        ) -> tuple:
             def observe(carry: tuple, moment: Moment) -> tuple:
                 j = moment.row
                 carry, readout = _learn(carry, moment.recorded["output"], goal[j], learns[j], forgetting)
                 return carry, {} if feedback is None else {feedback: back @ readout}, readout
 
-            return run_of(observe)(carry, None, given, seed=key)
+            run = as_online(
+                program,
+                steps * dt,
+                observe,
+                dt=dt,
+                solver=solver,
+                driven=() if feedback is None else (feedback,),
+                record={"output": paths},
+                state=state,
+                history=history,
+                precision=precision,
+            )
+            return run(carry, None, given, seed=key, step=at[0], state=at[1])
 
-        run_of = partial(
-            as_online,
-            program,
-            trials.steps * dt,
-            dt=dt,
-            solver=solver,
-            driven=() if feedback is None else (feedback,),
-            record={"output": paths},
-            state=state,
-            history=history,
-            precision=precision,
-        )
-        compiled, outputs, data = jax.jit(trial), [], trials.cast(precision)
+        first, outputs, data = 0 if state is None else state.step, [], trials.cast(precision)
+        parts = windows(program, trials.steps)
         for i in range(trials.count):
-            given = {path: value[i] for path, value in data.inputs.items()}
-            key = jax.random.fold_in(jax.random.key(seed), i)
-            carry, last, readout = compiled(carry, given, data.targets[i], learns[i], key)
-            outputs.append(np.asarray(readout, float))
+            key, last, found = jax.random.fold_in(seed_key(seed), i), None, []
+            for start, steps in parts:
+                check()
+                rows, ends = slice(start, start + steps), slice(start, start + steps + 1)
+                given = {path: value[i, ends] for path, value in data.inputs.items()}
+                at = np.int32(first + start), last
+                carry, last, readout = window(steps, carry, given, data.targets[i, rows], learns[i, rows], key, at)
+                found.append(np.asarray(readout, float))
+            outputs.append(np.concatenate(found))
     begin = Snapshot({}, 0, 0.0, dt) if state is None else state
-    final = Snapshot({key: np.asarray(v) for key, v in last.items()}, begin.step + trials.steps, begin.t0, dt)
+    ended = {key: np.asarray(v) for key, v in (last or {}).items()}
+    final = Snapshot(ended, begin.step + trials.steps, begin.t0, dt, Origin(program.system))
     found = np.stack(outputs) if trials.batched else outputs[0]
     return OnlineReadout(np.asarray(carry[0], float), np.asarray(carry[1], float), found, final)
 

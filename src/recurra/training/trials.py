@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.engine import Program
+from recurra.courtesy import brief
+from recurra.engine import Program, Snapshot
+from recurra.engine.results import time_of
+from recurra.engine.series import rows_of
 from recurra.errors import OptionError, PathError, ShapeError, unknown
 from recurra.training.losses import CLASSES
 
@@ -28,6 +31,8 @@ class Trials:
     targets: np.ndarray
     mask: np.ndarray
     batched: bool
+
+    __repr__ = brief
 
     @property
     def count(self) -> int:
@@ -64,6 +69,38 @@ def count_units(program: Program, output: object) -> tuple[list[str], int]:
                 raise PathError(f"output: {unknown('variable', path, program.outputs)}")
             total += target.size
     return paths, total
+
+
+def on_steps(
+    inputs: Mapping[str, object] | None, targets: ArrayLike, dt: float, state: Snapshot | None
+) -> tuple[Mapping[str, object] | None, ArrayLike]:
+    """Align inputs and targets that have a time axis with the steps of a trial; others are left as they are.
+
+    Arguments:
+        inputs, targets: as for :func:`make_trials`; the targets say how many steps there are.
+        dt: the step.
+        state: where the trials begin, `None` for time 0.
+
+    Raises:
+        TimeError: the time axis of a series does not fit the steps.
+    """
+    begin = time_of(state)
+    goal = np.asarray(rows_of(targets, dt, begin, None, "targets"))
+    steps = goal.shape[1] if goal.ndim == 3 else len(goal) if goal.ndim else 1
+    return inputs_on_steps(inputs, dt, begin, steps), goal
+
+
+def inputs_on_steps(
+    inputs: Mapping[str, object] | None, dt: float, begin: float, steps: int
+) -> Mapping[str, object] | None:
+    """Align inputs that have a time axis with the steps of a trial that begins at a time."""
+    if not isinstance(inputs, Mapping):
+        return inputs
+    found = {}
+    for path, value in inputs.items():
+        rows = rows_of(value, dt, begin, steps, f"inputs: {path!r}")
+        found[path] = value if rows is value else rows[:steps]
+    return found
 
 
 def make_trials(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recurra.courtesy import guard
 from recurra.glm.basis.core import AdditiveBasis, Basis, MultiplicativeBasis
 from recurra.glm.basis.families import (
     BSplineConv,
@@ -60,3 +61,5 @@ def __getattr__(name: str) -> object:
     from recurra.errors import unknown
 
     raise AttributeError("module 'recurra.glm.basis': " + unknown("name", name, __all__))
+
+guard(globals(), [name for name in __all__ if name != "TransformerBasis"])

@@ -11,6 +11,7 @@ from jaxtyping import Array
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from recurra.courtesy import guard
 from recurra.errors import OptionError, ShapeError, unknown
 from recurra.glm.basis.core import Basis
 from recurra.glm.basis.families import IdentityEval
@@ -171,3 +172,5 @@ def _range(column: np.ndarray, label: str) -> tuple[float, float]:
         raise ShapeError(f"{label}: there is no finite sample to take the range from; give bounds.")
     low, high = float(finite.min()), float(finite.max())
     return (low, high) if high > low else (low, low + 1.0)
+
+guard(globals(), ["TransformerBasis"])

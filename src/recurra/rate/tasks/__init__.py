@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from recurra.courtesy import guard
 from recurra.errors import OptionError, unknown
 from recurra.rate.tasks.base import PeriodTask, Task
 from recurra.rate.tasks.batches import Batches
@@ -109,3 +110,5 @@ __all__ = [
     "from_neurogym",
     "get",
 ]
+
+guard(globals(), __all__)

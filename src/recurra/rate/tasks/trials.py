@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recurra.courtesy import brief, returns_changed
 from recurra.errors import PathError, ShapeError, unknown
 
 
@@ -45,6 +46,8 @@ class Trials:
     channels: tuple[str, ...]
     outputs: tuple[str, ...]
     dt: float
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -129,6 +132,7 @@ class Trials:
         found = self.targets[trial, :-1].copy()
         return found[:, 0] if found.shape[1] == 1 else found
 
+    @returns_changed
     def take(self, which: object) -> Trials:
         """Return some of the trials.
 

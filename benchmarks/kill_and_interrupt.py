@@ -1,0 +1,564 @@
+"""Kill and interrupt long calls at random moments, let them go on, and compare with undisturbed ones bit for bit.
+
+    python benchmarks/kill_and_interrupt.py --kills 1000 --interrupts 1000
+
+SIGKILL goes to processes of their own, each of which goes on from what the one before left behind. SIGINT goes to one
+process for each call, which lives through it: what the call returned must be whole or marked, or nothing; then the call
+is made again, and must end with the bits of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import importlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+CPU = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """Hold a long call.
+
+    Arguments:
+        make: folder -> what the call returns.
+        arrays: what it returns -> the numbers that must be equal.
+        marked: tells whether what it returns says that it is a part.
+        rest: folder, a part -> the numbers of the whole, by going on; `None` to make the call again.
+        keeps: whether the call keeps anything in the folder from which another process goes on.
+    """
+
+    make: Callable[[Path], Any]
+    arrays: Callable[[Any], Arrays]
+    marked: Callable[[Any], bool] = lambda found: False
+    rest: Callable[[Path, Any], Arrays] | None = None
+    keeps: bool = False
+
+
+def decay() -> Any:
+    """Return a model of one number that decays."""
+    from recurra import CircuitTemplate, NodeTemplate, OperatorTemplate
+
+    operator = OperatorTemplate("op", "x' = -x/tau + 0.1*xi", {"x": "output(1.0)", "tau": 5.0})
+    return CircuitTemplate("decay", nodes={"p": NodeTemplate("p", operator)})
+
+
+def van_der_pol() -> Any:
+    """Return an oscillator."""
+    from recurra import CircuitTemplate
+
+    return CircuitTemplate.from_yaml("model_templates.oscillators.vanderpol.vdp")
+
+
+def network(N: int = 6) -> Any:
+    """Return a network whose weights can be trained."""
+    from recurra import Network
+
+    net = Network(dt=0.1, seed=1)
+    weights = np.random.default_rng(0).standard_normal((N, N)) / N
+    net.add_diffeq_node(
+        "a", "v' = -v/tau + tanh(r) + u", variables={"v": "output(0.1)", "r": "input", "u": "input", "tau": 2.0}, N=N,
+        weights=weights, source_var="v", target_var="r", input_var="u", output_var="v", train_params=["weights"],
+    )  # fmt: skip
+    return net
+
+
+def drive(steps: int, N: int = 6) -> np.ndarray:
+    """Return an input."""
+    return np.random.default_rng(1).standard_normal((steps, N))
+
+
+def last(result: Any) -> dict[str, Any]:
+    """Measure where a run ends."""
+    return {"x": result["x"][-1, 0]}
+
+
+def run_arrays(result: Any) -> Arrays:
+    """Return recordings and last state."""
+    return {**{n: np.asarray(result[n]) for n in result}, **{f"final {k}": v for k, v in result.final.state.items()}}
+
+
+def simulated(**options: Any) -> Call:
+    """Return a run, with or without a store."""
+    keeps = options.pop("keeps", False)
+    steps = options.pop("steps", 2_000_000)
+    given: dict[str, Any] = {"dt": 0.01, "record": {"x": "p/op/x"}, "every": 10, "progress": False, **options}
+
+    def make(folder: Path) -> Any:
+        from recurra import simulate
+
+        extra = {"store": folder / "run.zarr"} if keeps else {}
+        return simulate(decay(), steps * 0.01, **given, **extra)
+
+    def rest(folder: Path, part: Any) -> Arrays:
+        from recurra import simulate
+
+        left = steps - part.final.step
+        found = run_arrays(simulate(decay(), left * 0.01, state=part.final, **given)) if left else run_arrays(part)
+        return found | {"x": np.concatenate([part["x"], found["x"]])} if left else found
+
+    return Call(make, run_arrays, lambda r: r.interrupted, None if keeps else rest, keeps)
+
+
+def adaptive(solver: str) -> Call:
+    """Return a run with a solver that chooses its own steps."""
+
+    def make(folder: Path) -> Any:
+        from recurra import simulate
+
+        return simulate(van_der_pol(), 2000.0 if solver == "scipy" else 40_000.0, dt=0.5, solver=solver)
+
+    return Call(make, run_arrays, lambda r: r.interrupted)
+
+
+def swept(keeps: bool) -> Call:
+    """Return a sweep, with or without a store."""
+
+    def make(folder: Path) -> Any:
+        from recurra import sweep
+
+        extra = {"store": folder / "sweep.zarr"} if keeps else {}
+        values = {"p/op/tau": np.linspace(0.5, 3.0, 120)}
+        return sweep(
+            decay(), values, 200.0, dt=0.01, record={"x": "p/op/x"}, measure=last, batch=6, progress=False, **extra
+        )
+
+    def arrays(found: Any) -> Arrays:
+        return {"x": found["x"].values, "failed": found["failed"].values}
+
+    def marked(found: Any) -> bool:
+        good = ~found["failed"].values
+        if np.isfinite(found["x"].values).tolist() != good.tolist():
+            raise SystemExit("a point that was not run has a number")
+        return bool(found.attrs.get("interrupted"))
+
+    return Call(make, arrays, marked, keeps=keeps)
+
+
+def grid(folder: Path) -> Any:
+    """Run a grid of parameters."""
+    from recurra import grid_search
+
+    sets = {"tau": np.linspace(1.0, 3.0, 50)}
+    return grid_search(
+        decay(), sets, {"tau": {"vars": ["op/tau"], "nodes": ["p"]}}, 0.01, 2000.0, {"x": "p/op/x"},
+        sampling_step_size=1.0, progress=False,
+    )[0]  # fmt: skip
+
+
+def trained(keeps: bool) -> Call:
+    """Return a training by gradients through time, with or without a checkpoint."""
+
+    def make(folder: Path) -> Any:
+        extra = {"checkpoint": folder / "fit.npz", "resume": True, "checkpoint_every": 3} if keeps else {}
+        net = network()
+        found = net.fit_bptt(
+            {"a": drive(60)}, np.sin(np.arange(360).reshape(60, 6) / 9), epochs=400, progress=False, seed=3, **extra
+        )
+        return found, net
+
+    def arrays(found: Any) -> Arrays:
+        fit, net = found
+        return {**fit.params, "loss": fit.history["loss"], "weights": np.asarray(net.get_var("a", "weights"))}
+
+    return Call(make, arrays, lambda found: found[0].stopped == "interrupted", keeps=keeps)
+
+
+def trained_rates(folder: Path) -> Any:
+    """Train a rate network on a task, with a checkpoint."""
+    from recurra.rate.model import FR_RNN_dale
+    from recurra.rate.tasks import GoNoGo
+    from recurra.rate.training import train
+
+    net = FR_RNN_dale(12, 0.2, 0.5, np.ones((12, 1)), 0, "gaus", 1.5, True, np.ones((1, 12)) * 0.01, seed=1)
+    return train(
+        net, GoNoGo(), updates=60, evaluate_every=6, progress=False, checkpoint=folder / "rates.npz", resume=True
+    )
+
+
+def behaviors(compiled: bool) -> Call:
+    """Return a network of behaviors that goes on from where an interrupt left it."""
+    total = 400_000 if compiled else 20_000
+
+    def make(folder: Path) -> Any:
+        from recurra import Behavior, Network, NeuronGroup, Recorder
+
+        class Walk(Behavior):
+            def initialize(self, n: Any) -> None:
+                n.v = n.vector()
+
+            def iteration(self, n: Any) -> None:
+                n.v += n.vector("uniform") - 0.5
+
+        net = Network(seed=1)
+        NeuronGroup(net=net, size=20, tag="g", behavior={1: Walk(), 2: Recorder("v", gapwidth=100)})
+        net.initialize()
+        while net.iteration < total:
+            try:
+                net.simulate_iterations(total - net.iteration, compile=None if compiled else False, progress=False)
+            except KeyboardInterrupt:
+                told()
+        return net
+
+    return Call(make, lambda net: {"v": np.asarray(net["g", 0].v), "rows": np.asarray(net["v", 0])})
+
+
+def told() -> None:
+    """Say that an interrupt has come out of a call within a call."""
+    print("out", flush=True)
+
+
+def simple(make: Callable[[], Mapping[str, Any]]) -> Call:
+    """Return a call that has no part to give: it ends, or raises KeyboardInterrupt."""
+    return Call(lambda folder: make(), lambda found: {k: np.asarray(v) for k, v in found.items()})
+
+
+def ridge() -> Mapping[str, Any]:
+    """Fit a readout."""
+    net = network()
+    found = net.fit_ridge({"a": drive(100_000)}, drive(100_000, 1), add_readout_node=False)
+    return {"weights": found.weights}
+
+
+def rls() -> Mapping[str, Any]:
+    """Learn a readout step by step."""
+    from recurra.training import fit_rls
+
+    net, goal = network(), drive(50_000, 1)
+    found = fit_rls(net.program, {"a/op/u": drive(50_000)}, goal, output="a/op/v", dt=0.1)
+    return {"weights": found.weights, "outputs": found.outputs}
+
+
+def tested() -> Mapping[str, Any]:
+    """Compare outputs with targets."""
+    found, loss = network().test({"a": drive(100_000)}, drive(100_000))
+    return {"out": found["out"], "loss": loss}
+
+
+def lyapunov() -> Mapping[str, Any]:
+    """Compute Lyapunov exponents."""
+    from recurra import analysis
+
+    return {"exponents": analysis.lyapunov_exponents(van_der_pol(), 5000.0, dt=0.01)}
+
+
+def branch() -> Mapping[str, Any]:
+    """Follow a resting state."""
+    from recurra import analysis
+
+    found = analysis.continuation(van_der_pol(), "p/vdp_op/mu", (-1.0, 1.0), step=0.005)
+    return {"values": found.values}
+
+
+def rests() -> Mapping[str, Any]:
+    """Search for resting states."""
+    from recurra import analysis
+
+    return {"points": analysis.fixed_points(van_der_pol(), 60).values}
+
+
+def cycle() -> Mapping[str, Any]:
+    """Find a cycle."""
+    from recurra import analysis
+
+    return {"values": analysis.limit_cycle(van_der_pol(), transient=100.0, longest=20.0).values}
+
+
+def counts(neurons: int = 5, bins: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and counts."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((bins, 20))
+    return x, rng.poisson(np.exp(0.3 * x[:, :neurons]))
+
+
+def glm_fit() -> Mapping[str, Any]:
+    """Fit a population."""
+    from recurra import glm
+
+    model = glm.PopulationGLM(regularizer="Lasso", regularizer_strength=1e-3).fit(*counts())
+    return {"coef": model.coef_, "intercept": model.intercept_}
+
+
+def glm_states() -> Mapping[str, Any]:
+    """Fit a model with hidden states."""
+    from recurra.glm.hmm import GLMHMM
+
+    x, y = counts(bins=3000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GLMHMM(2, maxiter=15, n_init=2).fit(x, y[:, 0] > 0)
+    return {"coef": model.coef_}
+
+
+def glm_run() -> Mapping[str, Any]:
+    """Simulate coupled neurons."""
+    import jax
+
+    from recurra import glm
+
+    rng = np.random.default_rng(0)
+    y, rates = glm.simulate_recurrent(
+        rng.standard_normal((50, 50, 2)) * 0.005, np.ones((50, 1)), -3 * np.ones(50), jax.random.key(0),
+        np.zeros((400_000, 50, 1), np.float32), rng.random((20, 2)), np.zeros((20, 50)),
+    )  # fmt: skip
+    return {"y": y, "rates": rates}
+
+
+def scaling() -> Mapping[str, Any]:
+    """Search for a scaling factor of a spiking network."""
+    from recurra.rate.model import FR_RNN_dale
+    from recurra.rate.tasks import GoNoGo
+    from recurra.spiking import scaling_search
+
+    net = FR_RNN_dale(20, 0.2, 0.5, np.ones((20, 1)), 0, "gaus", 1.5, True, np.ones((1, 20)), seed=1)
+    return {"accuracy": scaling_search(net, GoNoGo(), factors=[20, 40, 60], trials=20, batch=10).accuracy}
+
+
+def all_calls() -> dict[str, Call]:
+    """Return every long call by name."""
+
+    def rate_arrays(found: Any) -> Arrays:
+        return {"w": found.net.w, "loss": found.history["loss"]}
+
+    return {
+        "simulate, store": simulated(keeps=True),
+        "sweep, store": swept(True),
+        "fit_bptt, checkpoint": trained(True),
+        "rate.train, checkpoint": Call(trained_rates, rate_arrays, lambda r: r.stopped == "interrupted", keeps=True),
+        "simulate": simulated(),
+        "simulate, rare rows": simulated(every=500_000),
+        "simulate, scipy": adaptive("scipy"),
+        "simulate, tsit5": adaptive("tsit5"),
+        "sweep": swept(False),
+        "grid_search": Call(grid, lambda table: {"x": table.to_numpy()}),
+        "fit_bptt": trained(False),
+        "behaviors, compiled": behaviors(True),
+        "behaviors, NumPy": behaviors(False),
+        "fit_ridge": simple(ridge),
+        "fit_rls": simple(rls),
+        "test": simple(tested),
+        "lyapunov_exponents": simple(lyapunov),
+        "continuation": simple(branch),
+        "fixed_points": simple(rests),
+        "limit_cycle": simple(cycle),
+        "PopulationGLM.fit": simple(glm_fit),
+        "GLMHMM.fit": simple(glm_states),
+        "simulate_recurrent": simple(glm_run),
+        "scaling_search": simple(scaling),
+    }
+
+
+def digest(arrays: Arrays) -> str:
+    """Return a text that is the same for the same bits only."""
+    found = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        array = np.ascontiguousarray(value)
+        found.update(f"{name} {array.shape} {array.dtype}".encode() + array.tobytes())
+    return found.hexdigest()
+
+
+def run_once(name: str, folder: Path) -> None:
+    """Make a call in this process, and write down the digest of what came out."""
+    call = all_calls()[name]
+    print("start", os.getpid(), flush=True)
+    begun = time.monotonic()
+    found = digest(call.arrays(call.make(folder)))
+    (folder / "digest.new").write_text(f"{found} {time.monotonic() - begun}")
+    os.replace(folder / "digest.new", folder / "digest")
+
+
+def nurse(name: str) -> None:
+    """Make a call in a process of its own for each folder that comes in, and say how it ended.
+
+    The processes are forked from this one, which has imported everything and computed nothing, so that a thousand kills
+    do not take a thousand imports.
+    """
+    for module in ("jax", "optax", "zarr", "recurra.training", "recurra.sweeping", "recurra.rate.training"):
+        importlib.import_module(module)
+
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            try:
+                run_once(name, Path(line.strip()))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def serve(name: str) -> None:
+    """Make a call again and again, whenever a line comes in, and say how it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    call, right = all_calls()[name], ""
+    for _ in sys.stdin:
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            if not right:
+                right = digest(call.arrays(call.make(folder)))
+                begun = time.monotonic()
+                with tempfile.TemporaryDirectory() as other:
+                    if digest(call.arrays(call.make(Path(other)))) != right:
+                        raise SystemExit(f"{name}: two undisturbed calls differ")
+                print(f"took {time.monotonic() - begun}", flush=True)
+                continue
+            found, raised = _disturbed(call, folder)
+            marked = found is not None and call.marked(found)
+            kind = "raised" if raised else "part" if marked else "whole"
+            print(f"out {kind}", flush=True)
+            if found is not None and not marked and digest(call.arrays(found)) != right:
+                print("BAD: not whole, and not marked", flush=True)
+            elif found is not None and marked and call.rest is not None:
+                print("ok" if digest(call.rest(folder, found)) == right else "BAD: other bits", flush=True)
+            else:
+                print("ok" if digest(call.arrays(call.make(folder))) == right else "BAD: other bits", flush=True)
+
+
+def _disturbed(call: Call, folder: Path) -> tuple[Any, bool]:
+    """Make a call that SIGINT may reach, and only the call."""
+    found, raised = None, False
+    try:
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            print("start", flush=True)
+            found = call.make(folder)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raised = True
+    return found, raised
+
+
+def _start(*words: str, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, str(Path(__file__).resolve()), *words]
+    return subprocess.Popen(command, env={**os.environ, **CPU}, stdout=subprocess.PIPE, text=True, **options)
+
+
+def kill(name: str, kills: int, clock: random.Random) -> str:
+    """Kill a call that keeps something, so often; return a line of what was found."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        _start("--once", name, place).wait()
+        right, took = (folder / "digest").read_text().split()
+    nursery = _start("--nursery", name, stdin=subprocess.PIPE)
+    say, hear = nursery.stdin, nursery.stdout
+    if say is None or hear is None:
+        raise SystemExit("no pipes")
+    done, ends, bad = 0, 0, 0
+    while done < kills:
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            while not (folder / "digest").exists():
+                say.write(f"{place}\n")
+                say.flush()
+                child = int(hear.readline().split()[1])
+                if done < kills:
+                    time.sleep(clock.uniform(0.0, float(took)))
+                    with contextlib.suppress(ProcessLookupError):  # it has ended before
+                        os.kill(child, signal.SIGKILL)
+                code = int(hear.readline().split()[1])
+                done += code == -signal.SIGKILL
+                if code not in (0, -signal.SIGKILL):
+                    bad += 1
+                    break
+            else:
+                ends += 1
+                bad += (folder / "digest").read_text().split()[0] != right
+    say.close()
+    nursery.wait()
+    return f"{name:<24} {done:>5} SIGKILL, {ends} runs went on to their ends, {bad} with other bits or an error"
+
+
+def interrupt(name: str, interrupts: int, clock: random.Random) -> str:
+    """Interrupt a call so often; return a line of what was found."""
+    process = _start("--serve", name, stdin=subprocess.PIPE)
+    say, hear = process.stdin, process.stdout
+    if say is None or hear is None:
+        raise SystemExit("no pipes")
+
+    def ask() -> None:
+        say.write("go\n")
+        say.flush()
+
+    ask()
+    first = hear.readline().split()
+    if len(first) != 2:
+        return f"{name:<24} could not be made undisturbed, 1 with an error"
+    took = float(first[1])
+    kinds, bad, waits = dict.fromkeys(("raised", "part", "whole"), 0), 0, []
+    for _ in range(interrupts):
+        ask()
+        hear.readline()
+        time.sleep(clock.uniform(0.0, took))
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        while (line := hear.readline().split()) == ["out"]:
+            waits.append(time.monotonic() - sent)
+        if len(line) < 2:
+            bad += 1
+            break
+        kinds[line[1]] += 1
+        if line[1] != "whole":
+            waits.append(time.monotonic() - sent)
+        bad += hear.readline().strip() != "ok"
+    say.close()
+    process.wait()
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    longest = f"{max(waits, default=0.0):.2f} s"
+    return f"{name:<24} {sum(kinds.values()):>5} SIGINT ({told}), ended within {longest}, {bad} with other bits"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Disturb calls and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="SIGKILLs in all")
+    parser.add_argument("--interrupts", type=int, default=40, help="SIGINTs in all")
+    parser.add_argument("--calls", nargs="*", help="names of calls; all of them by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--once", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--nursery", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.once:
+        run_once(options.once[0], Path(options.once[1]))
+        return 0
+    if options.nursery:
+        nurse(options.nursery)
+        return 0
+    if options.serve:
+        serve(options.serve)
+        return 0
+    calls, clock, lines = all_calls(), random.Random(options.seed), []
+    names = options.calls or list(calls)
+    keeping = [name for name in names if calls[name].keeps]
+    for name in keeping if options.kills else []:
+        lines.append(kill(name, -(-options.kills // len(keeping)), clock))
+        print(lines[-1], flush=True)
+    for name in names if options.interrupts else []:
+        lines.append(interrupt(name, -(-options.interrupts // len(names)), clock))
+        print(lines[-1], flush=True)
+    return int(any(not line.split(", ")[-1].startswith("0 ") for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

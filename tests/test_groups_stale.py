@@ -1,0 +1,115 @@
+"""What was compiled is made again when anything changes that the code of behaviors reads, be it beside the objects."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from recurra import Behavior, Network, NeuronGroup
+
+GAIN = 1.0
+TABLE = {"gain": 1.0}
+ARRAY = np.array([1.0])
+MODULE = types.ModuleType("gains_of_a_test")
+MODULE.gain = 1.0  # type: ignore[attr-defined]
+sys.modules["gains_of_a_test"] = MODULE
+
+
+def helper(x):
+    return 1.0 * x
+
+
+def other(x):
+    return 1.0 * x
+
+
+def by_default(x, gain=1.0, more=(1.0,)):
+    return gain * more[0] * x
+
+
+class Holder:
+    gain = 1.0
+
+
+class Helper:
+    def __init__(self):
+        self.gain = 1.0
+
+    def of(self, x):
+        return self.gain * x
+
+
+def set_global(name, value):
+    return lambda kind, behavior: globals().__setitem__(name, value)
+
+
+def doubled(self, n):
+    n.x += 2.0
+
+
+# What the body adds to x in a step, 1 at first; and what makes it 2.
+CHANGES = {
+    "a global": (lambda self, n: GAIN, set_global("GAIN", 2.0)),
+    "an entry of a global dict": (lambda self, n: TABLE["gain"], lambda kind, behavior: TABLE.update(gain=2.0)),
+    "an entry of a global array": (lambda self, n: ARRAY[0], lambda kind, behavior: ARRAY.__setitem__(0, 2.0)),
+    "a global function": (lambda self, n: helper(1.0), set_global("helper", lambda x: 2.0 * x)),
+    "the code of a function": (
+        lambda self, n: other(1.0), lambda kind, b: setattr(other, "__code__", (lambda x: 2.0 * x).__code__)
+    ),
+    "a default": (lambda self, n: by_default(1.0), lambda kind, b: setattr(by_default, "__defaults__", (2.0, (1.0,)))),
+    "a number of a module": (lambda self, n: MODULE.gain, lambda kind, behavior: setattr(MODULE, "gain", 2.0)),
+    "data of the class": (lambda self, n: type(self).gain, lambda kind, behavior: setattr(kind, "gain", 2.0)),
+    "data of the class, through the object": (lambda self, n: self.gain, lambda kind, b: setattr(kind, "gain", 2.0)),
+    "data of another class": (lambda self, n: Holder.gain, lambda kind, behavior: setattr(Holder, "gain", 2.0)),
+    "a method": (lambda self, n: 1.0, lambda kind, behavior: setattr(kind, "iteration", doubled)),
+    "a method of the object": (
+        lambda self, n: 1.0, lambda kind, behavior: setattr(behavior, "iteration", lambda n: doubled(behavior, n))
+    ),
+    "a text": (lambda self, n: 1.0 if self.mode == "one" else 2.0, lambda kind, b: setattr(b, "mode", "two")),
+    "a whole number": (lambda self, n: float(self.whole), lambda kind, behavior: setattr(behavior, "whole", 2)),
+    "a number": (lambda self, n: self.number, lambda kind, behavior: setattr(behavior, "number", 2.0)),
+    "a helper object": (lambda self, n: self.helper.of(1.0), lambda kind, b: setattr(b.helper, "gain", 2.0)),
+    "an attribute that was not there": (
+        lambda self, n: self.more if hasattr(self, "more") else 1.0, lambda kind, b: setattr(b, "more", 2.0)
+    ),
+}  # fmt: skip
+
+
+def make(amount):
+    class Walk(Behavior):
+        gain = 1.0
+
+        def initialize(self, n):
+            n.x = n.vector()
+            self.mode, self.whole, self.number, self.helper = "one", 1, 1.0, Helper()
+
+        def iteration(self, n):
+            n.x += amount(self, n)
+
+    net = Network(dt=1.0, seed=1, dtype=np.float64)
+    group = NeuronGroup(net=net, size=2, tag="g", behavior={1: Walk()})
+    net.initialize()
+    return net, group, Walk
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_change_between_two_runs_is_felt(case):
+    amount, change = CHANGES[case]
+    net, group, kind = make(amount)
+    net.simulate_iterations(8, compile=True)
+    assert group.x.tolist() == [8.0, 8.0]
+    change(kind, group.behavior[1])
+    net.simulate_iterations(8, compile=True)
+    assert group.x.tolist() == [24.0, 24.0]
+
+
+def test_what_the_code_does_not_read_makes_nothing_anew():
+    net, group, _ = make(lambda self, n: 1.0)
+    net.simulate_iterations(8)
+    known = net.runner._compiled
+    group.behavior[1].notes, group.colour = ["x"], "red"
+    net.simulate_iterations(8)
+    assert net.runner._compiled is known and group.x.tolist() == [16.0, 16.0]
