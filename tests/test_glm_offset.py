@@ -64,8 +64,9 @@ def test_fits_with_an_offset_are_those_of_statsmodels(data, name, intercept):
             assert abs(found.aic[i] - peer.aic) < 1e-8
     if not intercept:
         assert np.all(together.intercept_ == 0) and np.all(posterior.standard_errors[:, -1] == 0)
-    alone = GLM(name, fit_intercept=intercept).fit(x, y[:, 1], offset=offset[:, 1])
-    assert np.abs(alone.coef_ - together.coef_[:, 1]).max() < 1e-10
+    if name == "Poisson":
+        alone = GLM(name, fit_intercept=intercept).fit(x, y[:, 1], offset=offset[:, 1])
+        assert np.abs(alone.coef_ - together.coef_[:, 1]).max() < 1e-10
 
 
 @pytest.mark.parametrize("solver", ["NewtonCG", "LBFGS", "ProximalNewton", "ProximalGradient"])
@@ -149,10 +150,10 @@ def test_missing_features_have_no_class(data):
 
 
 def test_relevance_is_found_without_an_intercept(data):
-    x, y = data["x"], data["classes"]
-    for model, targets in ((GLM("Bernoulli", regularizer="ARD", fit_intercept=False), (y == 0).astype(float)),
-                           (ClassifierGLM(regularizer="ARD", fit_intercept=False), y)):  # fmt: skip
-        model.fit(x, targets)
+    for model, y, offset in ((GLM(regularizer="ARD", fit_intercept=False), data["Poisson"][:, 0], data["offset"][:, 0]),
+                             (ClassifierGLM(regularizer="ARD", fit_intercept=False), data["classes"],
+                              data["class_offset"])):  # fmt: skip
+        model.fit(data["x"], y, offset=offset)
         assert np.all(model.intercept_ == 0) and np.all(np.abs(model.coef_[0]).max() > 0.1)
 
 
@@ -183,7 +184,7 @@ def test_masks_of_whole_numbers_are_masks(data):
     expected = cross_validate(model, x, y, folds=2).scores
     assert np.array_equal(cross_validate(model, x, y, folds=[1 - halves, halves]).scores, expected)
     assert np.array_equal(cross_validate(model, x, y, folds=KFold(2)).scores, expected)
-    assert cross_validate(model, x, y, folds=TimeSeriesSplit(3)).scores.shape == (1, 3, 1)
+    assert cross_validate(model, x, y, folds=TimeSeriesSplit(2)).scores.shape == (1, 2, 1)
     starts = (np.arange(ROWS) % 100 == 0).astype(int)
     chain = {"n_init": 1, "maxiter": 3, "tol": 1e9}
     by_mask = GLMHMM(2, **chain).fit(x, y, session_starts=starts)
