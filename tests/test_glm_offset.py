@@ -104,8 +104,8 @@ def test_cross_validation_and_paths_take_offsets(data):
     ridge = {"regularizer": "Ridge", "fit_intercept": False}
     found = cross_validate(PopulationGLM(**ridge), x, y, [0.1, 1.0], folds=3, offset=offset)
     out = np.array_split(np.arange(ROWS), 3)[1]
-    train = np.setdiff1d(np.arange(ROWS), out)
-    one = PopulationGLM(regularizer_strength=0.1, **ridge).fit(x[train], y[train], offset=offset[train])
+    train = ~np.isin(np.arange(ROWS), out)
+    one = PopulationGLM(regularizer_strength=0.1, **ridge).fit(x, y, train, offset=offset)
     expected = one.score(x[out], y[out], offset=offset[out])
     assert abs(found.scores[0, 1].mean() - expected) < 1e-9
     assert found.best.has_offset_ and np.all(found.best.intercept_ == 0)
