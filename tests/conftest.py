@@ -17,8 +17,8 @@ settings.load_profile("recurra")
 
 # Most of the time of the tests goes into XLA's optimiser. Tests of what Python makes of models, which ask for no single
 # bits, leave it out; the engine, the goldens, the corpus of behaviors, examples and pages have what users have.
-PARTS = "analysis behaviors glm_fit glm_observations groups interchange interrupts network rate tracing training"
-QUICK = tuple(PARTS.split())
+PARTS = "analysis behaviors glm_determined glm_fit glm_observations glm_offset glm_recordings groups interchange"
+QUICK = tuple(f"{PARTS} interrupts network rate tracing training".split())
 
 
 @pytest.fixture(scope="module", autouse=True)

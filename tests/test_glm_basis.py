@@ -330,3 +330,47 @@ BAD = [
 def test_bad_input_is_told(make, kind, message):
     with pytest.raises(kind, match=message):
         make()
+
+
+def test_columns_of_tables_are_categories():
+    pandas = pytest.importorskip("pandas")
+    shapes, right = ["Tri", "Sq", "Tri"], [[1, 0], [0, 1], [1, 0]]
+    for column in (np.array(shapes, object), pandas.Series(shapes), pandas.Series(shapes, dtype="category"),
+                   pandas.Series(shapes, dtype="string")):  # fmt: skip
+        agree(nb.Category(["Tri", "Sq"]).compute_features(column), right)
+        agree(nb.Category(["Tri", "Sq"]).evaluate(column), right)
+    missing = np.array(["Tri", None, np.nan, pandas.NA], object)
+    agree(nb.Category(["Tri", "Sq"]).compute_features(missing), [[1, 0], *[[np.nan] * 2] * 3])
+    agree(nb.Category([1, 2]).compute_features(np.array([2, None, 1], object)), [[0, 1], [np.nan] * 2, [1, 0]])
+    agree(nb.MSplineEval(4).compute_features(pandas.Series([1, 2, 3], dtype="Int64")),
+          nb.MSplineEval(4).compute_features([1.0, 2.0, 3.0]))  # fmt: skip
+    table = pandas.DataFrame({"shape": shapes, "size": [0.0, 1.0, 0.5]})
+    made = (nb.Category(["Tri", "Sq"]) + nb.IdentityEval()).to_transformer().fit_transform(table)
+    agree(made, [[1, 0, 0], [0, 1, 1], [1, 0, 0.5]])
+    for bad in (["a", 1], ["a", None], [None]):
+        with pytest.raises(OptionError, match="all numbers or all texts"):
+            nb.Category(bad)
+    with pytest.raises(OptionError, match="the samples texts"):
+        nb.Category([1, 2]).compute_features(np.array(["a"], object))
+
+
+def test_a_list_of_frequencies_holds_one_entry_for_each_input():
+    basis, same = nb.FourierEval([5, 4], ndim=2), nb.FourierEval([(0, 5), (0, 4)], ndim=2)
+    assert {tuple(w) for w in basis.masked_frequencies.T} == {(i, j) for i in range(5) for j in range(4)} - {(0, 0)}
+    assert basis.n_basis_funcs == 38 and np.array_equal(basis.masked_frequencies, same.masked_frequencies)
+    mixed = nb.FourierEval([2, np.array([3])], ndim=2, frequency_mask="all")
+    assert mixed.masked_frequencies.T.tolist() == [[0, 3], [1, 3]]
+    assert nb.FourierEval([5]).masked_frequencies.tolist() == nb.FourierEval(5).masked_frequencies.tolist()
+    assert nb.FourierEval([2, 5]).masked_frequencies.tolist() == [[2, 5]]
+    mask = np.array([[0, 1], [1, 0]])
+    assert nb.FourierEval([2, 2], ndim=2, frequency_mask=mask).masked_frequencies.T.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(OptionError, match="3 sets of frequencies for 2"):
+        nb.FourierEval([1, 2, 3], ndim=2)
+
+
+def test_attributes_that_are_no_parameters_are_refused():
+    basis = nb.BSplineEval(5)
+    with pytest.raises(AttributeError, match="Did you mean 'order'"):
+        basis.ordr = 3
+    basis.order = 3
+    assert basis.compute_features(np.linspace(0, 1, 7)).shape == (7, 5)

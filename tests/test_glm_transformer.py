@@ -83,3 +83,25 @@ BAD = [
 def test_bad_use_is_told(use, kind, message):
     with pytest.raises(kind, match=message):
         use((nb.BSplineEval(5, label="a") + nb.BSplineEval(5, label="b")).to_transformer())
+
+
+def test_parameters_are_attributes():
+    made = nb.BSplineEval(5).to_transformer()
+    assert made.n_basis_funcs == 5 and made.n_inputs == 1
+    made.fit(X[:, :1])
+    made.n_basis_funcs = 10
+    with pytest.raises(Exception, match="not fitted"):
+        made.transform(X[:, :1])
+    assert made.fit_transform(X[:, :1]).shape == (30, 10)
+    agree(made.transform(X[:, :1]), nb.BSplineEval(10).compute_features(X[:, 0]))
+    first = nb.BSplineEval(5, label="a")
+    total = (first + nb.MSplineEval(4, label="b")).to_transformer()
+    total.a__n_basis_funcs = 7
+    assert total.a__n_basis_funcs == 7 and total.fit_transform(X).shape == (30, 11) and first.n_basis_funcs == 5
+    for name, words in (("n_basis_func", "Did you mean 'n_basis_funcs'"), ("colour", "unknown parameter")):
+        with pytest.raises(AttributeError, match=words):
+            setattr(made, name, 3)
+    with pytest.raises(AttributeError, match="Did you mean 'n_basis_funcs'"):
+        made.n_basis_func
+    with pytest.raises(OptionError, match="n_basis_funcs must be a whole number"):
+        made.n_basis_funcs = -1

@@ -21,8 +21,9 @@ from recurra.glm.convolve import convolve_valid
 from recurra.glm.design import Rows
 from recurra.glm.firstorder import Memory, push, two_loops
 from recurra.glm.fitting import fit_columns
-from recurra.glm.objective import Data, Family, dot, predictor, transposed
+from recurra.glm.objective import Data, Family, dot, predictor, transposed, without_intercept
 from recurra.glm.penalty import Penalty
+from recurra.glm.pynapple_series import aligned, values_of
 from recurra.glm.solvers import Settings, Solution
 
 # Numbers that the Hessians of all columns may take, and the features that are kept as a sample.
@@ -46,12 +47,13 @@ class ChunkedData:
         y: observations, `(time,)` or `(time, neurons)`.
         rows: bins of a chunk.
         sample_weight: `(time,)`, or `None`.
+        offset: `(time,)` or `(time, neurons)`, added to the linear predictor, or `None`.
 
     Raises:
         OptionError: rows is not a whole number above 0.
 
     >>> data = ChunkedData(lambda start, stop: np.ones((stop - start, 1)), np.arange(5), rows=2)
-    >>> [y.tolist() for _, y, _ in data]
+    >>> [y.tolist() for _, y, *_ in data]
     [[0, 1], [2, 3], [4]]
     """
 
@@ -59,19 +61,25 @@ class ChunkedData:
     y: ArrayLike
     rows: int = 2**15
     sample_weight: ArrayLike | None = None
+    offset: ArrayLike | None = None
 
     __repr__ = brief
 
     def __post_init__(self) -> None:
         if isinstance(self.rows, bool) or not isinstance(self.rows, int | np.integer) or self.rows < 1:
             raise OptionError(f"rows: expected a whole number of at least 1, got {self.rows!r}.")
+        aligned(self.y, self.sample_weight, self.offset, where="y, sample_weight and offset")
+        for name in ("sample_weight", "offset"):
+            given = getattr(self, name)
+            if given is not None and np.shape(given)[:1] != np.shape(self.y)[:1]:
+                raise ShapeError(f"{name}: got shape {np.shape(given)}, but y has {np.shape(self.y)[0]} bins.")
 
-    def __iter__(self) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
-        y = np.asarray(self.y)
-        weight = None if self.sample_weight is None else np.asarray(self.sample_weight)
-        for start in range(0, len(y), self.rows):
-            stop = min(start + self.rows, len(y))
-            yield self.features(start, stop), y[start:stop], None if weight is None else weight[start:stop]
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        y, *more = (None if a is None else np.asarray(values_of(a)) for a in (self.y, self.sample_weight, self.offset))
+        for start in range(0, len(y), self.rows):  # type: ignore[arg-type]
+            stop = min(start + self.rows, len(y))  # type: ignore[arg-type]
+            parts = (None if a is None else a[start:stop] for a in more)
+            yield self.features(start, stop), y[start:stop], *parts  # type: ignore[index]
 
 
 def spike_chunks(
@@ -81,6 +89,8 @@ def spike_chunks(
     rows: int,
     sample_weight: ArrayLike | None,
     precision: str,
+    offset: ArrayLike | None = None,
+    starts: np.ndarray | None = None,
 ) -> ChunkedData:
     """Return chunks of the filtered past of a population, `{"coupling": ..., "inputs": ...}`, made when asked for.
 
@@ -90,8 +100,12 @@ def spike_chunks(
         inputs: `(time, inputs)`, or `None`.
         rows, sample_weight: as for :class:`ChunkedData`.
         precision: of the features.
+        offset: as for :class:`ChunkedData`.
+        starts: `(time,)`, true where an epoch begins, whose first `window` bins have no features; `None` for bin 0.
     """
     window = len(kernel)
+    time = np.arange(len(counts))
+    since = time if starts is None else time - np.maximum.accumulate(np.where(starts, time, 0))
 
     def features(start: int, stop: int) -> dict[str, np.ndarray]:
         # The last chunk is filled up, so that all chunks share compiled code.
@@ -100,10 +114,12 @@ def spike_chunks(
         series[first - start + window : stop - 1 - start + window] = counts[first : stop - 1]
         with jax.enable_x64(precision == "float64"):
             made = convolve_valid(jnp.asarray(kernel, precision), jnp.asarray(series))
-        found = {"coupling": np.asarray(made).reshape(rows, -1)[: stop - start]}
+        past = np.array(made).reshape(rows, -1)[: stop - start]
+        past[since[start:stop] < window] = np.nan
+        found = {"coupling": past}
         return found if inputs is None else found | {"inputs": np.asarray(inputs[start:stop], precision)}
 
-    return ChunkedData(features, counts, rows, sample_weight)
+    return ChunkedData(features, counts, rows, sample_weight, offset)
 
 
 @dataclass(frozen=True)
@@ -111,15 +127,16 @@ class Source:
     """Read chunks: `read` checks one and returns its rows; `first` is the first of them."""
 
     chunks: Iterable[Any]
-    read: Callable[[Any, Any, Any], Rows]
+    read: Callable[[Any, Any, Any, Any], Rows]
 
     def __iter__(self) -> Iterator[Rows]:
         for chunk in self.chunks:
             check("interrupted; nothing was fitted")
-            if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3):
-                raise ShapeError("chunks: every chunk must be (X, y) or (X, y, sample_weight).")
-            x, y, *weight = chunk
-            yield self.read(x, y, weight[0] if weight else None)
+            if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3, 4):
+                raise ShapeError("chunks: every chunk must be (X, y), (X, y, sample_weight) or (X, y, sample_weight,"
+                                 " offset).")  # fmt: skip
+            x, y, weight, offset = (*chunk, None, None)[:4]
+            yield self.read(x, y, weight, offset)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -136,12 +153,14 @@ def terms(family: Family, second: str, data: Data, coef: Array, free: Array | No
         Loss, gradient, squares of slopes, Hessians (or 0), mean curvature of the columns (or 0).
     """
     eta = predictor(data.x, coef.astype(data.x.dtype)).astype(coef.dtype)
+    eta = eta if data.offset is None else eta + data.offset
     counts = data.weight > 0
     value = jnp.sum(jnp.where(counts, family.loss(data.y, eta), 0) * data.weight, axis=0)
     slope = jnp.where(counts[..., None], family.slope(data.y, eta), 0)
     square = jnp.sum(slope**2 * data.weight[..., None], axis=(0, 2))
     push = slope * data.weight[..., None]
     way = transposed(data.x, push.astype(data.x.dtype)).astype(coef.dtype).at[-1].set(jnp.sum(push, axis=0))
+    way = without_intercept(family, way)
     none = jnp.zeros(())
     if second == "hessian":
         some = data if free is None else replace(data, x=data.x[:, free])
@@ -184,6 +203,7 @@ class Problem:
         penalty: in float64.
         free: numbers of the features that are not held, `(some,)`.
         mask: `(features + 1, columns, 1)` of 1, and 0 where a coefficient is held; `None` for none.
+        last: what the last pass has found.
         count, mean, size, gram: known when a pass has been made: bins that count, mean of y in them, root mean square
             of each feature, and the Gram matrix if it was wanted.
     """
@@ -197,6 +217,7 @@ class Problem:
     mean: np.ndarray | None = None
     size: np.ndarray | None = None
     gram: Array | None = None
+    last: Sums | None = None
 
     def go_through(self, point: np.ndarray, second: str, precision: str, every: int | None = None) -> Sums:
         """Go once through the data at some coefficients.
@@ -225,7 +246,8 @@ class Problem:
         if alone is not None:
             self.count, self.mean, self.size = count, total / count, np.sqrt(np.asarray(alone[0]) / bins)
             self.gram = None if every is None else alone[1] / alone[2]
-        return _means(self.penalty, self.mask, coef, count, found)
+        sums = self.last = _means(self.penalty, self.mask, coef, count, found)
+        return sums
 
     def residual(self, coef: np.ndarray, sums: Sums, tol: float) -> np.ndarray:
         """Return how far the columns are from a minimum in units of their tolerance; see :func:`newton.residual`."""
@@ -257,7 +279,9 @@ def read_data(rows: Rows, length: int, precision: str) -> Data:
     if extra:
         x, y = np.pad(x, ((0, extra), (0, 0))), np.pad(y, ((0, extra), (0, 0)), constant_values=1)
         weight = np.pad(weight, (0, extra))
-    return Data(jnp.asarray(x, precision), jnp.asarray(y, float), jnp.asarray(weight[:, None], float))
+    offset = None if rows.offset is None else jnp.asarray(np.pad(rows.offset, ((0, extra), (0, 0), (0, 0))))
+    data = Data(jnp.asarray(x, precision), jnp.asarray(y, float), jnp.asarray(weight[:, None], float))
+    return data if offset is None else replace(data, offset=offset)
 
 
 def fit_chunks(
@@ -268,7 +292,7 @@ def fit_chunks(
     settings: Settings,
     count: float,
     mask: np.ndarray | None = None,
-) -> tuple[Solution, float, np.ndarray]:
+) -> Found:
     """Fit to chunks, one pass over the data for a step.
 
     If the Hessians of all columns fit into memory, their sums give Newton steps. Otherwise steps are those of
@@ -286,7 +310,7 @@ def fit_chunks(
         mask: `(features + 1, columns)`, false where a parameter is held at what it is in `start`.
 
     Returns:
-        The solution, the number of bins that count, and the mean of y in them.
+        What was found.
 
     Raises:
         CapabilityError: a penalty with a kink, or bounds, and too many features.
@@ -302,11 +326,12 @@ def fit_chunks(
         sample = _sample(source, features)
         # Single precision is enough to begin with, and keeps one copy of the sample.
         rough = Settings(None, 1e-4, 50, "float32")
-        some = np.arange(columns) if mask is None else np.flatnonzero(mask[-1])
+        some = np.arange(columns) if mask is None else np.flatnonzero(mask.any(axis=0))
         part = None if mask is None else mask[:-1, some]
         arguments = (sample.x, sample.y[:, some], sample.weight, penalty.take(np.arange(features), some))
         start = start.copy()
-        start[:, some] = fit_columns(family, *arguments, start[:, some], rough, part).coef
+        offset = sample.offset if sample.offset is None or sample.offset.shape[1] == 1 else sample.offset[:, some]
+        start[:, some] = fit_columns(family, *arguments, start[:, some], rough, part, offset).coef
     with jax.enable_x64(True):
         whole = None if mask is None else jnp.asarray(mask[..., None], float)
         problem = Problem(family, source, penalty.cast("float64"), free, whole)
@@ -314,7 +339,30 @@ def fit_chunks(
             found = _by_hessians(problem, start, settings, penalty.take(free, np.arange(columns)).cast("float64"))
         else:
             found = _by_gradients(problem, start, settings, max(1, int(count / (GRAM_ROWS * features))))
-    return found, problem.count, np.asarray(problem.mean)
+        last = problem.last if small else None
+        hessian, slope = (None, None) if last is None else (np.array(last.hessian), np.array(last.slope[..., 0].T))
+    return Found(found, problem.count, np.asarray(problem.mean), free, hessian, slope)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Hold what a fit to chunks has found.
+
+    Arguments:
+        solution: the solution.
+        count, mean: the number of bins that count, and the mean of y in them.
+        free: numbers of the features that were not held.
+        hessian, slope: derivatives of the mean loss and of the objective by the free coefficients (all, for the slope)
+            and intercepts at the last point that was looked at, `(columns, some + 1, some + 1)` and
+            `(columns, features + 1)`; `None` where they were not needed.
+    """
+
+    solution: Solution
+    count: float
+    mean: np.ndarray
+    free: np.ndarray
+    hessian: np.ndarray | None
+    slope: np.ndarray | None
 
 
 def has_hessians(features: int, columns: int) -> bool:
@@ -322,16 +370,23 @@ def has_hessians(features: int, columns: int) -> bool:
     return columns * (features + 1) ** 2 <= HESSIAN_NUMBERS and features <= HESSIAN_WORK
 
 
+def joined(parts: list[Rows]) -> Rows:
+    """Return rows one after the other."""
+    names = ["x", "y", "weight"] + ["offset"] * (parts[0].offset is not None)
+    return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
 def _sample(source: Iterable[Rows], features: int) -> Rows:
     """Return rows spread over all chunks."""
     held: list[Rows] = []
     every, most = 1, max(1000, SAMPLE_NUMBERS // max(features, 1))
     for rows in source:
-        held.append(Rows(rows.x[::every].astype(np.float32), rows.y[::every], rows.weight[::every]))
+        some = rows.take(slice(None, None, every))
+        held.append(replace(some, x=some.x.astype(np.float32)))
         while sum(len(h.x) for h in held) > most:
             every *= 2
-            held = [Rows(h.x[::2].copy(), h.y[::2].copy(), h.weight[::2].copy()) for h in held]
-    together = Rows(*(np.concatenate([getattr(h, n) for h in held]) for n in ("x", "y", "weight")))
+            held = [replace(h.take(slice(None, None, 2)), x=h.x[::2].copy()) for h in held]
+    together = joined(held)
     if not together.count > 0:
         raise ShapeError("chunks: there is no row that counts.")
     return together

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,13 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.errors import OptionError, ShapeError
 from recurra.glm.design import Rows, read_mask
-from recurra.glm.estimator import BaseGLM, Plan, warn_late
+from recurra.glm.determined import separated_classes
+from recurra.glm.estimator import BaseGLM, Plan, warn_late, warn_repeated
 from recurra.glm.fitting import fit_columns
 from recurra.glm.links import InverseLink, find_inverse_link
+from recurra.glm.numbers import absent
 from recurra.glm.objective import Family
 from recurra.glm.observations import Categorical
-from recurra.glm.pynapple_series import as_given
-from recurra.glm.regularizers import ARD, Regularizer, find_regularizer
+from recurra.glm.pynapple_series import aligned, as_given
+from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer
 from recurra.glm.relevance import find_strengths, view_of
 from recurra.glm.solvers import read_settings
 from recurra.glm.whole import whole_fit
@@ -38,12 +41,19 @@ class Classifier(ClassifierMixin, BaseGLM):
         raise NotImplementedError
 
     def _fit_classes(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None, init_params: tuple | None, mask: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        init_params: tuple | None,
+        offset: Any = None,
+        mask: Any = None,
     ) -> None:
         plan, earlier = self._plan(), self._earlier()
-        rows = self._rows(X, y, sample_weight, reset=True)
+        self._forget()
+        rows = self._rows(X, y, sample_weight, True, offset)
         classes, (features, columns) = len(self.classes_), (self.layout_.features, rows.y.shape[1])
-        family, shape = Family(plan.family.observation, plan.family.link, classes), self._shape(columns)
+        family, shape = replace(plan.family, outputs=classes), self._shape(columns)
         chosen = read_mask(mask, self.layout_, columns)
         share = self._shares(rows)
         start = np.zeros((features + 1, columns, classes))
@@ -51,19 +61,21 @@ class Classifier(ClassifierMixin, BaseGLM):
         given = self._begin(init_params, earlier, shape)
         if given is not None:
             start = given.reshape(start.shape)
+        if not family.intercept:
+            start[-1] = 0
         data, penalty = (family, rows.x, rows.y, rows.weight), self._penalty(plan, self.layout_, columns)
         if isinstance(plan.regularizer, ARD):
             found, self.strength_ = find_strengths(
                 plan.regularizer,
                 penalty,
                 rows.count,
-                lambda penalty, start: fit_columns(*data, penalty, start, plan.settings, chosen),
-                lambda coef: view_of(*data, coef),
+                lambda penalty, start: fit_columns(*data, penalty, start, plan.settings, chosen, rows.offset),
+                lambda coef: view_of(*data, coef, rows.offset),
                 start,
                 chosen,
             )
         else:
-            found = fit_columns(*data, penalty, start, plan.settings, chosen)
+            found = fit_columns(*data, penalty, start, plan.settings, chosen, rows.offset)
         self.solver_, self.converged_, self.objective_ = found.solver, found.converged, found.value
         self.n_iter_ = int(found.steps.max(initial=0))
         # Only differences of intercepts count; their mean is set to 0.
@@ -71,6 +83,12 @@ class Classifier(ClassifierMixin, BaseGLM):
         self.coef_ = self.layout_.split(found.coef[:-1].reshape(features, *shape))
         self.intercept_, self.null_rate_ = intercept.reshape(shape), share.reshape(shape)
         warn_late(found)
+        if isinstance(plan.regularizer, UnRegularized) and self.bounds is None:
+            late = found.converged & (found.steps >= -0.5 * np.log(plan.settings.tol))
+            endless = separated_classes(family, rows.take(rows.weight > 0), found.coef, np.flatnonzero(late))
+            if chosen is not None:
+                endless[:-1] &= chosen
+            warn_repeated(self.feature_labels_, np.zeros_like(endless), endless)
 
     def _shares(self, rows: Rows) -> np.ndarray:
         """Return how often each class is there, `(columns, classes)`."""
@@ -92,22 +110,31 @@ class Classifier(ClassifierMixin, BaseGLM):
                 f"inverse_link_function: for classes expected None, 'log_softmax' or a function; got {link!r}."
             )
         return Plan(
-            Family(Categorical(), find_inverse_link("log_softmax" if link is None else link), 2),
+            Family(
+                Categorical(), find_inverse_link("log_softmax" if link is None else link), 2, self._with_intercept()
+            ),
             find_regularizer(self.regularizer),
             read_settings(self.solver_name, self.solver_kwargs, self.precision),
         )
 
-    def _rows(self, X: Any, y: Any, sample_weight: ArrayLike | None, reset: bool) -> Rows:
+    def _rows(self, X: Any, y: Any, sample_weight: ArrayLike | None, reset: bool, offset: Any = None) -> Rows:
         if reset:
             self._learn_classes(y)
-        return super()._rows(X, y, sample_weight, reset)
+        return super()._rows(X, y, sample_weight, reset, offset)
+
+    def _outputs(self) -> int:
+        return len(self.classes_)
 
     def _learn_classes(self, y: Any) -> None:
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None.")
         found = np.asarray(y)
-        check_classification_targets(found.ravel())
-        self.classes_ = np.unique(found[found == found])  # a NaN is no class
+        given = found[~absent(found)]  # what is missing is no class
+        try:
+            check_classification_targets(given)
+            self.classes_ = np.unique(given)
+        except TypeError:
+            raise TypeError("y: labels of several types, such as texts and numbers, are no classes.") from None
         count = len(self.classes_)
         if count < 2:
             raise ShapeError(f"y: it has {count} class, expected at least two.")
@@ -123,7 +150,7 @@ class Classifier(ClassifierMixin, BaseGLM):
 
     def _targets(self, y: Any, rows: int) -> np.ndarray:
         found = self._columns(np.asarray(y))
-        known = found == found
+        known = ~absent(found)
         place = np.searchsorted(self.classes_, found[known])
         place = np.minimum(place, len(self.classes_) - 1)
         if np.any(self.classes_[place] != found[known]):
@@ -136,30 +163,60 @@ class Classifier(ClassifierMixin, BaseGLM):
     def _observed(self) -> Categorical:
         return Categorical()
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
         """Return the logarithm of the probability of each class, `(time, classes)` or `(time, neurons, classes)`."""
         check_is_fitted(self)
+        aligned(X, offset, where="X and offset")
         matrix = self._features(X, reset=False)
         if len(matrix) == 0:
             raise ShapeError(f"X: Found array with 0 sample(s) (shape={matrix.shape}), a minimum of 1 is required.")
         coef, intercept = self._flat()
+        predictor = np.tensordot(matrix, coef, 1) + intercept
+        columns = 1 if intercept.ndim == 1 else len(intercept)
+        added = self._offset(offset, len(matrix), columns, False)
+        if added is not None:
+            predictor = predictor + (added[:, 0] if intercept.ndim == 1 else added)
         with jax.enable_x64(True):
-            return np.asarray(self._plan().family.link(jnp.asarray(np.tensordot(matrix, coef, 1) + intercept, float)))
+            return np.asarray(self._plan().family.link(jnp.asarray(predictor, float)))
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
         """Return the probability of each class, `(time, classes)` or `(time, neurons, classes)`."""
-        return np.exp(self.predict_log_proba(X))
+        return np.exp(self.predict_log_proba(X, offset=offset))
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each bin, `(time,)` or `(time, neurons)`."""
-        found = self.classes_[np.argmax(self.predict_log_proba(X), axis=-1)]
+    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
+        """Return the most probable class of each bin, `(time,)` or `(time, neurons)`; NaN where a feature is NaN."""
+        logs = self.predict_log_proba(X, offset=offset)
+        found, missing = self.classes_[np.argmax(logs, axis=-1)], np.isnan(logs).any(axis=-1)
+        if missing.any():
+            # A missing feature has no most probable class.
+            number = found.dtype.kind in "iuf"
+            found = found.astype(float if number else object)
+            found[missing] = np.nan
         return as_given(X, found) if found.dtype.kind in "biuf" else found
 
-    def sample(self, X: Any, seed: int = 0) -> np.ndarray:
-        """Draw a class for each bin, `(time,)` or `(time, neurons)`."""
-        logs = self.predict_log_proba(X)
+    def sample(self, X: Any, seed: int = 0, *, offset: ArrayLike | None = None) -> np.ndarray:
+        """Draw a class for each bin, `(time,)` or `(time, neurons)`.
+
+        Raises:
+            ShapeError: a feature is NaN.
+        """
+        logs = self.predict_log_proba(X, offset=offset)
+        if np.isnan(logs).any():
+            raise ShapeError(f"X: row {int(np.argwhere(np.isnan(logs))[0][0])} has a NaN, so no class can be drawn;"
+                             " leave such rows out.")  # fmt: skip
         with jax.enable_x64(True):
             return self.classes_[np.asarray(Categorical().sample(jax.random.key(seed), jnp.asarray(logs)))]
+
+    def score(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: ArrayLike | None = None
+    ) -> float:
+        """Return the share of bins whose class is the most probable one, over all neurons; a NaN does not count."""
+        check_is_fitted(self)
+        rows = self._rows(X, y, sample_weight, False, offset)
+        logs = self.predict_log_proba(X, offset=offset).reshape(len(rows.x), rows.y.shape[1], -1)
+        with np.errstate(invalid="ignore"):
+            hits = np.argmax(logs, axis=-1) == rows.y
+        return float(rows.weight @ hits.mean(axis=1) / rows.count)
 
 
 class ClassifierGLM(Classifier):
@@ -171,9 +228,9 @@ class ClassifierGLM(Classifier):
     Arguments:
         n_classes: how many classes y must have; `None` takes those that it has.
         inverse_link_function: `None` for log_softmax, or such a function of JAX over the last axis.
-        regularizer, regularizer_strength, bounds, solver_name, solver_kwargs, warm_start, precision: as for
-            :class:`GLM`; strengths are one number or fit `(features, 1)`. With ARD the classes share the strength of a
-            feature.
+        regularizer, regularizer_strength, bounds, solver_name, solver_kwargs, warm_start, precision, fit_intercept: as
+            for :class:`GLM`; strengths are one number or fit `(features, 1)`. With ARD the classes share the strength
+            of a feature.
 
     Attributes:
         classes_: the labels, sorted.
@@ -197,11 +254,18 @@ class ClassifierGLM(Classifier):
         solver_kwargs: dict | None = None,
         warm_start: bool = False,
         precision: str = "float64",
+        fit_intercept: bool = True,
     ):
         self._take(locals())
 
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, init_params: tuple | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        init_params: tuple | None = None,
+        *,
+        offset: ArrayLike | None = None,
     ) -> ClassifierGLM:
         """Fit the model.
 
@@ -210,6 +274,7 @@ class ClassifierGLM(Classifier):
             y: `(time,)`, labels of any kind.
             sample_weight: `(time,)`, how often each bin counts; use it to balance classes.
             init_params: pair (coefficients `(features, classes)`, intercepts `(classes,)`) to begin with.
+            offset: added to the linear predictors, `(time, classes)`.
 
         Returns:
             The estimator itself.
@@ -218,7 +283,7 @@ class ClassifierGLM(Classifier):
             RecurraError: data or parameters do not fit.
         """
         with whole_fit(self):
-            self._fit_classes(X, y, sample_weight, init_params)
+            self._fit_classes(X, y, sample_weight, init_params, offset)
         return self
 
     def _shape(self, columns: int) -> tuple[int, ...]:
@@ -238,7 +303,7 @@ class ClassifierPopulationGLM(Classifier):
     Arguments:
         feature_mask: as for :class:`PopulationGLM`; 0 holds the coefficients of all classes at 0.
         n_classes, inverse_link_function, regularizer, regularizer_strength, bounds, solver_name, solver_kwargs,
-            warm_start, precision: as for :class:`ClassifierGLM`; strengths may differ between neurons.
+            warm_start, precision, fit_intercept: as for :class:`ClassifierGLM`; strengths may differ between neurons.
 
     Attributes:
         classes_: the labels, sorted.
@@ -266,11 +331,18 @@ class ClassifierPopulationGLM(Classifier):
         feature_mask: Any = None,
         warm_start: bool = False,
         precision: str = "float64",
+        fit_intercept: bool = True,
     ):
         self._take(locals())
 
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, init_params: tuple | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        init_params: tuple | None = None,
+        *,
+        offset: ArrayLike | None = None,
     ) -> ClassifierPopulationGLM:
         """Fit the models.
 
@@ -280,6 +352,7 @@ class ClassifierPopulationGLM(Classifier):
             sample_weight: `(time,)`, how often each bin counts.
             init_params: pair (coefficients `(features, neurons, classes)`, intercepts `(neurons, classes)`) to begin
                 with.
+            offset: added to the linear predictors, `(time, neurons, classes)`.
 
         Returns:
             The estimator itself.
@@ -288,15 +361,8 @@ class ClassifierPopulationGLM(Classifier):
             RecurraError: data or parameters do not fit.
         """
         with whole_fit(self):
-            self._fit_classes(X, y, sample_weight, init_params, self.feature_mask)
+            self._fit_classes(X, y, sample_weight, init_params, offset, self.feature_mask)
         return self
-
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of bins whose class is the most probable one, over all neurons; a NaN does not count."""
-        found, given = np.asarray(self.predict(X)), self._columns(np.asarray(y))
-        weight = np.ones(len(found)) if sample_weight is None else np.asarray(sample_weight, float)
-        known = (given == given) * weight[:, None]
-        return float(np.sum((found == given) * known) / np.sum(known))
 
     def _shape(self, columns: int) -> tuple[int, ...]:
         return (columns, len(self.classes_))

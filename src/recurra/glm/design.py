@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.errors import ShapeError
+from recurra.glm.numbers import as_numbers
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ def spread(value: object, shape: tuple[int, ...], what: str) -> np.ndarray:
         raise ShapeError(f"{what}: got shape {found.shape}, expected one that fits {shape}.") from None
 
 
+def leaves_of(x: Any) -> list[Any]:
+    """Return the leaves of a tree of features, or what is none as the only one."""
+    return jax.tree.leaves(x) if _is_tree(x) else [x]
+
+
 def _is_tree(x: object) -> bool:
     return isinstance(x, Mapping) or (isinstance(x, list | tuple) and any(np.ndim(leaf) == 2 for leaf in x))
 
@@ -117,22 +123,39 @@ def read_features(x: Any) -> tuple[np.ndarray, Layout]:
 
 def as_matrix(x: Any, what: str) -> np.ndarray:
     """Return `x` as a real matrix of floating-point numbers."""
-    found = np.asarray(x)
-    if found.dtype.kind in "OUS":
-        try:
-            found = found.astype(float)
-        except TypeError as error:
-            raise TypeError(f"{what}: expected numbers, got an array of type {found.dtype}: {error}.") from None
-        except ValueError:
-            raise ShapeError(f"{what}: expected numbers, got an array of type {found.dtype}.") from None
-    if found.dtype.kind == "c":
-        raise ShapeError(f"{what}: Complex data not supported; expected real numbers.")
+    found = as_numbers(x, what)
     if found.ndim != 2:
         raise ShapeError(
             f"{what} must be 2-dimensional, (time, features); got shape {found.shape}. Reshape your data: X[:, None]"
             " for one feature, X[None, :] for one bin."
         )
     return found if found.dtype in (np.float32, np.float64) else found.astype(float)
+
+
+def labels_of(x: Any, layout: Layout) -> np.ndarray:
+    """Return a name for each feature, `(features,)`: that of its column if the table has such, or its place.
+
+    >>> labels_of(np.ones((3, 2)), Layout(("",), (2,))).tolist()
+    ['x0', 'x1']
+    """
+    found: list[str] = []
+    for name, size, leaf in zip(layout.names, layout.sizes, leaves_of(x), strict=True):
+        columns = getattr(leaf, "columns", None)
+        if columns is None or len(columns) != size or type(columns).__name__ == "RangeIndex":
+            found += [f"{name}[{i}]" if name else f"x{i}" for i in range(size)]
+        else:
+            found += [f"{name}[{c}]" if name else str(c) for c in columns]
+    return np.array(found, str)
+
+
+def named(labels: np.ndarray) -> str:
+    """Return names as a text, the first eight of many.
+
+    >>> named(np.arange(10))
+    '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
+    """
+    more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
+    return ", ".join(str(label) for label in labels[:8]) + more
 
 
 @dataclass(frozen=True)
@@ -143,12 +166,15 @@ class Rows:
         x: `(time, features)`, without NaN.
         y: `(time, columns)`, without NaN.
         weight: `(time,)`, 0 where a row does not count.
+        offset: what is added to the linear predictor, `(time, columns or 1, classes or 1)`, without NaN; `None` for
+            nothing.
         count: the sum of the weights: the number of bins that count.
     """
 
     x: np.ndarray
     y: np.ndarray
     weight: np.ndarray
+    offset: np.ndarray | None = None
 
     @property
     def count(self) -> float:
@@ -160,14 +186,71 @@ class Rows:
         """The weighted mean of each column of y, `(columns,)`."""
         return self.weight @ self.y / self.count
 
+    def take(self, which: Any) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.x[which], self.y[which], self.weight[which], self.offset_of(which))
 
-def read_rows(x: np.ndarray, y: np.ndarray, sample_weight: ArrayLike | None = None) -> Rows:
-    """Give a weight of 0 to every row in which any feature or any target is NaN.
+    def offset_of(self, which: Any) -> np.ndarray | None:
+        """Return the offset of some of the rows."""
+        return None if self.offset is None else self.offset[which]
+
+    def predictor(self, coef: np.ndarray) -> np.ndarray:
+        """Return the linear predictor `(time, columns)` at coefficients `(features + 1, columns)`."""
+        return added(self.x @ coef[:-1] + coef[-1], self.offset)
+
+
+def added(predictor: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """Return linear predictors `(time, columns)` with an offset `(time, columns or 1, 1)`."""
+    return predictor if offset is None else predictor + offset[..., 0]
+
+
+def mean_offset(rows: Rows) -> np.ndarray:
+    """Return the weighted mean of the offset, `(columns,)`; 0 if there is none."""
+    none = np.zeros(rows.y.shape[1])
+    return none if rows.offset is None else none + np.tensordot(rows.weight / rows.count, rows.offset[..., 0], 1)
+
+
+def read_offset(offset: Any, rows: int, columns: int, classes: int = 1) -> np.ndarray | None:
+    """Return an offset as `(time, columns or 1, classes or 1)`; `None` if there is none.
+
+    Arguments:
+        offset: a number, `(time,)` or `(time, columns)`; for classes `(time, classes)` or `(time, columns, classes)`.
+        rows, columns, classes: sizes.
+
+    Raises:
+        ShapeError: no numbers, or the shape does not fit.
+
+    >>> read_offset([1.0, 2.0], 2, 3).shape
+    (2, 1, 1)
+    """
+    if offset is None:
+        return None
+    found = as_numbers(offset, "offset").astype(float)
+    if found.ndim == 0:
+        return np.full((rows, 1, 1), float(found))
+    if classes == 1:
+        fine = [(rows,), (rows, 1), (rows, columns)]
+        shape = (rows, -1, 1)
+    else:
+        # A number for all classes of a bin would change nothing.
+        fine = [(rows, columns, classes)] + [(rows, classes)] * (columns == 1)
+        shape = (rows, -1, classes)
+    if found.shape not in fine:
+        expected = " or ".join(map(str, fine))
+        raise ShapeError(f"offset: got shape {found.shape}, expected a number or {expected}.")
+    return found.reshape(shape)
+
+
+def read_rows(
+    x: np.ndarray, y: np.ndarray, sample_weight: ArrayLike | None = None, offset: np.ndarray | None = None
+) -> Rows:
+    """Give a weight of 0 to every row in which any feature, any target or any offset is NaN.
 
     Arguments:
         x: `(time, features)`.
         y: `(time, columns)`.
         sample_weight: `(time,)`, zero or above; `None` for ones.
+        offset: as for :class:`Rows`, but it may hold NaN.
 
     Raises:
         ShapeError: lengths differ, a number is infinite, a weight is negative, or nothing is left.
@@ -187,19 +270,22 @@ def read_rows(x: np.ndarray, y: np.ndarray, sample_weight: ArrayLike | None = No
     if not weight.sum() > 0:
         raise ShapeError("sample_weight: every weight is zero, so no row counts.")
     # What is neither finite nor there shows in the sums of the rows, which cost no copy.
-    if np.isfinite(x.sum(axis=1)).all() and np.isfinite(y.sum(axis=1)).all():
-        return Rows(x, y, weight)
-    for name, array in (("X", x), ("y", y)):
+    extra = () if offset is None else (("offset", offset.reshape(len(offset), -1)),)
+    parts = (("X", x), ("y", y), *extra)
+    if all(np.isfinite(array.sum(axis=1)).all() for _, array in parts):
+        return Rows(x, y, weight, offset)
+    for name, array in parts:
         if np.any(np.isinf(array)):
             place = tuple(int(i) for i in np.argwhere(np.isinf(array))[0])
             raise ShapeError(f"{name}{list(place)} is infinite; give a number, or NaN for a missing one.")
-    missing = np.isnan(x.sum(axis=1)) | np.isnan(y.sum(axis=1))
+    missing = np.any([np.isnan(array.sum(axis=1)) for _, array in parts], axis=0)
     if missing.any():
+        offset = None if offset is None else np.where(missing[:, None, None], 0, offset)
         x, y = np.where(missing[:, None], 0, x), np.where(missing[:, None], 1, y)
         weight[missing] = 0
     if not weight.sum() > 0:
         raise ShapeError("no row is left: every row of a weight above 0 has a NaN in X or y.")
-    return Rows(x, y, weight)
+    return Rows(x, y, weight, offset)
 
 
 def read_mask(mask: object, layout: Layout, columns: int) -> np.ndarray | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,28 +11,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from recurra.courtesy import warn
-from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
-from recurra.glm.design import Layout, Rows, _is_tree, read_features, read_mask, read_rows
-from recurra.glm.fitting import fit_columns, null_model
-from recurra.glm.inference import Evaluation, Posterior, evaluation_of, posterior_of_estimator
+from recurra.errors import OptionError, ShapeError, unknown
+from recurra.glm.design import (
+    Layout,
+    Rows,
+    _is_tree,
+    added,
+    labels_of,
+    mean_offset,
+    named,
+    read_features,
+    read_mask,
+    read_offset,
+    read_rows,
+)
+from recurra.glm.determined import extreme, repeated, separated
+from recurra.glm.fitting import first_guess, fit_columns, null_model
 from recurra.glm.links import InverseLink, find_inverse_link
 from recurra.glm.objective import Family
-from recurra.glm.observations import Categorical, NegativeBinomial, ObservationModel, find_observation_model
+from recurra.glm.observations import Categorical, ObservationModel, find_observation_model, scale_of
 from recurra.glm.penalty import Penalty
-from recurra.glm.pynapple_series import as_given, values_of
+from recurra.glm.pynapple_series import aligned, values_of
 from recurra.glm.regularizers import ARD, Regularizer, UnRegularized, find_regularizer, with_bounds
 from recurra.glm.relevance import find_strengths, view_of
-from recurra.glm.rescaling import TimeRescaling, time_rescaling
 from recurra.glm.solvers import Settings, Solution, choose, read_settings
-from recurra.glm.streaming import fit_estimator_chunks, learn_estimator_chunk
-from recurra.glm.whole import whole_fit
-
-SCORES = ("log-likelihood", "pseudo-r2-McFadden", "pseudo-r2-Cohen")
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,13 @@ class BaseGLM(BaseEstimator):
     solver_kwargs: dict | None
     warm_start: bool
     precision: str
+    fit_intercept: bool
     # Set by a fit.
     coef_: Any
     intercept_: np.ndarray
     memory_: Any
+    has_offset_: bool
+    feature_labels_: np.ndarray
 
     def _take(self, arguments: dict[str, Any]) -> None:
         """Keep the arguments of a constructor as they are, as scikit-learn wants it."""
@@ -68,18 +77,33 @@ class BaseGLM(BaseEstimator):
             if name not in ("self", "__class__"):
                 setattr(self, name, value)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name.startswith("_") or name.endswith("_") or name in _parameters(type(self)) or hasattr(self, name)):
+            raise AttributeError(unknown("parameter", name, _parameters(type(self)), type(self).__name__))
+        object.__setattr__(self, name, value)
+
+    def _forget(self) -> None:
+        """Drop all that an earlier fit has left, so that nothing of it is taken for a part of the next one."""
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
+            delattr(self, name)
+
     def _plan(self) -> Plan:
         """Check the parameters."""
         observation = find_observation_model(self.observation_model)
         if isinstance(observation, Categorical):
             raise TypeError("observation_model: Categorical is for classes; use ClassifierGLM.")
         link = self.inverse_link_function
-        family = Family(observation, find_inverse_link(observation.default_inverse_link if link is None else link))
+        link = find_inverse_link(observation.default_inverse_link if link is None else link)
         return Plan(
-            family,
+            Family(observation, link, intercept=self._with_intercept()),
             find_regularizer(self.regularizer),
             read_settings(self.solver_name, self.solver_kwargs, self.precision),
         )
+
+    def _with_intercept(self) -> bool:
+        if not isinstance(self.fit_intercept, bool | np.bool_):
+            raise OptionError(f"fit_intercept: expected True or False, got {self.fit_intercept!r}.")
+        return bool(self.fit_intercept)
 
     def _penalty(self, plan: Plan, layout: Layout, columns: int) -> Penalty:
         penalty = plan.regularizer.penalty(layout, self.regularizer_strength, columns)
@@ -108,21 +132,34 @@ class BaseGLM(BaseEstimator):
                 " as input."
             )
         if reset:
-            self.layout_ = layout
+            self.layout_, self.feature_labels_ = layout, labels_of(X, layout)
         return matrix
+
+    def _outputs(self) -> int:
+        """Return how many numbers an offset has for each bin and neuron."""
+        return 1
+
+    def _offset(self, offset: Any, rows: int, columns: int, reset: bool) -> np.ndarray | None:
+        """Return what is added to the linear predictor, as :class:`Rows` holds it."""
+        if reset:
+            self.has_offset_ = offset is not None
+        elif offset is None and self.has_offset_:
+            raise OptionError("offset: the model was fitted with one; give that of these bins as well, or 0.")
+        return read_offset(values_of(offset), rows, columns, self._outputs())
 
     def _targets(self, y: Any, rows: int) -> np.ndarray:
         """Return y as `(time, neurons)`."""
         raise NotImplementedError
 
-    def _rows(self, X: Any, y: Any, sample_weight: ArrayLike | None, reset: bool) -> Rows:
+    def _rows(self, X: Any, y: Any, sample_weight: ArrayLike | None, reset: bool, offset: Any = None) -> Rows:
         if y is None:
             raise ValueError(
                 f"requires y to be passed, but the target y is None: {type(self).__name__} is fitted to observations."
             )
+        aligned(X, y, sample_weight, offset)
         matrix = self._features(X, reset)
         targets = self._targets(y, len(matrix))
-        rows = read_rows(matrix, targets, sample_weight)
+        rows = read_rows(matrix, targets, sample_weight, self._offset(offset, len(matrix), targets.shape[1], reset))
         self._observed().check_counts(rows.y[rows.weight > 0])
         return rows
 
@@ -132,25 +169,32 @@ class BaseGLM(BaseEstimator):
     # Fitting
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None, init_params: tuple | None, mask: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        init_params: tuple | None,
+        offset: Any = None,
+        mask: Any = None,
     ) -> None:
         plan = self._plan()
         earlier = self._earlier()
-        rows = self._rows(X, y, sample_weight, reset=True)
+        self._forget()
+        rows = self._rows(X, y, sample_weight, True, offset)
         columns = rows.y.shape[1]
         chosen = read_mask(mask, self.layout_, columns)
         penalty = self._penalty(plan, self.layout_, columns)
         choose(plan.settings, plan.family, 0.0, penalty.rough)
-        null = null_model(plan.family, rows.mean, rows.count) if init_params is None else None
-        start = np.zeros((self.layout_.features + 1, columns, 1))
-        if null is not None:
-            start[-1, :, 0] = null.intercept
+        start, silent = np.zeros((self.layout_.features + 1, columns, 1)), np.zeros(columns, bool)
+        if init_params is None:
+            start, silent = first_guess(plan.family, rows, penalty)
         given = self._begin(init_params, earlier, (columns,))
         if given is not None:
             start = given[..., None]
-        silent = np.zeros(columns, bool) if null is None else null.silent
+        if not plan.family.intercept:
+            start[-1] = 0
         solution = self._solve(plan, rows, penalty, start, chosen, silent)
-        self._keep(plan, rows, solution, chosen, silent)
+        self._keep(plan, rows, solution, chosen, silent, penalty, given is None)
 
     def _solve(
         self, plan: Plan, rows: Rows, penalty: Penalty, start: np.ndarray, mask: np.ndarray | None, silent: np.ndarray
@@ -161,6 +205,7 @@ class BaseGLM(BaseEstimator):
         if len(active) == 0:
             none = np.zeros(len(silent))
             return Solution(start, none, none, none.astype(int), none == 0, "none")
+        offset = rows.offset if rows.offset is None or rows.offset.shape[1] == 1 else rows.offset[:, active]
         data = (plan.family, rows.x, rows.y[:, active], rows.weight)
         chosen = None if mask is None else mask[:, active]
         if isinstance(plan.regularizer, ARD):
@@ -168,15 +213,16 @@ class BaseGLM(BaseEstimator):
                 plan.regularizer,
                 penalty.take(every, active),
                 rows.count,
-                lambda penalty, start: fit_columns(*data, penalty, start, plan.settings, chosen),
-                lambda coef: view_of(*data, coef),
+                lambda penalty, start: fit_columns(*data, penalty, start, plan.settings, chosen, offset),
+                lambda coef: view_of(*data, coef, offset),
                 start[:, active],
                 chosen,
             )
             self.strength_ = np.full((len(every), len(silent)), np.inf)
             self.strength_[:, active] = strength
         else:
-            found = fit_columns(*data, penalty.take(every, active), start[:, active], plan.settings, chosen)
+            part = penalty.take(every, active)
+            found = fit_columns(*data, part, start[:, active], plan.settings, chosen, offset)
         if not silent.any():
             return found
         coef = start.copy()
@@ -197,40 +243,54 @@ class BaseGLM(BaseEstimator):
             found.solver,
         )
 
-    def _keep(self, plan: Plan, rows: Rows, solution: Solution, mask: np.ndarray | None, silent: np.ndarray) -> None:
+    def _keep(
+        self,
+        plan: Plan,
+        rows: Rows,
+        solution: Solution,
+        mask: np.ndarray | None,
+        silent: np.ndarray,
+        penalty: Penalty,
+        fresh: bool,
+    ) -> None:
         """Set the attributes of a fitted estimator and warn of what is not as it should be."""
         family = plan.family
-        self.solver_, self.converged_, self.objective_ = solution.solver, solution.converged, solution.value
-        self.n_iter_ = int(solution.steps.max(initial=0))
         self.null_rate_ = rows.mean
-        flat, intercept = solution.coef[:-1, :, 0], solution.coef[-1, :, 0]
-        used = self._used(plan, rows, flat, mask)
-        self.dof_resid_ = rows.count - 1 - used
-        self._set_params(flat, intercept)
-        kept = rows.weight > 0
+        if rows.offset is not None:
+            self.null_intercept_ = null_model(family, rows).intercept
+            self.mean_offset_ = mean_offset(rows)
+        coef = solution.coef[..., 0]
+        used, lost = self._used(plan, rows, coef[:-1], mask)
+        self.dof_resid_ = rows.count - family.intercept - used
+        kept = rows if np.all(rows.weight > 0) else rows.take(rows.weight > 0)
         with jax.enable_x64(True):
-            rate = np.asarray(family.link(jnp.asarray(rows.x[kept] @ flat + intercept)))
+            rate = np.asarray(family.link(jnp.asarray(kept.predictor(coef))))
             # The families sum over time; a bin of weight w counts w times.
             dof = np.maximum(self.dof_resid_, 1)
-            self.scale_ = _scale(family.observation, rows.y[kept], rate, rows.weight[kept], dof)
-        self.silent_ = silent
-        warn_silent(silent)
-        warn_late(solution)
+            self.scale_ = scale_of(family.observation, kept.y, rate, kept.weight, dof)
+        self.separated_ = None
+        tried = solution.converged & ~silent & ~penalty.rough & extreme(family, rate)
+        if fresh and "Newton" in solution.solver:
+            # On the way to infinity each step wins a factor e only, so there are many.
+            tried &= solution.steps >= -0.5 * np.log(plan.settings.tol)
+        endless = separated(family, kept, coef, penalty, mask, np.flatnonzero(tried))
+        if endless.any():
+            self.separated_ = endless
+        self.finish(solution, silent)
+        warn_repeated(self.feature_labels_, lost, endless)
 
-    def _used(self, plan: Plan, rows: Rows, coef: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        """Return how many coefficients each neuron spends: those in use, or the rank of its features."""
+    def _used(self, plan: Plan, rows: Rows, coef: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many coefficients each neuron spends, and which parameters the features do not determine.
+
+        Spent are those in use, or the rank of the features beside the constant.
+        """
         usable = np.ones(coef.shape, bool) if mask is None else mask
-        if not isinstance(plan.regularizer, UnRegularized):
-            rough = plan.regularizer.penalty(self.layout_, self.regularizer_strength, coef.shape[1]).rough
-            return (usable & (coef != 0) if rough or isinstance(plan.regularizer, ARD) else usable).sum(axis=0)
-        kept = rows.x[rows.weight > 0].astype(float)
-        size = np.sqrt((kept**2).mean(axis=0))
-        kept = kept / np.where(size > 0, size, 1)
-        gram = kept.T @ kept / len(kept)
-        if mask is None:
-            return np.full(coef.shape[1], np.linalg.matrix_rank(gram, hermitian=True))
-        ranks = [np.linalg.matrix_rank(gram[np.ix_(m, m)], hermitian=True) if m.any() else 0 for m in usable.T]
-        return np.array(ranks)
+        none = np.zeros((len(coef) + 1, coef.shape[1]), bool)
+        if isinstance(plan.regularizer, UnRegularized):
+            rank, lost = repeated(rows, mask, coef.shape[1], plan.family.intercept)
+            return rank, none if self.bounds is not None else lost
+        rough = plan.regularizer.penalty(self.layout_, self.regularizer_strength, coef.shape[1]).rough
+        return (usable & (coef != 0) if rough or isinstance(plan.regularizer, ARD) else usable).sum(axis=0), none
 
     def finish(self, solution: Solution, silent: np.ndarray) -> None:
         """Take over what a solver found, and warn of what is not as it should be."""
@@ -280,31 +340,33 @@ class BaseGLM(BaseEstimator):
 
     # After the fit
 
-    def _rate(self, X: Any) -> np.ndarray:
-        """Return the mean of each bin, `(time, neurons)`; NaN where a feature is NaN."""
+    def _rate(self, X: Any, offset: Any = None) -> np.ndarray:
+        """Return the mean of each bin, `(time, neurons)`; NaN where a feature or the offset is NaN."""
         check_is_fitted(self)
+        aligned(X, offset, where="X and offset")
         matrix = self._features(X, reset=False)
         if len(matrix) == 0:
             raise ShapeError(f"X: Found array with 0 sample(s) (shape={matrix.shape}), a minimum of 1 is required.")
         coef, intercept = self._flat()
         link = self._plan().family.link
+        predictor = added(matrix @ coef + intercept, self._offset(offset, len(matrix), len(intercept), False))
         with jax.enable_x64(self.precision == "float64"):
-            return np.asarray(link(jnp.asarray(matrix @ coef + intercept, self.precision)))
+            return np.asarray(link(jnp.asarray(predictor, self.precision)))
 
-    def _compare(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> tuple[Rows, np.ndarray]:
+    def _compare(self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: Any = None) -> tuple[Rows, np.ndarray]:
         """Return the rows of new data that count, and their rates."""
         check_is_fitted(self)
-        rows = self._rows(X, y, sample_weight, reset=False)
-        kept = rows.weight > 0
-        rows = Rows(rows.x[kept], rows.y[kept], rows.weight[kept])
+        rows = self._rows(X, y, sample_weight, False, offset)
+        rows = rows.take(rows.weight > 0)
         coef, intercept = self._flat()
         if rows.y.shape[1] != len(intercept):
             raise ShapeError(f"y: it has {rows.y.shape[1]} neurons, but the fit had {len(intercept)}.")
         with jax.enable_x64(True):
-            rate = np.asarray(self._plan().family.link(jnp.asarray(rows.x @ coef + intercept, float)))
+            whole = np.concatenate([coef, intercept[None]])
+            rate = np.asarray(self._plan().family.link(jnp.asarray(rows.predictor(whole), float)))
         return rows, rate
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
         """Return the mean of each bin."""
         raise NotImplementedError
 
@@ -329,172 +391,48 @@ class BaseGLM(BaseEstimator):
         return tags
 
 
-class Regression(RegressorMixin, BaseGLM):
-    """Score and sample models whose observations are numbers."""
-
-    def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None = None,
-        score_type: str = "log-likelihood",
-        aggregate_sample_scores: Callable = np.mean,
-    ) -> float:
-        """Say how well the model explains observations; larger is better.
-
-        Arguments:
-            X: features, `(time, features)` or a tree.
-            y: observations.
-            sample_weight: `(time,)`.
-            score_type: `"log-likelihood"`, `"pseudo-r2-McFadden"` (1 - LL/LL0) or `"pseudo-r2-Cohen"` (1 - D/D0). The
-                null model has the mean rates of the data the model was fitted to.
-            aggregate_sample_scores: makes one number of the log-likelihoods `(time, neurons)`, or of the values of the
-                neurons; the mean by default.
-
-        Returns:
-            The score.
-
-        Raises:
-            OptionError: there is no such score.
-        """
-        if score_type not in SCORES:
-            raise OptionError(unknown("score", score_type, SCORES, where="score_type"))
-        rows, rate = self._compare(X, y, sample_weight)
-        observation = self._plan().family.observation
-        if score_type == "log-likelihood":
-            each = _log_likelihood(observation, rows.y, rate, self.scale_)
-            if sample_weight is None:
-                return float(aggregate_sample_scores(each))
-            return float(aggregate_sample_scores(rows.weight @ each / rows.count))
-        null = np.broadcast_to(self.null_rate_, rate.shape)
-        measure = _log_likelihood if score_type == "pseudo-r2-McFadden" else _deviance
-        model, base = (rows.weight @ measure(observation, rows.y, r, self.scale_) for r in (rate, null))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(aggregate_sample_scores(1 - model / base))
-
-    def fit_chunks(self, chunks: Iterable[Any]) -> Any:
-        """Fit to data of any length, chunk by chunk; the design matrix never exists as a whole.
-
-        Arguments:
-            chunks: a :class:`ChunkedData`, or anything that can be gone through many times (a list, not a generator)
-                and gives (X, y) or (X, y, sample_weight).
-
-        Returns:
-            The estimator itself; a free `scale_` and `dof_resid_` are those of the chunks together.
-
-        Raises:
-            RecurraError: data or parameters do not fit.
-        """
-        with whole_fit(self):
-            return fit_estimator_chunks(self, chunks)
-
-    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
-        """Learn from one more chunk of data, and remember of it only a quadratic function of the parameters.
-
-        For a Gaussian model this is exact; for others close, the closer the longer the chunks.
-
-        Arguments:
-            X, y, sample_weight: a chunk, as for `fit`.
-
-        Returns:
-            The estimator itself.
-
-        Raises:
-            CapabilityError: the penalty is not quadratic.
-        """
-        with whole_fit(self):
-            return learn_estimator_chunk(self, X, y, sample_weight)
-
-    def posterior(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Posterior:
-        """Return the normal distribution of the parameters around the fit, with standard errors.
-
-        Arguments:
-            X, y, sample_weight: what the model was fitted to.
-
-        Returns:
-            The posterior; without a penalty the sampling distribution.
-
-        Raises:
-            CapabilityError: the penalty has a kink, or there are bounds.
-        """
-        return posterior_of_estimator(self, X, y, sample_weight)
-
-    def evaluate(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Evaluation:
-        """Return likelihoods, information criteria and explained shares for each neuron.
-
-        Arguments:
-            X, y, sample_weight: the data, those of the fit or others. AIC and BIC make sense for those of the fit.
-
-        Returns:
-            The measures; the null model has the mean rates of the data the model was fitted to.
-        """
-        rows, rate = self._compare(X, y, sample_weight)
-        family = self._plan().family
-        try:
-            used = posterior_of_estimator(self, X, y, sample_weight).parameters
-        except CapabilityError:  # a penalty with a kink: its coefficients that are not zero
-            used = (self._flat()[0] != 0).sum(axis=0) + 1.0
-        return evaluation_of(family.observation, rows, rate, self.null_rate_, self.scale_, used)
-
-    def residuals(self, X: Any, y: Any) -> np.ndarray:
-        """Return the deviance residuals of each bin, in the shape of y; NaN where something is missing.
-
-        Their square is the deviance of the bin, their sign that of y minus the rate (Pierce & Schafer 1986).
-        """
-        rate = self._rate(X)
-        targets = self._targets(y, len(rate))
-        missing = np.isnan(rate) | np.isnan(targets)
-        scale = self.scale_ if isinstance(self._observed(), NegativeBinomial) else np.ones_like(self.scale_)
-        deviance = _deviance(self._observed(), np.where(missing, 1, targets), np.where(missing, 1, rate), scale)
-        found = np.sign(targets - rate) * np.sqrt(np.maximum(deviance, 0))
-        return as_given(y, np.where(missing, np.nan, found).reshape(np.shape(y)))
-
-    def time_rescaling(self, X: Any, y: Any, seed: int = 0) -> list[TimeRescaling]:
-        """Test for each neuron whether its spikes come at the rates of the model; see :func:`time_rescaling`.
-
-        Arguments:
-            X, y: consecutive bins; intervals with missing bins are left out.
-            seed: of the random places of spikes in their bins.
-        """
-        rate = self._rate(X)
-        targets = self._targets(y, len(rate))
-        scale = self.scale_
-        return [
-            time_rescaling(targets[:, i], rate[:, i], self._observed(), float(scale[i]), seed + i)
-            for i in range(rate.shape[1])
-        ]
-
-    def sample(self, X: Any, seed: int = 0, trials: int | None = None) -> np.ndarray:
-        """Draw observations, each bin by itself, from the rates that features give.
-
-        Arguments:
-            X: features.
-            seed: of the draws.
-            trials: how many times; `None` for once, without a first axis.
-
-        Returns:
-            `(time,)` or `(time, neurons)`, with a first axis of trials if asked for.
-        """
-        rate = np.asarray(values_of(self.predict(X)))
-        observation = self._plan().family.observation
-        with jax.enable_x64(self.precision == "float64"):
-            keys = jax.random.split(jax.random.key(seed), trials or 1)
-            mean = jnp.asarray(rate)
-            scale = jnp.asarray(self.scale_ if rate.ndim == 2 else self.scale_[0])
-            scale = jnp.broadcast_to(scale[None, :] if rate.ndim == 2 else scale, rate.shape)
-            drawn = np.asarray(jax.vmap(lambda key: observation.sample(key, mean, scale))(keys))
-        return as_given(X, drawn[0]) if trials is None else drawn
-
-
 def _shown(layout: Layout) -> str:
     return ", ".join(f"{name or 'X'} ({size})" for name, size in zip(layout.names, layout.sizes, strict=True))
+
+
+@functools.cache
+def _parameters(kind: type) -> tuple[str, ...]:
+    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
+
+
+def warn_repeated(labels: np.ndarray, lost: np.ndarray, endless: np.ndarray) -> None:
+    """Warn of features whose coefficients no data determine.
+
+    Arguments:
+        labels: names of the features.
+        lost: `(features + 1, neurons)`, true where features repeat each other.
+        endless: `(features + 1, neurons)`, true where they separate events from their absence.
+    """
+    if lost[:-1].any():
+        warn(
+            f"{named(labels[lost[:-1].any(axis=1)])}: these features are constant, or sums of multiples of each other"
+            " (and of the intercept), so that any of many coefficients would do; the shortest are taken. Leave some"
+            " out (apply_identifiability_constraints), or use Ridge.",
+            UserWarning,
+        )
+    if endless.any():
+        which, parts = (
+            neurons(np.flatnonzero(endless.any(axis=0))),
+            named(np.append(labels, "intercept")[endless.any(axis=1)]),
+        )
+        warn(
+            f"{parts} ({which}): they separate bins with events from bins without, so the likelihood has no maximum"
+            " and grows as coefficients grow without end; the values are those at which the fit stopped. Use Ridge, or"
+            " leave the features out.",
+            UserWarning,
+        )
 
 
 def warn_silent(silent: np.ndarray) -> None:
     """Warn of neurons that never changed."""
     if silent.any():
         warn(
-            f"{_neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate lies at"
+            f"{neurons(np.flatnonzero(silent))} never changed (no spikes, or one in every bin): the best rate lies at"
             " the border of what the link can reach. Coefficients are set to 0 and the rate to (spikes + 1/2) / (bins +"
             " 1); leave such neurons out if this is not wanted.",
             UserWarning,
@@ -506,7 +444,7 @@ def warn_late(solution: Solution) -> None:
     late = np.flatnonzero(~solution.converged)
     if len(late):
         warn(
-            f"{_neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the"
+            f"{neurons(late)} did not converge after {solution.steps.max()} steps of {solution.solver}: the"
             f" gradient is {solution.residual[late].max():.3g} times the tolerance. The best point is kept. Try"
             " features on similar scales, a stronger regularizer, precision='float64', or"
             " solver_kwargs={'maxiter': ..., 'tol': ...}.",
@@ -514,35 +452,6 @@ def warn_late(solution: Solution) -> None:
         )
 
 
-def _neurons(which: np.ndarray) -> str:
-    if len(which) == 1:
-        return f"neuron {which[0]}"
-    shown = ", ".join(str(i) for i in which[:8])
-    return f"neurons {shown}{f' and {len(which) - 8} more' if len(which) > 8 else ''}"
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _measure(observation: ObservationModel, name: str, y: Any, rate: Any, scale: Any) -> Any:
-    return getattr(observation, name)(y, rate, scale)
-
-
-def _log_likelihood(observation: ObservationModel, y: np.ndarray, rate: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    with jax.enable_x64(True):
-        wide = np.broadcast_to(scale, rate.shape)
-        return np.asarray(_measure(observation, "log_likelihood", y, rate, wide))
-
-
-def _deviance(observation: ObservationModel, y: np.ndarray, rate: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    with jax.enable_x64(True):
-        wide = np.broadcast_to(scale, rate.shape)
-        return np.asarray(_measure(observation, "deviance", y, rate, wide))
-
-
-def _scale(
-    observation: ObservationModel, y: np.ndarray, rate: np.ndarray, weight: np.ndarray, dof: np.ndarray
-) -> np.ndarray:
-    """Return the dispersion of each neuron; whole weights count a bin as often, others by their share."""
-    if not np.all(weight == 1):
-        # A weighted sum of what the families add up: residuals are stretched by the root of the weight.
-        y = rate + np.sqrt(weight)[:, None] * (y - rate)
-    return np.array(_measure(observation, "estimate_scale", y, rate, dof))
+def neurons(which: np.ndarray) -> str:
+    """Return numbers of neurons as a text."""
+    return f"neuron {which[0]}" if len(which) == 1 else f"neurons {named(which)}"

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from recurra.engine.iterate import iterate_while
 from recurra.glm.newton import HALVINGS, State, advance, residual, sizes
-from recurra.glm.objective import Data, Family, dot, gradient, predictor, smooth_part
+from recurra.glm.objective import Data, Family, dot, gradient, smooth_part
 from recurra.glm.penalty import Penalty
 
 PAIRS = 15
@@ -106,7 +106,7 @@ def accelerated_step(
     def at(pace: Array) -> tuple[Array, Array, Array]:
         coef = ahead.coef - pace[None, :, None] * slope
         coef = coef.at[:-1].set(penalty.proximal(coef[:-1], pace))
-        eta, way = predictor(data.x, coef), coef - ahead.coef
+        eta, way = data.predictor(coef), coef - ahead.coef
         bound = value + dot(slope, way) + dot(way, way) / (2 * pace) + slack
         return coef, eta, smooth_part(family, data, penalty, coef, eta) <= bound
 

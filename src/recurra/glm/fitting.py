@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.errors import OptionError
+from recurra.glm.design import Rows
+from recurra.glm.frame import find_frame
 from recurra.glm.links import INVERSE_LINKS, InverseLink
 from recurra.glm.objective import Data, Family
+from recurra.glm.observations import Gaussian
 from recurra.glm.penalty import Penalty
 from recurra.glm.solvers import Settings, Solution, solve
 
@@ -27,6 +30,7 @@ def fit_columns(
     start: np.ndarray,
     settings: Settings,
     mask: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
 ) -> Solution:
     """Fit every column of `y` to the same features.
 
@@ -39,12 +43,34 @@ def fit_columns(
         start: `(features + 1, columns, outputs)`.
         settings: the solver.
         mask: `(features, columns)`, false where a coefficient is held at 0; such features cost nothing.
+        offset: added to the linear predictor, `(time, columns or 1, outputs)`; `None` for nothing.
 
     Returns:
         What was found, in float64.
     """
+    frame = find_frame(x, weight, family.intercept, penalty.group is None)
+    if frame is None:
+        return _fit_columns(family, x, y, weight, penalty, start, settings, mask, offset)
+    inside = frame.penalty_inside(penalty), frame.coefficients_inside(start)
+    found = _fit_columns(family, frame.moved(x), y, weight, *inside, settings, mask, offset)
+    return replace(found, coef=frame.coefficients_outside(found.coef))
+
+
+def _fit_columns(
+    family: Family,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    penalty: Penalty,
+    start: np.ndarray,
+    settings: Settings,
+    mask: np.ndarray | None,
+    offset: np.ndarray | None,
+) -> Solution:
     columns = y.shape[1]
     x, y, weight = padded(x, y, weight.reshape(len(weight), -1))
+    if offset is not None:
+        offset = np.pad(offset, ((0, len(x) - len(offset)), (0, 0), (0, 0)))
     weight = weight / weight.sum(axis=0)
     parts: list[tuple[np.ndarray, Solution]] = []
     for features, chosen in groups(mask, x.shape[1], columns):
@@ -57,8 +83,11 @@ def fit_columns(
             first[-1] = start[-1, some]
             part = penalty.take(features, some, narrow.shape[1])
             shared = weight if weight.shape[1] == 1 else weight[:, some]
+            added = offset if offset is None or offset.shape[1] == 1 else offset[:, some]
             with jax.enable_x64(settings.precision == "float64"):
                 data = Data(*(jnp.asarray(a, settings.precision) for a in (narrow, y[:, some], shared)))
+                if added is not None:
+                    data = replace(data, offset=jnp.asarray(added, settings.precision))
                 made = jnp.asarray(first, settings.precision)
                 found = solve(family, data, part.cast(settings.precision), made, settings)
             whole = np.zeros((x.shape[1] + 1, len(some), start.shape[2]))
@@ -164,7 +193,40 @@ class Start:
     silent: np.ndarray
 
 
-def null_model(family: Family, mean: np.ndarray, count: float) -> Start:
+def first_guess(family: Family, rows: Rows, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
+    """Return where a fit begins, `(features + 1, columns, 1)`, and which neurons are silent, `(columns,)`.
+
+    Without an intercept no neuron counts as silent: how it is best explained depends on its features.
+    """
+    start = np.zeros((rows.x.shape[1] + 1, rows.y.shape[1], 1))
+    if family.intercept:
+        null = null_model(family, rows)
+        start[-1, :, 0] = null.intercept
+        return start, null.silent
+    with jax.enable_x64(True):
+        rate = float(family.link(jnp.zeros(())))
+    if not 0 < rate < np.inf and not isinstance(family.observation, Gaussian):
+        # Predictors of 0 are not allowed: begin near those that give the mean.
+        wanted = np.broadcast_to(intercept_of(family.link, rows.mean), rows.y.shape)
+        root = np.sqrt(rows.weight)[:, None]
+        start[:-1, :, 0] = np.linalg.lstsq(rows.x * root, wanted * root, rcond=None)[0]
+    return start, np.zeros(rows.y.shape[1], bool)
+
+
+def null_model(family: Family, rows: Rows) -> Start:
+    """Return the intercepts of models without features; see :func:`null_of_mean`."""
+    null = null_of_mean(family, rows.mean, rows.count)
+    if rows.offset is None:
+        return null
+    y = np.where(null.silent, (rows.mean * rows.count + 0.5) / (rows.count + 1), rows.y)
+    middle = np.tensordot(rows.weight / rows.count, rows.offset[..., 0], 1)
+    start = (null.intercept - middle).reshape(1, -1, 1)
+    family, settings = replace(family, intercept=True), Settings(None, 1e-10, None, "float64")
+    found = fit_columns(family, rows.x[:, :0], y, rows.weight, Penalty(), start, settings, None, rows.offset)
+    return Start(found.coef[0, :, 0], null.silent)
+
+
+def null_of_mean(family: Family, mean: np.ndarray, count: float) -> Start:
     """Return the intercepts that give the means of `y`.
 
     The maximum-likelihood rate of a neuron without a spike is 0, with an intercept of minus infinity. It gets the rate

@@ -17,12 +17,14 @@ from recurra.engine.interrupts import check
 from recurra.errors import CapabilityError, OptionError, ShapeError
 from recurra.glm.chain import most_probable_path, smooth
 from recurra.glm.design import Rows
-from recurra.glm.estimator import BaseGLM, Plan, _log_likelihood, _scale
-from recurra.glm.fitting import fit_columns, null_model
+from recurra.glm.estimator import BaseGLM, Plan
+from recurra.glm.fitting import first_guess, fit_columns, null_model
 from recurra.glm.links import InverseLink, identity, one_over_x
-from recurra.glm.observations import ObservationModel
+from recurra.glm.numbers import as_mask
+from recurra.glm.observations import ObservationModel, log_likelihood_of, scale_of
 from recurra.glm.penalty import Penalty
 from recurra.glm.population import real
+from recurra.glm.pynapple_series import aligned, as_given, epoch_starts, is_intervals, values_of
 from recurra.glm.regularizers import ARD, Regularizer
 from recurra.glm.whole import whole_fit
 
@@ -56,7 +58,7 @@ class GLMHMM(BaseGLM):
     Arguments:
         n_states: number of states.
         observation_model, inverse_link_function, regularizer, regularizer_strength, bounds, solver_name, solver_kwargs,
-            precision: as for :class:`GLM`.
+            precision, fit_intercept: as for :class:`GLM`.
         dirichlet_initial_proba, dirichlet_transition_proba: parameters of Dirichlet priors of at least 1, of shapes
             `(states,)` and `(states, states)` or numbers; `None` for 1, which is flat.
         maxiter, tol: most rounds, and the gain of the mean log-likelihood of a bin at which they end.
@@ -105,18 +107,28 @@ class GLMHMM(BaseGLM):
         n_init: int = 5,
         seed: int = 0,
         precision: str = "float64",
+        fit_intercept: bool = True,
     ):
         self._take(locals())
 
     # Fitting
 
-    def fit(self, X: Any, y: ArrayLike, session_starts: ArrayLike | None = None) -> GLMHMM:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        session_starts: Any = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> GLMHMM:
         """Fit the model.
 
         Arguments:
             X: `(time, features)`, or a tree of such arrays.
             y: `(time,)` or `(time, neurons)`.
-            session_starts: where the chain starts anew: booleans `(time,)` or numbers of bins; `None` for bin 0 only.
+            session_starts: where the chain starts anew: truth values `(time,)` or numbers of bins, or with series of
+                pynapple an IntervalSet; `None` for bin 0 only. It also starts anew in each epoch of such a series.
+            offset: added to the linear predictors of all states, a number, `(time,)` or `(time, neurons)`.
 
         Returns:
             The estimator itself.
@@ -125,17 +137,18 @@ class GLMHMM(BaseGLM):
             RecurraError: data or parameters do not fit.
         """
         with whole_fit(self):
-            self._fit_states(X, y, session_starts)
+            self._fit_states(X, y, session_starts, offset)
         return self
 
-    def _fit_states(self, X: Any, y: ArrayLike, session_starts: ArrayLike | None) -> None:
+    def _fit_states(self, X: Any, y: ArrayLike, session_starts: Any, offset: ArrayLike | None) -> None:
         self._check()
         plan = self._plan()
         if isinstance(plan.regularizer, ARD):
             raise CapabilityError("regularizer: ARD is not there for hidden states; use Ridge.")
+        self._forget()
         self.single_ = np.ndim(y) == 1
-        rows = self._rows(X, y, None, reset=True)
-        starts = read_starts(session_starts, len(rows.x))
+        rows = self._rows(X, y, None, True, offset)
+        starts = read_starts(session_starts, len(rows.x), aligned(X, y, offset))
         penalty = self._penalty(plan, self.layout_, rows.y.shape[1])
         every = np.arange(rows.x.shape[1])
         states = np.repeat(np.arange(rows.y.shape[1]), self.n_states)
@@ -186,12 +199,16 @@ class GLMHMM(BaseGLM):
     def _guess(self, plan: Plan, rows: Rows, rng: np.random.Generator) -> Switching:
         """Return a start: the rates of a model without features, moved at random, and states that last."""
         features, neurons, states = rows.x.shape[1], rows.y.shape[1], self.n_states
-        null = null_model(plan.family, rows.mean, rows.count)
+        null = null_model(plan.family, rows)
         spread = np.sqrt((rows.weight @ rows.x**2) / rows.count)
         coef = np.zeros((features + 1, neurons, states))
         unit = np.where(spread > 0, spread, 1)[:, None, None]
         coef[:-1] = 0.3 * rng.standard_normal((features, neurons, states)) / unit
         coef[-1] = null.intercept[:, None]
+        if not plan.family.intercept:
+            # All that may differ is what features do; the states are told apart by that alone.
+            coef[:-1] += first_guess(plan.family, rows, Penalty())[0][:-1]
+            coef[-1] = 0
         if plan.family.link is identity:
             coef[-1] += np.std(rows.y, axis=0)[:, None] * rng.standard_normal((neurons, states))
         elif plan.family.link is one_over_x:  # its predictor must stay above 0
@@ -199,9 +216,11 @@ class GLMHMM(BaseGLM):
             coef[-1] *= np.exp(0.5 * rng.standard_normal((neurons, states)))
         else:
             coef[-1] += 0.5 * rng.standard_normal((neurons, states))
+        if not plan.family.intercept:
+            coef[-1] = 0
         with jax.enable_x64(True):
             rate = np.broadcast_to(rows.mean, rows.y.shape)
-            scale = _scale(plan.family.observation, rows.y, rate, rows.weight, np.full(neurons, rows.count))
+            scale = scale_of(plan.family.observation, rows.y, rate, rows.weight, np.full(neurons, rows.count))
         stay = np.full((states, states), 0.05 / max(states - 1, 1))
         np.fill_diagonal(stay, 0.95 if states > 1 else 1.0)
         return Switching(coef, np.tile(scale[:, None], states), np.full(states, 1 / states), stay)
@@ -244,8 +263,8 @@ class GLMHMM(BaseGLM):
         found = np.empty((len(rows.x), self.n_states))
         for s in range(self.n_states):
             with jax.enable_x64(True):
-                rate = plan.family.link(jnp.asarray(rows.x @ now.coef[:-1, :, s] + now.coef[-1, :, s], float))
-            each = _log_likelihood(plan.family.observation, rows.y, np.asarray(rate), now.scale[:, s])
+                rate = plan.family.link(jnp.asarray(rows.predictor(now.coef[:, :, s]), float))
+            each = log_likelihood_of(plan.family.observation, rows.y, np.asarray(rate), now.scale[:, s])
             found[:, s] = np.where(rows.weight > 0, each.sum(axis=1), 0)
         return found
 
@@ -267,6 +286,8 @@ class GLMHMM(BaseGLM):
         features, neurons, states = now.coef.shape
         weight = np.maximum(share * rows.weight[:, None], 1e-300)
         sizes = weight.sum(axis=0) / rows.count
+        many = rows.offset is not None and rows.offset.shape[1] > 1
+        offset = np.repeat(rows.offset, states, axis=1) if many else rows.offset  # type: ignore[arg-type]
         found = fit_columns(
             plan.family,
             rows.x,
@@ -275,14 +296,16 @@ class GLMHMM(BaseGLM):
             _divided(penalty, np.tile(sizes, neurons)),
             now.coef.reshape(features, neurons * states, 1),
             plan.settings,
+            None,
+            offset,
         )
         coef = found.coef.reshape(now.coef.shape)
         scale = now.scale.copy()
         for s in range(states):
             with jax.enable_x64(True):
-                rate = np.asarray(plan.family.link(jnp.asarray(rows.x @ coef[:-1, :, s] + coef[-1, :, s], float)))
+                rate = np.asarray(plan.family.link(jnp.asarray(rows.predictor(coef[:, :, s]), float)))
                 dof = np.full(neurons, weight[:, s].sum())
-                scale[:, s] = np.maximum(_scale(plan.family.observation, rows.y, rate, weight[:, s], dof), 1e-12)
+                scale[:, s] = np.maximum(scale_of(plan.family.observation, rows.y, rate, weight[:, s], dof), 1e-12)
         return Switching(coef, scale, begun / begun.sum(), transition)
 
     def _hold(self, found: Switching, rows: Rows, starts: np.ndarray, plan: Plan) -> None:
@@ -304,56 +327,80 @@ class GLMHMM(BaseGLM):
         coef = self.layout_.join(self.coef_, "coef_", np.shape(self.intercept_)).reshape(-1, *intercept.shape)
         return Switching(np.concatenate([coef, intercept[None]]), scale, self.initial_prob_, self.transition_prob_)
 
-    def _look(self, X: Any, y: Any, session_starts: Any) -> tuple[np.ndarray, ...]:
+    def _read(self, X: Any, y: Any, session_starts: Any, offset: Any) -> tuple[Switching, Rows, np.ndarray, Any]:
+        """Return the parameters, the data, where sessions start, and the series of pynapple if there is one."""
         now = self._now()
-        rows = self._rows(X, y, None, reset=False)
+        rows = self._rows(X, y, None, False, offset)
         if rows.y.shape[1] != now.coef.shape[1]:
             raise ShapeError(f"y: it has {rows.y.shape[1]} neurons, but the fit had {now.coef.shape[1]}.")
-        return self._expect(self._plan(), rows, read_starts(session_starts, len(rows.x)), now)
+        series = aligned(X, y, offset)
+        return now, rows, read_starts(session_starts, len(rows.x), series), series
 
-    def smooth_proba(self, X: Any, y: Any, session_starts: ArrayLike | None = None) -> np.ndarray:
+    def smooth_proba(
+        self, X: Any, y: Any, session_starts: Any = None, *, offset: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return the probability of each state in each bin given all observations, `(time, states)`."""
-        return np.exp(self._look(X, y, session_starts)[1])
+        now, rows, starts, series = self._read(X, y, session_starts, offset)
+        return as_given(series, np.exp(self._expect(self._plan(), rows, starts, now)[1]))
 
-    def filter_proba(self, X: Any, y: Any, session_starts: ArrayLike | None = None) -> np.ndarray:
+    def filter_proba(
+        self, X: Any, y: Any, session_starts: Any = None, *, offset: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return the probability of each state in each bin given the observations up to it, `(time, states)`."""
-        return np.exp(self._look(X, y, session_starts)[0])
+        now, rows, starts, series = self._read(X, y, session_starts, offset)
+        return as_given(series, np.exp(self._expect(self._plan(), rows, starts, now)[0]))
 
-    def decode_state(self, X: Any, y: Any, session_starts: ArrayLike | None = None) -> np.ndarray:
+    def decode_state(
+        self, X: Any, y: Any, session_starts: Any = None, *, offset: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return the most probable sequence of states, `(time,)`."""
-        now, rows = self._now(), self._rows(X, y, None, reset=False)
+        now, rows, starts, series = self._read(X, y, session_starts, offset)
         with jax.enable_x64(True), np.errstate(divide="ignore"):
             logs = np.log(now.initial), np.log(now.transition)
             evidence = self._evidence(self._plan(), rows, now)
-            return np.asarray(most_probable_path(evidence, *logs, read_starts(session_starts, len(rows.x))))
+            return as_given(series, np.asarray(most_probable_path(evidence, *logs, starts)))
 
-    def score(self, X: Any, y: Any, session_starts: ArrayLike | None = None) -> float:
+    def score(self, X: Any, y: Any, session_starts: Any = None, *, offset: ArrayLike | None = None) -> float:
         """Return the log-likelihood of the observations for each bin that counts (the total divided by the bins)."""
-        sizes = self._look(X, y, session_starts)[3]
-        return float(sizes.sum() / self._rows(X, y, None, reset=False).count)
+        now, rows, starts, _ = self._read(X, y, session_starts, offset)
+        return float(self._expect(self._plan(), rows, starts, now)[3].sum() / rows.count)
 
-    def rates(self, X: Any) -> np.ndarray:
+    def rates(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
         """Return the mean of each bin in each state, `(time, states)` or `(time, neurons, states)`."""
+        return as_given(aligned(X, offset), self._rates(X, offset))
+
+    def _rates(self, X: Any, offset: Any) -> np.ndarray:
         now, matrix = self._now(), self._features(X, reset=False)
+        added = self._offset(offset, len(matrix), now.coef.shape[1], False)
         with jax.enable_x64(True):
             eta = np.einsum("tf,fns->tns", matrix, now.coef[:-1]) + now.coef[-1]
-            found = np.asarray(self._plan().family.link(jnp.asarray(eta, float)))
+            found = np.asarray(self._plan().family.link(jnp.asarray(eta if added is None else eta + added, float)))
         return found[:, 0] if self.single_ else found
 
-    def sample(self, X: Any, seed: int = 0, session_starts: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def sample(
+        self, X: Any, seed: int = 0, session_starts: Any = None, *, offset: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw states and observations.
 
         Arguments:
             X: features.
             seed: of the draws.
-            session_starts: where the chain starts anew.
+            session_starts: where the chain starts anew, as in `fit`.
+            offset: as in the fit.
 
         Returns:
             The observations, in the shape y had, and the states `(time,)`.
+
+        Raises:
+            ShapeError: a feature is NaN.
         """
-        rates = np.atleast_3d(self.rates(X)) if not self.single_ else self.rates(X)[:, None, :]
+        rates, series = self._rates(X, offset), aligned(X, offset)
+        if np.isnan(rates).any():
+            raise ShapeError(f"X: row {int(np.argwhere(np.isnan(rates))[0][0])} has a NaN, so nothing can be drawn;"
+                             " leave such rows out.")  # fmt: skip
+        rates = rates[:, None, :] if self.single_ else rates
         now, rng = self._now(), np.random.default_rng(seed)
-        starts = read_starts(session_starts, len(rates))
+        starts = read_starts(session_starts, len(rates), series)
         states = np.empty(len(rates), int)
         for t, u in enumerate(rng.random(len(rates))):
             odds = now.initial if starts[t] else now.transition[states[t - 1]]
@@ -361,14 +408,14 @@ class GLMHMM(BaseGLM):
         rate = np.take_along_axis(rates, states[:, None, None], axis=2)[:, :, 0]
         with jax.enable_x64(True):
             scale = jnp.asarray(now.scale[:, states].T)
-            drawn = self._observed().sample(jax.random.key(seed), jnp.asarray(rate), scale)
-        return np.asarray(drawn)[:, 0] if self.single_ else np.asarray(drawn), states
+            drawn = np.asarray(self._observed().sample(jax.random.key(seed), jnp.asarray(rate), scale))
+        return as_given(series, drawn[:, 0] if self.single_ else drawn), as_given(series, states)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
         """Return the mean of each bin under the chain's long-run shares of the states, in the shape of y."""
         values, vectors = np.linalg.eig(self._now().transition.T)
         share = np.real(vectors[:, np.argmin(np.abs(values - 1))])
-        return self.rates(X) @ (share / share.sum())
+        return as_given(aligned(X, offset), self._rates(X, offset) @ (share / share.sum()))
 
     def _targets(self, y: Any, rows: int) -> np.ndarray:
         found = real(y)
@@ -388,19 +435,39 @@ def _divided(penalty: Penalty, by: np.ndarray) -> Penalty:
     return replace(penalty, **changed)
 
 
-def read_starts(starts: ArrayLike | None, time: int) -> np.ndarray:
-    """Return where sessions start as booleans `(time,)`; bin 0 always does.
+def read_starts(starts: Any, time: int, series: Any = None) -> np.ndarray:
+    """Return where sessions start as truth values `(time,)`; bin 0 always does, and so does each epoch of a series.
+
+    Arguments:
+        starts: truth values (or 0 and 1) `(time,)`, numbers of bins, an IntervalSet of pynapple, or `None`.
+        time: number of bins.
+        series: a series of pynapple, or `None`.
 
     Raises:
-        ShapeError: neither booleans of that length nor numbers of bins.
+        ShapeError: neither truth values of that length nor numbers of bins.
+        OptionError: intervals without a series, or with none of its bins.
+
+    >>> read_starts([0, 1, 0], 3).tolist(), read_starts([2], 3).tolist()
+    ([True, True, False], [True, False, True])
     """
-    found = np.zeros(time, bool)
-    found[0] = True
+    found = epoch_starts(series)
+    found = np.zeros(time, bool) if found is None else found
+    found[:1] = True
     if starts is None:
         return found
-    given = np.asarray(starts)
-    if given.dtype == bool and given.shape == (time,):
-        return found | given
+    if is_intervals(starts):
+        if series is None:
+            raise OptionError("session_starts: intervals of time need X or y to be a series of pynapple; give numbers"
+                              " of bins.")  # fmt: skip
+        times = np.asarray(series.t)
+        first = np.searchsorted(times, np.asarray(starts.values)[:, 0], "left")
+        if np.any(first >= time):
+            raise OptionError("session_starts: an interval begins after the last bin.")
+        found[first] = True
+        return found
+    given = np.asarray(values_of(starts))
+    if (mask := as_mask(given, time)) is not None:
+        return found | mask
     if given.dtype.kind not in "iu" or given.ndim != 1 or np.any((given < 0) | (given >= time)):
         raise ShapeError(
             f"session_starts: expected booleans ({time},) or numbers of bins below {time}, got {starts!r}."

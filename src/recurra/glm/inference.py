@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from recurra.courtesy import brief
+from recurra.courtesy import brief, warn
 from recurra.errors import CapabilityError, OptionError
-from recurra.glm.design import Layout, Rows
-from recurra.glm.newton import hessians
-from recurra.glm.objective import Data, Family, predictor
+from recurra.glm.design import Layout, Rows, named, read_mask
+from recurra.glm.determined import directions, empty_parts, information, penalty_matrix, standard
+from recurra.glm.objective import Family
 from recurra.glm.observations import Gamma, Gaussian, NegativeBinomial, ObservationModel, Poisson
 from recurra.glm.penalty import Penalty
+from recurra.glm.regularizers import ARD
 
 if TYPE_CHECKING:
-    from recurra.glm.estimator import Regression
+    from pandas import DataFrame
+
+    from recurra.glm.regression import Regression
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
     """Hold the normal distribution of the parameters around their estimate (Laplace; see MacKay 1992).
 
-    Without a penalty its standard deviations are the standard errors of maximum likelihood (observed information).
+    Without a penalty its standard deviations are the standard errors of maximum likelihood (observed information). They
+    do not depend on where a feature has its zero, nor on its unit: the information is that of features brought to mean
+    0 and size 1, and its directions are told apart by their eigenvalues.
 
     Arguments:
         mean: `(neurons, features + 1)`, the intercept last.
-        covariance: `(neurons, features + 1, features + 1)`; 0 where a coefficient is masked.
+        covariance: `(neurons, features + 1, features + 1)`; 0 where a coefficient is held, NaN where the data do not
+            determine it.
         parameters: effective number of parameters of each neuron, `(neurons,)`: the trace of the inverse penalised
             Hessian times that of the loss (Hastie & Tibshirani 1990).
         layout: of the features.
+        determined: `(neurons, features + 1)`; false where a feature repeats others, where it separates events from
+            their absence, and for a neuron that never changed: such a parameter has no finite error.
+        labels: the names of the features, `(features,)`.
 
     >>> from recurra.glm import GLM
     >>> rng = np.random.default_rng(0)
@@ -50,13 +57,18 @@ class Posterior:
     covariance: np.ndarray
     parameters: np.ndarray
     layout: Layout
+    determined: np.ndarray
+    labels: np.ndarray
 
     __repr__ = brief
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """Standard deviation of every parameter, `(neurons, features + 1)`, the intercept last."""
-        return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+        """Standard deviation of every parameter, `(neurons, features + 1)`, the intercept last.
+
+        Infinite where the data do not determine a parameter, 0 where one is held.
+        """
+        return np.where(self.determined, np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2)), np.inf)
 
     @property
     def coef_errors(self) -> Any:
@@ -83,15 +95,27 @@ class Posterior:
 
     @property
     def p_values(self) -> np.ndarray:
-        """Two-sided probability of so large an estimate if the parameter were 0 (Wald 1943), as `mean`."""
+        """Two-sided probability of so large an estimate if the parameter were 0 (Wald 1943), as `mean`.
+
+        NaN where there is nothing to test: where a parameter is held, and where the data do not determine it.
+        """
         from scipy.special import ndtr
 
         error = self.standard_errors
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(error > 0, 2 * ndtr(-np.abs(self.mean) / error), np.nan)
+            return np.where((error > 0) & np.isfinite(error), 2 * ndtr(-np.abs(self.mean) / error), np.nan)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Draw parameters, `(count, neurons, features + 1)`."""
+        """Draw parameters, `(count, neurons, features + 1)`.
+
+        Raises:
+            CapabilityError: the data do not determine all of them.
+        """
+        if not self.determined.all():
+            raise CapabilityError(
+                f"sample: the data do not determine {_which(self.labels, ~self.determined)}; leave such"
+                " features out (apply_identifiability_constraints), or use Ridge."
+            )
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
         with jax.enable_x64(True):
@@ -106,7 +130,9 @@ class Evaluation:
     Arguments:
         log_likelihood: sum over the bins, in nats, at the model's scale.
         deviance: twice the log-likelihood that is missing to a perfect fit, at scale 1.
-        aic, bic: -2 log_likelihood + 2 k (Akaike 1974), and + k log(bins) (Schwarz 1978).
+        aic, bic: -2 LL + 2 k (Akaike 1974), and -2 LL + k log(bins) (Schwarz 1978). Where the scale is estimated LL is
+            at its maximum: for a Gaussian model at the squared residuals divided by the bins, not by the degrees of
+            freedom.
         mcfadden: 1 - LL / LL0 (McFadden 1974).
         cohen: 1 - D / D0, the share of the deviance (Cohen et al. 2003).
         bits_per_spike: (LL - LL0) / spikes / log 2 (Harris et al. 2003); for counts and events.
@@ -135,27 +161,17 @@ class Evaluation:
     __repr__ = brief
 
 
-def curvatures(family: Family, rows: Rows, coef: np.ndarray) -> np.ndarray:
-    """Return the second derivative of the mean loss of each neuron, `(neurons, features + 1, features + 1)`."""
-    with jax.enable_x64(True):
-        share = (rows.weight / rows.count)[:, None]
-        data = Data(*(jnp.asarray(a, float) for a in (rows.x, rows.y, share)))
-        return np.array(_hessians(family, data, jnp.asarray(coef)[..., None]))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _hessians(family: Family, data: Data, coef: Array) -> Array:
-    return hessians(family, data, predictor(data.x, coef))
-
-
 def posterior_of(
     family: Family,
     rows: Rows,
     coef: np.ndarray,
     penalty: Penalty,
     scale: np.ndarray,
+    dof: np.ndarray,
     layout: Layout,
     mask: np.ndarray | None,
+    endless: np.ndarray,
+    labels: np.ndarray,
 ) -> Posterior:
     """Return the posterior of a fit.
 
@@ -164,8 +180,11 @@ def posterior_of(
         coef: `(features + 1, neurons)`.
         penalty: must have no part without a derivative.
         scale: dispersion, `(neurons,)`.
+        dof: degrees of freedom that are left for it, `(neurons,)`.
         layout: of the features.
         mask: `(features, neurons)`, or `None`.
+        endless: `(features + 1, neurons)`, true for a parameter whose best value is not finite.
+        labels: the names of the features.
 
     Raises:
         CapabilityError: the penalty has a kink, or there are bounds.
@@ -175,30 +194,62 @@ def posterior_of(
             "posterior: with Lasso, ElasticNet, GroupLasso or bounds the estimate is not normally distributed around"
             " the truth. Fit again without, on the features that were selected and on other data."
         )
-    loss = curvatures(family, rows, coef)
+    if isinstance(family.observation, Gaussian | Gamma):
+        # With as many parameters as bins there is no residual to estimate the scale from.
+        endless = endless | (dof <= 0)
+    made = standard(rows.x, rows.weight, family.intercept)
+    loss = information(family, rows, made, coef)
     size, neurons = coef.shape
-    whole = loss.copy()
-    if penalty.diagonal is not None:
-        whole[:, np.arange(size - 1), np.arange(size - 1)] += np.asarray(penalty.diagonal).T
-    if penalty.matrix is not None and penalty.factor is not None:
-        whole[:, :-1, :-1] += np.asarray(penalty.factor)[:, None, None] * np.asarray(penalty.matrix)[None]
-    covariance, parameters = np.zeros_like(whole), np.zeros(neurons)
+    # To parameters of the features as they are.
+    back = made.outside(np.eye(size))
+    covariance, parameters = np.zeros((neurons, size, size)), np.zeros(neurons)
+    lost = endless.T.copy()
     for p in range(neurons):
-        used = np.ones(size, bool)
-        if mask is not None:
-            used[:-1] = mask[:, p]
+        used = np.append(np.ones(size - 1, bool) if mask is None else mask[:, p], family.intercept)
         place = np.ix_(used, used)
-        inverse = np.linalg.pinv(whole[p][place], hermitian=True)
-        covariance[p][place] = scale[p] * inverse / rows.count
+        values, vectors, full = directions((loss[p] + penalty_matrix(penalty, made, p))[place])
+        inverse = (vectors[:, full] / values[full]) @ vectors[:, full].T
         parameters[p] = np.sum(inverse * loss[p][place])
-    return Posterior(coef.T, covariance, parameters, layout)
+        lost[p] |= empty_parts(made, used, vectors[:, ~full])
+        whole = np.zeros((size, size))
+        whole[place] = inverse
+        covariance[p] = scale[p] * (back @ whole @ back.T) / rows.count
+        covariance[p][lost[p]] = covariance[p][:, lost[p]] = np.nan
+    return Posterior(coef.T, covariance, parameters, layout, ~lost, labels)
+
+
+def _which(labels: np.ndarray, lost: np.ndarray) -> str:
+    return named(np.append(labels, "intercept")[lost.any(axis=0)])
+
+
+def summary_of(posterior: Posterior, level: float, neurons: list | None, intercept: bool) -> DataFrame:
+    """Return a posterior as a table; see :meth:`Regression.summary`."""
+    import pandas
+
+    low, high = posterior.interval(level)
+    error = posterior.standard_errors
+    columns = {
+        "coef": posterior.mean,
+        "std_err": error,
+        "z": np.where(error > 0, posterior.mean / np.where(error > 0, error, 1), np.nan),
+        "p_value": posterior.p_values,
+        "low": low,
+        "high": high,
+    }
+    last = posterior.mean.shape[1] - (0 if intercept else 1)
+    names = [*posterior.labels.tolist(), "intercept"][:last]
+    if neurons is None:
+        index: Any = pandas.Index(names, name="feature")
+    else:
+        index = pandas.MultiIndex.from_product([neurons, names], names=["neuron", "feature"])
+    return pandas.DataFrame({name: value[:, :last].ravel() for name, value in columns.items()}, index)
 
 
 def evaluation_of(
     observation: ObservationModel,
     rows: Rows,
     rate: np.ndarray,
-    null_rate: np.ndarray,
+    null: np.ndarray,
     scale: np.ndarray,
     parameters: np.ndarray,
 ) -> Evaluation:
@@ -208,11 +259,10 @@ def evaluation_of(
         observation: the observation model.
         rows: the data.
         rate: of the model, `(time, neurons)`.
-        null_rate: of the model without features, `(neurons,)`.
+        null: rate of the model without features, `(time, neurons)`.
         scale: dispersion, `(neurons,)`.
         parameters: effective number of parameters with the intercept, `(neurons,)`.
     """
-    null = np.broadcast_to(null_rate, rate.shape)
     with jax.enable_x64(True):
         wide, y = np.broadcast_to(scale, rate.shape), jnp.asarray(rows.y)
         rates = [jnp.asarray(rate), jnp.asarray(null)]
@@ -222,20 +272,51 @@ def evaluation_of(
         deviance, most = (rows.weight @ np.asarray(observation.deviance(y, r, fixed)) for r in rates)
     estimated = isinstance(observation, Gaussian | Gamma) or getattr(observation, "estimated", False)
     k = parameters + estimated
+    most_likely = best
+    if estimated:
+        top = np.broadcast_to(likeliest_scale(observation, rows, rate, scale), rate.shape)
+        with jax.enable_x64(True):
+            most_likely = rows.weight @ np.asarray(observation.log_likelihood(y, rates[0], top))
     spikes = rows.weight @ rows.y
     with np.errstate(divide="ignore", invalid="ignore"):
         bits = (best - base) / spikes / np.log(2)
         return Evaluation(
             best,
             deviance,
-            -2 * best + 2 * k,
-            -2 * best + k * np.log(rows.count),
+            -2 * most_likely + 2 * k,
+            -2 * most_likely + k * np.log(rows.count),
             1 - best / base,
             1 - deviance / most,
             bits,
             k,
             rows.count,
         )
+
+
+def likeliest_scale(observation: ObservationModel, rows: Rows, rate: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the scale of each neuron at which the likelihood of given rates is largest, `(neurons,)`.
+
+    Arguments:
+        observation: one whose scale is estimated.
+        rows: the data.
+        rate: of the model, `(time, neurons)`.
+        scale: where to look for it, `(neurons,)`.
+    """
+    share = rows.weight / rows.count
+    if isinstance(observation, Gaussian):
+        return share @ (rows.y - rate) ** 2
+    from scipy.optimize import minimize_scalar
+
+    def lost(log_scale: float, p: int) -> float:
+        with jax.enable_x64(True):
+            each = observation.log_likelihood(jnp.asarray(rows.y[:, p]), jnp.asarray(rate[:, p]), np.exp(log_scale))
+        return -float(share @ np.asarray(each))
+
+    # On a logarithmic axis, around what the moments say.
+    middle = np.log(np.maximum(scale, 1e-8))
+    found = [minimize_scalar(lost, bounds=(m - 4, m + 4), args=(p,), method="bounded", options={"xatol": 1e-8})
+             for p, m in enumerate(middle)]  # fmt: skip
+    return np.exp([f.x for f in found])  # type: ignore[union-attr]
 
 
 def bits_per_spike(y: ArrayLike, rate: ArrayLike, null_rate: ArrayLike | None = None) -> np.ndarray:
@@ -263,18 +344,31 @@ def bits_per_spike(y: ArrayLike, rate: ArrayLike, null_rate: ArrayLike | None = 
         return np.where(spikes > 0, (model - base) / spikes / np.log(2), np.nan)
 
 
-def posterior_of_estimator(model: Regression, X: Any, y: Any, sample_weight: ArrayLike | None) -> Posterior:
-    """Return the posterior of a fitted estimator; see :meth:`Regression.posterior`."""
-    from dataclasses import replace
+def posterior_of_estimator(model: Regression, rows: Rows, tell: bool = False) -> Posterior:
+    """Return the posterior of a fitted estimator; see :meth:`Regression.posterior`.
 
-    from recurra.glm.design import read_mask
-    from recurra.glm.regularizers import ARD
-
-    rows, _ = model._compare(X, y, sample_weight)
+    Arguments:
+        model: the estimator.
+        rows: what it was fitted to, without rows that do not count.
+        tell: warn of parameters that are not determined.
+    """
     plan, (coef, intercept) = model._plan(), model._flat()
     penalty = model._penalty(plan, model.layout_, len(intercept))
     mask = read_mask(getattr(model, "feature_mask", None), model.layout_, len(intercept))
     if isinstance(plan.regularizer, ARD):
         penalty = replace(penalty, diagonal=np.minimum(model.strength_, 1e12))
     whole = np.concatenate([coef, intercept[None]])
-    return posterior_of(plan.family, rows, whole, penalty, model.scale_, model.layout_, mask)
+    endless = np.zeros(whole.shape, bool) if model.separated_ is None else model.separated_.copy()
+    endless[:, model.silent_] = True
+    if mask is not None:
+        endless[:-1] &= mask
+    arguments = penalty, model.scale_, model.dof_resid_, model.layout_, mask, endless, model.feature_labels_
+    found = posterior_of(plan.family, rows, whole, *arguments)
+    lost = ~found.determined & ~model.silent_[:, None]
+    if tell and lost.any():
+        warn(
+            f"{_which(found.labels, lost)}: the data do not determine them (features that repeat others or"
+            " the constant, or that separate events from their absence); they have no finite error.",
+            UserWarning,
+        )
+    return found

@@ -14,7 +14,17 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from recurra.engine.iterate import iterate_while, map_items
-from recurra.glm.objective import Data, Family, dot, finite, gradient, predictor, smooth_part, transposed
+from recurra.glm.objective import (
+    Data,
+    Family,
+    dot,
+    finite,
+    gradient,
+    predictor,
+    smooth_part,
+    transposed,
+    without_intercept,
+)
 from recurra.glm.penalty import Penalty
 
 HALVINGS = 40
@@ -77,7 +87,7 @@ def begin(family: Family, data: Data, penalty: Penalty, coef: Array, tol: Array)
     """Evaluate the objective where a fit starts."""
     if penalty.rough:
         coef = coef.at[:-1].set(penalty.proximal(coef[:-1], jnp.zeros(coef.shape[1], coef.dtype)))
-    eta = predictor(data.x, coef)
+    eta = data.predictor(coef)
     value = smooth_part(family, data, penalty, coef, eta) + penalty.rest(coef[:-1])
     slope, spread = gradient(family, data, penalty, coef, eta)
     left = residual(sizes(data.x), penalty, coef, slope, spread, tol)
@@ -104,7 +114,7 @@ def step(family: Family, method: str, data: Data, penalty: Penalty, state: State
             way = exact_direction(hessian, penalty, state.slope)
         else:
             way = proximal_direction(hessian, penalty, state.coef, state.slope)
-    return advance(family, data, penalty, state, way, tol)
+    return advance(family, data, penalty, state, without_intercept(family, way), tol)
 
 
 def advance(family: Family, data: Data, penalty: Penalty, state: State, way: Array, tol: Array) -> State:
@@ -164,7 +174,8 @@ def hessians(family: Family, data: Data, eta: Array) -> Array:
     """Return the second derivative of the weighted loss of each column, `(columns, features + 1, features + 1)`."""
     second = family.curvature(data.y, eta)[0][..., 0]
     weight = (jnp.where(data.weight > 0, second, 0) * data.weight).T
-    return weighted_gram(data.x, weight)
+    gram = weighted_gram(data.x, weight)
+    return gram if family.intercept else gram.at[:, -1].set(0).at[:, :, -1].set(0)
 
 
 def weighted_gram(x: Array, weight: Array) -> Array:
@@ -222,9 +233,13 @@ def truncated_direction(family: Family, data: Data, penalty: Penalty, state: Sta
 
     def times(v: Array) -> Array:
         found = transposed(x, curved(predictor(x, v.astype(x.dtype)))).astype(v.dtype)
-        return found.at[:-1].add(penalty.slope(v[:-1]))
+        return without_intercept(family, found.at[:-1].add(penalty.slope(v[:-1])))
 
-    solve = preconditioner(x, jnp.where(weight > 0, second.astype(x.dtype), 0) * weight, penalty, state.slope.dtype)
+    inverse = preconditioner(x, jnp.where(weight > 0, second.astype(x.dtype), 0) * weight, penalty, state.slope.dtype)
+
+    def solve(v: Array) -> Array:
+        return without_intercept(family, inverse(v))
+
     ratio = state.residual / jnp.maximum(state.first, 1e-300 if state.slope.dtype == jnp.float64 else 1e-30)
     forcing = jnp.clip(ratio, 1e-4, 0.03)
     return conjugate_gradients(times, solve, -state.slope, forcing, state.going)

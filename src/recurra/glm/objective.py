@@ -5,9 +5,9 @@ all of these are fitted at once, by the same compiled code. The objective of col
 
     sum_t w[t, p] * nll(y[t, p], inverse_link(eta[t, p])) + penalty(coef[:, p]),    sum_t w[t, p] = 1,
 
-with eta = X @ coef + intercept: the weighted mean over time of the negative log-likelihood at scale 1, plus a penalty
-on the coefficients but not on the intercept. Coefficients are `(features + 1, columns, outputs)`, the intercept in the
-last row; outputs is 1 but for a classifier, which has one for each class.
+with eta = X @ coef + intercept + offset: the weighted mean over time of the negative log-likelihood at scale 1, plus a
+penalty on the coefficients but not on the intercept. Coefficients are `(features + 1, columns, outputs)`, the intercept
+in the last row; outputs is 1 but for a classifier, which has one for each class.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ EXP, LOGISTIC = INVERSE_LINKS["exp"], INVERSE_LINKS["logistic"]
 
 @dataclass(frozen=True)
 class Family:
-    """Hold what is static about an objective: how observations are distributed, the link, the outputs of a column."""
+    """Hold what is static about an objective: how observations are distributed, the link, the outputs of a column.
+
+    Without an intercept the last row of the coefficients stays 0: its derivatives are taken to be 0.
+    """
 
     observation: ObservationModel
     link: InverseLink
     outputs: int = 1
+    intercept: bool = True
 
     def rate(self, eta: Array) -> Array:
         """Return the mean of each bin from the linear predictor `(time, columns, outputs)`; the last axis goes if 1."""
@@ -84,12 +88,19 @@ class Data:
         y: `(time, columns)`.
         weight: `(time, columns)` or `(time, 1)`; every column sums to 1, rows of weight 0 do not count.
         coarse: `x` in single precision, for products that need not be exact; `None` to use `x`.
+        offset: what is added to the linear predictor, `(time, columns or 1, outputs)`; `None` for nothing.
     """
 
     x: Array
     y: Array
     weight: Array
     coarse: Array | None = None
+    offset: Array | None = None
+
+    def predictor(self, coef: Array) -> Array:
+        """Return `x @ coef + intercept + offset`, `(time, columns, outputs)`."""
+        eta = predictor(self.x, coef)
+        return eta if self.offset is None else eta + self.offset
 
 
 def predictor(x: Array, coef: Array) -> Array:
@@ -126,9 +137,14 @@ def gradient(family: Family, data: Data, penalty: Penalty, coef: Array, eta: Arr
     """Return the gradient of the differentiable part, and its root mean square over the bins of each column."""
     slope = family.slope(data.y, eta)
     weighted = jnp.where(data.weight[..., None] > 0, slope, 0) * data.weight[..., None]
-    found = transposed(data.x, weighted)
+    found = without_intercept(family, transposed(data.x, weighted))
     spread = jnp.sqrt(jnp.sum(jnp.where(data.weight[..., None] > 0, slope, 0) * weighted, axis=(0, 2)))
     return found.at[:-1].add(penalty.slope(coef[:-1])), spread
+
+
+def without_intercept(family: Family, rows: Array) -> Array:
+    """Return an array `(features + 1, ...)` with 0 in the last row if the family has no intercept."""
+    return rows if family.intercept else rows.at[-1].set(0)
 
 
 def dot(a: Array, b: Array) -> Array:

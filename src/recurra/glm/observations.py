@@ -8,6 +8,7 @@ is the dispersion of the family, with the meaning the model says. The families a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
@@ -36,7 +37,7 @@ class ObservationModel(Protocol):
     ...     def estimate_scale(self, y, rate, dof):
     ...         return jnp.sum((y - rate) ** 2 / rate, axis=0) / dof
     >>> counts = np.random.default_rng(0).negative_binomial(2, 0.5, 4000)  # mean 2, variance 4
-    >>> model = GLM(observation_model=QuasiPoisson()).fit(np.zeros((4000, 1)), counts)
+    >>> model = GLM(observation_model=QuasiPoisson()).fit(np.arange(4000.0)[:, None], counts)
     >>> round(float(model.scale_[0]), 1)  # variance / mean
     2.0
     """
@@ -436,6 +437,37 @@ def find_observation_model(model: str | ObservationModel) -> ObservationModel:
         hint = "give an instance, not the class" if isinstance(model, type) else f"it has no {', '.join(missing)}"
         raise OptionError(f"observation_model: {model!r} is no observation model: {hint}.")
     return model
+
+
+def scale_of(
+    observation: ObservationModel, y: np.ndarray, rate: np.ndarray, weight: np.ndarray, dof: np.ndarray
+) -> np.ndarray:
+    """Return the dispersion of each neuron; whole weights count a bin as often, others by their share.
+
+    Arguments:
+        observation: the model.
+        y, rate: observations and their means, `(time, neurons)`.
+        weight: `(time,)`.
+        dof: degrees of freedom of the residuals, `(neurons,)`.
+    """
+    if not np.all(weight == 1):
+        # A weighted sum of what the families add up: residuals are stretched by the root of the weight.
+        y = rate + np.sqrt(weight)[:, None] * (y - rate)
+    return np.array(measure(observation, "estimate_scale", y, rate, dof))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def measure(observation: ObservationModel, name: str, y: ArrayLike, rate: ArrayLike, scale: ArrayLike) -> Array:
+    """Call a method of an observation model that takes observations, means and a third argument, compiled."""
+    return getattr(observation, name)(y, rate, scale)
+
+
+def log_likelihood_of(
+    observation: ObservationModel, y: np.ndarray, rate: np.ndarray, scale: np.ndarray, what: str = "log_likelihood"
+) -> np.ndarray:
+    """Return the log-likelihood (or the `"deviance"`) of each bin and neuron in double precision."""
+    with jax.enable_x64(True):
+        return np.asarray(measure(observation, what, y, rate, np.broadcast_to(scale, rate.shape)))
 
 
 def _check_whole(y: ArrayLike, where: str, family: str) -> None:

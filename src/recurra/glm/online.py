@@ -15,6 +15,7 @@ from recurra.errors import CapabilityError, ShapeError
 from recurra.glm import newton
 from recurra.glm.chunks import read_data, terms
 from recurra.glm.design import Rows, read_rows
+from recurra.glm.frame import Frame
 from recurra.glm.objective import Data, Family
 from recurra.glm.penalty import Penalty
 
@@ -41,12 +42,14 @@ class Memory:
         pull: precision times estimate, `(columns, features + 1)`.
         count: bins so far.
         total: sums of y, `(columns,)`.
+        frame: how the features are moved and scaled, as the first chunk says; `None` where they are not.
     """
 
     precision: np.ndarray
     pull: np.ndarray
     count: float
     total: np.ndarray
+    frame: Frame | None = None
 
 
 def learn_chunk(
@@ -98,15 +101,16 @@ def learn_chunk(
         gradient = np.asarray(terms(family, "", data, jnp.asarray(found))[1])[..., 0].T
     flat = found[..., 0].T
     pull_now = memory.pull + np.einsum("pfg,pg->pf", fresh, flat) - gradient
-    whole = Memory(memory.precision + fresh, pull_now, memory.count + rows.count, memory.total + rows.weight @ rows.y)
-    return found, whole
+    count, total = memory.count + rows.count, memory.total + rows.weight @ rows.y
+    return found, Memory(memory.precision + fresh, pull_now, count, total, memory.frame)  # type: ignore[arg-type]
 
 
-def read_chunk(x: np.ndarray, y: np.ndarray, weight: ArrayLike | None) -> Rows:
+def read_chunk(x: np.ndarray, y: np.ndarray, weight: ArrayLike | None, offset: np.ndarray | None = None) -> Rows:
     """Return the rows of a chunk, of which none need count."""
     try:
-        return read_rows(x, y, weight)
+        return read_rows(x, y, weight, offset)
     except ShapeError as error:
-        if "no row is left" in str(error):
-            return Rows(np.zeros_like(x), np.ones_like(y), np.zeros(len(x)))
+        if "no row is left" in str(error) or "every weight is zero" in str(error):
+            none = None if offset is None else np.zeros_like(offset)
+            return Rows(np.zeros_like(x), np.ones_like(y), np.zeros(len(x)), none)
         raise

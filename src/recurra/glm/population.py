@@ -11,8 +11,8 @@ from sklearn.exceptions import DataConversionWarning
 from recurra.courtesy import warn
 from recurra.errors import ShapeError
 from recurra.glm.bridge import CoupledMixin
-from recurra.glm.estimator import Regression
 from recurra.glm.links import InverseLink
+from recurra.glm.numbers import as_numbers
 from recurra.glm.observations import (
     Bernoulli,
     Gamma,
@@ -22,6 +22,8 @@ from recurra.glm.observations import (
     find_observation_model,
 )
 from recurra.glm.pynapple_series import as_given
+from recurra.glm.recording import column_labels
+from recurra.glm.regression import Regression
 from recurra.glm.regularizers import Regularizer
 from recurra.glm.whole import whole_fit
 
@@ -47,6 +49,7 @@ class GLM(Regression):
         solver_kwargs: `tol`, largest gradient at the end, and `maxiter`, most steps.
         warm_start: whether a fit begins where the last one ended.
         precision: `"float64"` or `"float32"`.
+        fit_intercept: whether there is an intercept; if not, `intercept_` is 0.
 
     Attributes:
         coef_: `(features,)`, or a tree of such as X was.
@@ -74,11 +77,18 @@ class GLM(Regression):
         solver_kwargs: dict | None = None,
         warm_start: bool = False,
         precision: str = "float64",
+        fit_intercept: bool = True,
     ):
         self._take(locals())
 
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, init_params: tuple | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        init_params: tuple | None = None,
+        *,
+        offset: ArrayLike | None = None,
     ) -> GLM:
         """Fit the model.
 
@@ -87,6 +97,7 @@ class GLM(Regression):
             y: `(time,)`.
             sample_weight: `(time,)`, how often each bin counts.
             init_params: pair (coefficients, intercept) to begin with.
+            offset: added to the linear predictor, a number or `(time,)`, such as the logarithm of an exposure.
 
         Returns:
             The estimator itself.
@@ -95,19 +106,20 @@ class GLM(Regression):
             RecurraError: data or parameters do not fit.
         """
         with whole_fit(self):
-            self._fit(X, y, sample_weight, init_params)
+            self._fit(X, y, sample_weight, init_params, offset)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> np.ndarray:
         """Return the mean of each bin.
 
         Arguments:
             X: features as in the fit; a NaN gives a NaN.
+            offset: as in the fit.
 
         Returns:
             `(time,)`, in counts (or whatever y was) per bin; a Tsd if X was a series of pynapple.
         """
-        return as_given(X, self._rate(X)[:, 0])
+        return as_given(X, self._rate(X, offset)[:, 0])
 
     def _targets(self, y: Any, rows: int) -> np.ndarray:
         return as_column(real(y))[:, None]
@@ -128,7 +140,7 @@ class PopulationGLM(CoupledMixin, Regression):
         feature_mask: `(features, neurons)` of 0 and 1, or a tree as X is with entries `(neurons,)`; 0 holds a
             coefficient at 0. Neurons that use few features cost little.
         observation_model, inverse_link_function, regularizer, regularizer_strength, bounds, solver_name, solver_kwargs,
-            warm_start, precision: as for :class:`GLM`.
+            warm_start, precision, fit_intercept: as for :class:`GLM`.
 
     Attributes:
         coef_: `(features, neurons)`, or a tree of such as X was.
@@ -157,11 +169,18 @@ class PopulationGLM(CoupledMixin, Regression):
         feature_mask: Any = None,
         warm_start: bool = False,
         precision: str = "float64",
+        fit_intercept: bool = True,
     ):
         self._take(locals())
 
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, init_params: tuple | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        init_params: tuple | None = None,
+        *,
+        offset: ArrayLike | None = None,
     ) -> PopulationGLM:
         """Fit the models.
 
@@ -170,6 +189,7 @@ class PopulationGLM(CoupledMixin, Regression):
             y: `(time, neurons)`.
             sample_weight: `(time,)`, how often each bin counts.
             init_params: pair (coefficients, intercepts) to begin with.
+            offset: added to the linear predictors, a number, `(time,)` or `(time, neurons)`.
 
         Returns:
             The estimator itself.
@@ -178,19 +198,22 @@ class PopulationGLM(CoupledMixin, Regression):
             RecurraError: data or parameters do not fit.
         """
         with whole_fit(self):
-            self._fit(X, y, sample_weight, init_params, self.feature_mask)
+            self._fit(X, y, sample_weight, init_params, offset, self.feature_mask)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, offset: ArrayLike | None = None, inputs: ArrayLike | None = None) -> np.ndarray:
         """Return the mean of each bin and neuron.
 
         Arguments:
-            X: features as in the fit; a NaN gives a NaN.
+            X: features as in the fit, or, after `fit_spikes`, a recording of the neurons; a NaN gives a NaN.
+            offset: as in the fit.
+            inputs: those of the recording, if the fit had some.
 
         Returns:
             `(time, neurons)`, in counts (or whatever y was) per bin; a TsdFrame if X was a series of pynapple.
         """
-        return as_given(X, self._rate(X))
+        X, _ = self._given(X, None, inputs)
+        return as_given(X, self._rate(X, offset))
 
     def _targets(self, y: Any, rows: int) -> np.ndarray:
         found = real(y)
@@ -202,6 +225,10 @@ class PopulationGLM(CoupledMixin, Regression):
 
     def _set_params(self, coef: np.ndarray, intercept: np.ndarray) -> None:
         self.coef_, self.intercept_ = self.layout_.split(coef), intercept
+
+    def _neurons(self, y: Any) -> list | None:
+        labels = getattr(self, "neuron_labels_", None)
+        return (column_labels(y, len(self.intercept_)) if labels is None else labels).tolist()
 
     def __sklearn_tags__(self) -> Any:
         tags = _regressor_tags(super().__sklearn_tags__(), self.observation_model)
@@ -225,13 +252,7 @@ def as_column(y: np.ndarray) -> np.ndarray:
 
 def real(y: Any) -> np.ndarray:
     """Return observations as floating-point numbers."""
-    found = np.asarray(y)
-    if found.dtype.kind not in "fiub":
-        try:
-            found = found.astype(float)
-        except (TypeError, ValueError):
-            raise ShapeError(f"y: expected numbers, got an array of type {found.dtype}.") from None
-    return found.astype(float)
+    return as_numbers(y, "y").astype(float)
 
 
 def _regressor_tags(tags: Any, observation_model: object) -> Any:

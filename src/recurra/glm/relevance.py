@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.glm.newton import hessians, weighted_gram
-from recurra.glm.objective import Data, Family, predictor
+from recurra.glm.objective import Data, Family
 from recurra.glm.observations import Gamma, Gaussian
 from recurra.glm.penalty import Penalty
 from recurra.glm.regularizers import ARD
@@ -88,6 +88,9 @@ def _determined(view: View, strength: np.ndarray, outputs: int, count: float) ->
     matrix = view.hessian.copy()
     index = np.arange(features * outputs)
     matrix[:, index, index] += np.repeat(strength, outputs, axis=0).T
+    # Without an intercept its row is 0, and decoupled.
+    edge = np.arange(features * outputs, matrix.shape[1])
+    matrix[:, edge, edge] += np.where(matrix[:, edge, edge] == 0, 1, 0)
     if outputs > 1:
         # Adding a number to all intercepts of a classifier changes nothing; without this there is no inverse.
         matrix[:, -outputs:, -outputs:] += 1e-6
@@ -100,14 +103,25 @@ def _determined(view: View, strength: np.ndarray, outputs: int, count: float) ->
     return share, view.pearson / np.maximum(1 - used / count, 1e-3)
 
 
-def view_of(family: Family, x: np.ndarray, y: np.ndarray, weight: np.ndarray, coef: np.ndarray) -> View:
+def view_of(
+    family: Family,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    coef: np.ndarray,
+    offset: np.ndarray | None = None,
+) -> View:
     """Return what data in memory say around coefficients `(features + 1, columns, outputs)`."""
     with jax.enable_x64(True):
         share = (weight / weight.sum())[:, None]
         data = Data(jnp.asarray(x, float), jnp.asarray(y, float), jnp.asarray(share))
-        eta = predictor(data.x, jnp.asarray(coef))
+        data = data if offset is None else replace(data, offset=jnp.asarray(offset))
+        eta = data.predictor(jnp.asarray(coef))
+        if family.intercept:
+            # An intercept takes up the means of features, which say nothing of their coefficients but cost digits.
+            data = replace(data, x=data.x - share.T @ x)
         if family.outputs > 1:
-            return View(_joint_hessian(family, data, eta), None)
+            return View(joint_hessian(family, data, eta), None)
         matrix = np.array(hessians(family, data, eta))
         if not isinstance(family.observation, Gaussian | Gamma):
             return View(matrix, None)
@@ -116,7 +130,7 @@ def view_of(family: Family, x: np.ndarray, y: np.ndarray, weight: np.ndarray, co
         return View(matrix, np.asarray(jnp.sum(share * (data.y - rate) ** 2 / variance, axis=0)))
 
 
-def _joint_hessian(family: Family, data: Data, eta: jax.Array) -> np.ndarray:
+def joint_hessian(family: Family, data: Data, eta: jax.Array) -> np.ndarray:
     """Return the second derivative by all outputs of a column together, `(columns, size, size)`, outputs last."""
     product, (time, columns, outputs) = family.curvature(data.y, eta)[1], eta.shape
     rows = []
@@ -126,4 +140,7 @@ def _joint_hessian(family: Family, data: Data, eta: jax.Array) -> np.ndarray:
         rows.append(grams.reshape(columns, outputs, *grams.shape[1:]))
     size = rows[0].shape[-1] * outputs
     # (output, column, output, feature, feature) -> (column, feature, output, feature, output)
-    return np.stack(rows).transpose(1, 3, 0, 4, 2).reshape(columns, size, size)
+    found = np.stack(rows).transpose(1, 3, 0, 4, 2)
+    if not family.intercept:
+        found[:, -1], found[:, :, :, -1] = 0, 0
+    return found.reshape(columns, size, size)

@@ -77,6 +77,7 @@ def time_rescaling(
     observation: ObservationModel | None = None,
     scale: float = 1.0,
     seed: int = 0,
+    starts: ArrayLike | None = None,
 ) -> TimeRescaling:
     """Rescale the intervals between spikes by the model's rates, with the correction for bins of finite length.
 
@@ -92,6 +93,7 @@ def time_rescaling(
         observation: how counts are distributed; Poisson if `None`.
         scale: dispersion of the observation model.
         seed: of u.
+        starts: `(time,)` of truth values, where a new epoch begins, which no interval reaches into; `None` for bin 0.
 
     Returns:
         The rescaled intervals and their comparison with the uniform distribution.
@@ -121,9 +123,17 @@ def time_rescaling(
     total = np.concatenate([[0.0], np.cumsum(np.where(missing, 0, hazard))])
     first, last = spikes[:-1], spikes[1:]
     whole = blanks[last + 1] == blanks[first]
+    if starts is not None:
+        epoch = np.cumsum(np.asarray(starts, bool))
+        if epoch.shape != counts.shape:
+            raise ShapeError(f"time rescaling: starts has shape {epoch.shape}, expected {counts.shape}.")
+        whole &= epoch[first] == epoch[last]
     first, last = first[whole], last[whole]
     if len(first) < 1:
-        raise ShapeError("time rescaling: it needs at least two bins with spikes and no missing bin between them.")
+        raise ShapeError(
+            "time rescaling: it needs at least two bins with spikes, of one epoch and without a"
+            " missing bin between them."
+        )
     u = np.random.default_rng(seed).random(len(last))
     part = -np.log1p(u * np.expm1(-hazard[last]))
     intervals = -np.expm1(-(total[last] - total[first + 1] + part))

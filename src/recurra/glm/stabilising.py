@@ -68,6 +68,7 @@ def stabilise_fit(model: PopulationGLM, chunks: Iterable[Any], bound: float) -> 
         with warnings.catch_warnings():
             # Which neurons are silent has been said.
             warnings.filterwarnings("ignore", ".*never changed", UserWarning)
+            warnings.filterwarnings("ignore", ".*sums of multiples of each other", UserWarning)
             fit_estimator_chunks(model, chunks, start, mask)
         # The held coefficients were spent as well.
         if isinstance(model._observed(), Gaussian | Gamma):
@@ -86,7 +87,7 @@ def _factor(model: PopulationGLM, bound: float) -> float:
 
     def radius(factor: float) -> float:
         # What the coupling adds less, the intercepts add more, which leaves the gains alone.
-        offset = model.intercept_ + (1 - factor) * held
+        offset = model.intercept_ + model.mean_offset() + (1 - factor) * held
         return analyse_stability(
             factor * coupling, model.coupling_basis_, offset, link, rates=model.null_rate_
         ).spectral_radius

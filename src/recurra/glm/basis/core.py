@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from recurra.errors import OptionError, ShapeError, unknown
+from recurra.glm.numbers import as_numbers
 from recurra.glm.pynapple_series import common_series, is_pynapple, like, values_of
 
 if TYPE_CHECKING:
@@ -325,6 +326,8 @@ class Leaf(Basis):
         """Return an input as an array of numbers, or as the series of pynapple it is."""
         values = values_of(x)
         array = values if hasattr(values, "aval") else np.asarray(values)
+        if array.dtype.kind == "O":
+            array = as_numbers(array, self.label)
         if array.dtype.kind not in "biuf" and array.dtype != jnp.bfloat16:
             raise TypeError(f"{self.label}: an input must hold real numbers, got {array.dtype}.")
         if array.ndim == 0 or array.size == 0:
@@ -348,6 +351,11 @@ class Leaf(Basis):
         for name, value in params.items():
             setattr(self, name, value)
         return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.__dataclass_fields__ and not name.startswith("_"):  # type: ignore[attr-defined]
+            raise AttributeError(unknown("parameter", name, self.__dataclass_fields__, type(self).__name__))  # type: ignore
+        object.__setattr__(self, name, value)
 
     @abstractmethod
     def check(self) -> None:

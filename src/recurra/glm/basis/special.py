@@ -17,6 +17,7 @@ from recurra.errors import OptionError, ShapeError
 from recurra.glm.basis.core import Leaf, Shape
 from recurra.glm.basis.functions import waves
 from recurra.glm.basis.leaf_kinds import Bounds, as_floats, check_bounds, finite_range
+from recurra.glm.numbers import absent, as_numbers
 from recurra.glm.pynapple_series import values_of
 
 
@@ -29,7 +30,7 @@ class FourierEval(Leaf):
 
     Arguments:
         frequencies: in periods over the range: a number n for 0 ... n-1, a pair (low, high) for low ... high-1, or an
-            array; a list of one of these for each input if they differ.
+            array; a list holds one of these for each input. With one input a list of several numbers is an array.
         ndim: number of inputs.
         bounds: the range of the input, or a pair for each; that of the samples if None.
         frequency_mask: `"no-intercept"` leaves out the constant, `"all"` (or None) nothing; or an array of truth values
@@ -77,8 +78,10 @@ class FourierEval(Leaf):
 
     def _axes(self) -> list[np.ndarray]:
         given = self.frequencies
-        each = isinstance(given, list) and any(np.ndim(g) > 0 for g in given)
-        axes = [self._axis(g) for g in (given if each else [given] * self.ndim)]
+        plain = not isinstance(given, list) or (
+            self.ndim == 1 and len(given) > 1 and all(np.ndim(g) == 0 for g in given)
+        )
+        axes = [self._axis(g) for g in ([given] * self.ndim if plain else given)]
         if len(axes) != self.ndim:
             raise OptionError(f"{self.label}: {len(axes)} sets of frequencies for {self.ndim} input(s).")
         return axes
@@ -206,7 +209,14 @@ class Category(Leaf):
     def _labels(self) -> np.ndarray:
         if isinstance(self.categories, int | np.integer) and not isinstance(self.categories, bool):
             return np.arange(max(int(self.categories), 0))
-        return np.asarray(self.categories)
+        found = np.asarray(self.categories)
+        if found.dtype.kind in "USO" and found.size:
+            # NumPy would write numbers among texts as texts, and never find them again.
+            if not _is_text(np.asarray(self.categories, object)) or absent(np.asarray(self.categories, object)).any():
+                raise OptionError(f"{self.label}: categories must be all numbers or all texts, got "
+                                  f"{self.categories!r}.")  # fmt: skip
+            found = found.astype(str)
+        return found
 
     @property
     def n_basis_funcs(self) -> int:  # type: ignore[override]
@@ -214,17 +224,27 @@ class Category(Leaf):
         return self._labels().size
 
     def checked(self, x: Any) -> Any:
-        """Take texts too."""
-        return np.asarray(x) if np.asarray(values_of(x)).dtype.kind in "US" else super().checked(x)
+        """Take texts too, and columns of a table that hold objects: texts, numbers, missing ones."""
+        values = values_of(x)
+        found = np.asarray(values)
+        if found.dtype.kind not in "USO" or found.size == 0:
+            return super().checked(x)
+        if found.dtype.kind == "O" and not _is_text(found):
+            return super().checked(as_numbers(found, self.label))
+        return found
 
     def evaluate(self, *x: Any) -> Array:
-        """Return the indicators of the categories; a missing number (NaN) gives a row of NaN."""
+        """Return the indicators of the categories; a missing sample (NaN, None) gives a row of NaN."""
         self._count(x, "evaluate")
-        samples, labels = np.asarray(values_of(x[0])), self._labels()
-        if (samples.dtype.kind in "US") != (labels.dtype.kind in "US"):
-            raise OptionError(f"{self.label}: the categories are {labels.tolist()}, the samples {samples.dtype}.")
+        samples, labels = np.asarray(values_of(self.checked(x[0]))), self._labels()
+        is_text = samples.dtype.kind in "USO"
+        if is_text != (labels.dtype.kind in "US"):
+            kind = "texts" if is_text else samples.dtype
+            raise OptionError(f"{self.label}: the categories are {labels.tolist()}, the samples {kind}.")
+        missing = absent(samples)
+        if samples.dtype.kind == "O":
+            samples = np.where(missing, "", samples).astype(str)
         hits = samples[..., None] == labels.reshape((1,) * samples.ndim + (-1,))
-        missing = np.isnan(samples) if samples.dtype.kind == "f" else np.zeros(samples.shape, bool)
         lost = ~hits.any(axis=-1) & ~missing
         if not self.out_of_category and lost.any():
             raise OptionError(f"{self.label}: {samples[lost][0]!s} is none of the categories {labels.tolist()}; "
@@ -238,6 +258,12 @@ class Category(Leaf):
     def _on_grid(self, counts: Sequence[int]) -> tuple[list[Array], Array]:
         place = np.round(np.linspace(0, self.n_basis_funcs - 1, counts[0])).astype(int)
         return [jnp.asarray(place)], jnp.eye(self.n_basis_funcs)[place]
+
+
+def _is_text(values: np.ndarray) -> bool:
+    """Say whether all objects that are not missing are texts, of which there is at least one."""
+    known = values[~absent(values)]
+    return known.size > 0 and all(isinstance(v, str) for v in known.ravel())
 
 
 @dataclass(eq=False)

@@ -17,6 +17,8 @@ from recurra.glm.basis.core import Basis
 from recurra.glm.basis.families import IdentityEval
 from recurra.glm.basis.leaf_kinds import Evaluated
 from recurra.glm.basis.special import FourierEval
+from recurra.glm.numbers import as_numbers
+from recurra.glm.pynapple_series import values_of
 
 
 class TransformerBasis(TransformerMixin, BaseEstimator):
@@ -27,7 +29,7 @@ class TransformerBasis(TransformerMixin, BaseEstimator):
 
     Arguments:
         basis: the basis. Its parameters are those of the transformer: `n_basis_funcs`, or `label__n_basis_funcs` for a
-            part of a sum or product.
+            part of a sum or product. They are its attributes as well; after a change it must be fitted again.
 
     >>> from recurra.glm.basis import BSplineEval
     >>> TransformerBasis(BSplineEval(5)).fit_transform(np.linspace(0, 1, 4)[:, None]).shape
@@ -36,6 +38,32 @@ class TransformerBasis(TransformerMixin, BaseEstimator):
 
     def __init__(self, basis: Basis):
         self.basis = basis
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for what is no attribute of the transformer: a parameter of the basis, or one of its properties.
+        basis = self.__dict__.get("basis")
+        if basis is None or name.startswith("_") or name.endswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        params = self.get_params()
+        if name in params:
+            return params[name]
+        if not hasattr(basis, name):
+            raise AttributeError(unknown("attribute", name, params, type(self).__name__))
+        return getattr(basis, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "basis" or name.startswith("_") or name.endswith("_"):
+            object.__setattr__(self, name, value)
+            if name == "basis":
+                # What was fitted is another basis.
+                self.__dict__.pop("basis_", None)
+            return
+        try:
+            self.set_params(**{name: value})
+        except OptionError as problem:
+            if name in self.get_params():
+                raise
+            raise AttributeError(str(problem)) from None
 
     def fit(self, X: Any, y: Any = None) -> TransformerBasis:
         """Learn the number of columns, and the ranges that no bounds give.
@@ -115,7 +143,7 @@ class TransformerBasis(TransformerMixin, BaseEstimator):
 
 
 def _matrix(X: Any) -> np.ndarray:
-    X = np.asarray(X)
+    X = np.asarray(values_of(X))
     if X.ndim != 2:
         raise ShapeError(f"TransformerBasis: X must be (samples, columns), got the shape {X.shape}; "
                          "a single input is X[:, None].")  # fmt: skip
@@ -138,6 +166,7 @@ def _channels(basis: Basis, columns: int) -> list[tuple[int, ...]]:
 
 
 def _range(column: np.ndarray, label: str) -> tuple[float, float]:
+    column = as_numbers(column, label)
     finite = column[np.isfinite(column)]
     if finite.size == 0:
         raise ShapeError(f"{label}: there is no finite sample to take the range from; give bounds.")
