@@ -108,9 +108,9 @@ PAGES = [
     ),
     Page(
         title="Numbers one can trust",
-        text="Two oscillators that pull each other after a delay settle on the frequency that theory says; solvers keep "
-        "their order though the past begins with a jump. A noisy run is stopped twice and goes on to the bits of an "
-        "undisturbed one, and a store does not answer for another measure.",
+        text="Two oscillators that pull each other after a delay settle on the frequency that theory says; solvers "
+        "keep their order though the past begins with a jump. A noisy run is stopped twice and goes on to the bits of "
+        "an undisturbed one, and a store does not answer for another measure.",
         script=EXAMPLES / "trust.py",
         captions=("Left: frequency over delay. Right: the error of a delayed signal over the step.",),
         limits="Delays are read in straight lines between steps, so Runge-Kutta of order 4 is of order 2 here.",
