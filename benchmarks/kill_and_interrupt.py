@@ -2,15 +2,17 @@
 
     python benchmarks/kill_and_interrupt.py --kills 1000 --interrupts 1000
 
-SIGKILL goes to processes of their own, each of which goes on from what the one before left behind, so every start of a
-process is one kill. SIGINT goes to one process for each call, which lives through it: what the call returned must be
-whole or marked, or nothing; then the call is made again, and must end with the bits of an undisturbed one.
+SIGKILL goes to processes of their own, each of which goes on from what the one before left behind. SIGINT goes to one
+process for each call, which lives through it: what the call returned must be whole or marked, or nothing; then the call
+is made again, and must end with the bits of an undisturbed one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import os
 import random
 import signal
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -435,11 +438,32 @@ def digest(arrays: Arrays) -> str:
 def run_once(name: str, folder: Path) -> None:
     """Make a call in this process, and write down the digest of what came out."""
     call = all_calls()[name]
-    print("start", flush=True)
+    print("start", os.getpid(), flush=True)
     begun = time.monotonic()
     found = digest(call.arrays(call.make(folder)))
     (folder / "digest.new").write_text(f"{found} {time.monotonic() - begun}")
     os.replace(folder / "digest.new", folder / "digest")
+
+
+def nurse(name: str) -> None:
+    """Make a call in a process of its own for each folder that comes in, and say how it ended.
+
+    The processes are forked from this one, which has imported everything and computed nothing, so that a thousand kills
+    do not take a thousand imports.
+    """
+    for module in ("jax", "optax", "zarr", "recurra.training", "recurra.sweeping", "recurra.rate.training"):
+        importlib.import_module(module)
+
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            try:
+                run_once(name, Path(line.strip()))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 def serve(name: str) -> None:
@@ -497,25 +521,32 @@ def kill(name: str, kills: int, clock: random.Random) -> str:
         folder = Path(place)
         _start("--once", name, place).wait()
         right, took = (folder / "digest").read_text().split()
+    nursery = _start("--nursery", name, stdin=subprocess.PIPE)
+    say, hear = nursery.stdin, nursery.stdout
+    if say is None or hear is None:
+        raise SystemExit("no pipes")
     done, ends, bad = 0, 0, 0
     while done < kills:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             while not (folder / "digest").exists():
-                process = _start("--once", name, place)
-                process.stdout.readline()  # type: ignore[union-attr]
+                say.write(f"{place}\n")
+                say.flush()
+                child = int(hear.readline().split()[1])
                 if done < kills:
-                    try:
-                        process.wait(clock.uniform(0.0, float(took)))
-                    except subprocess.TimeoutExpired:
-                        process.kill()
-                        done += 1
-                if process.wait() not in (0, -signal.SIGKILL):
+                    time.sleep(clock.uniform(0.0, float(took)))
+                    with contextlib.suppress(ProcessLookupError):  # it has ended before
+                        os.kill(child, signal.SIGKILL)
+                code = int(hear.readline().split()[1])
+                done += code == -signal.SIGKILL
+                if code not in (0, -signal.SIGKILL):
                     bad += 1
                     break
             else:
                 ends += 1
                 bad += (folder / "digest").read_text().split()[0] != right
+    say.close()
+    nursery.wait()
     return f"{name:<24} {done:>5} SIGKILL, {ends} runs went on to their ends, {bad} with other bits or an error"
 
 
@@ -566,10 +597,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--calls", nargs="*", help="names of calls; all of them by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--once", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--nursery", help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.once:
         run_once(options.once[0], Path(options.once[1]))
+        return 0
+    if options.nursery:
+        nurse(options.nursery)
         return 0
     if options.serve:
         serve(options.serve)

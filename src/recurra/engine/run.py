@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -207,7 +208,7 @@ def simulate(
 
 
 def _keywords() -> list[str]:
-    return list(simulate.__kwdefaults__ or ())
+    return [p.name for p in inspect.signature(simulate).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def prepare(

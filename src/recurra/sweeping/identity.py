@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from recurra.engine import Snapshot, simulate
@@ -33,7 +34,8 @@ def identity_of(job: Job, points: Points, size: int, measure_id: str | None) -> 
     Raises:
         RecurraError: an option does not fit, or the measure cannot be identified.
     """
-    options = {k: v for k, v in (simulate.__kwdefaults__ or {}).items() if k != "dt"} | dict(job.options)
+    keywords = inspect.signature(simulate).parameters.values()
+    options = {p.name: p.default for p in keywords if p.default is not p.empty} | dict(job.options)
     program = job.program.update(as_mapping(options["params"], "params"))
     steps = count_steps(job.duration, options["dt"])
     feeds: dict[str, list[Any]] = {}
