@@ -131,6 +131,18 @@ def test_every_flipped_bit_of_a_checkpoint_is_harmless_or_an_error(stores, whole
     assert refused > 30
 
 
+def test_a_checkpoint_with_other_members_is_an_error_with_the_cure(stores):
+    path = stores / "run.zarr.checkpoint.npz"
+    good = dict(np.load(path))
+    state, block = (next(name for name in good if name.startswith(kind)) for kind in ("state:", "block:"))
+    changes = [{"more:x": np.zeros(1)}, {"state:x": np.zeros(1)}, {"block:y": np.zeros((3, 1))}]
+    changes += [{state: np.zeros(3)}, {state: np.array(["x"])}, {state: None}, {block: np.zeros(3)}, {block: None}]
+    for change in changes:
+        np.savez(path, **{k: v for k, v in (good | change).items() if v is not None})
+        with pytest.raises(StoreError, match=r"delete .*run\.zarr"):
+            go(stores / "run.zarr")
+
+
 def test_a_missing_half_is_an_error_with_the_cure(stores, whole):
     shutil.move(stores / "run.zarr", stores / "moved")
     with pytest.raises(StoreError, match="but not the store: put it back, or delete the checkpoint"):
@@ -198,7 +210,7 @@ def test_a_damaged_description_of_a_sweep_is_mended_or_an_error_with_the_cure(st
 
 def test_points_that_fail_keep_their_errors(tmp_path):
     def odd(result):
-        if result["x"][-1, 0] > 0:
+        if result["x"][-1, 0] > 0.3:
             raise ValueError("above")
         return result["x"][-1, 0]
 

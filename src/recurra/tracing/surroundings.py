@@ -187,7 +187,7 @@ def _restored(before: tuple[Any, Any]) -> Any:
         target.update(items)
     elif isinstance(inside, list):
         items = [_restored(item) for item in inside]
-        if not isinstance(value, tuple):
+        if isinstance(value, list | deque):
             value.clear()
             value.extend(items)
     elif isinstance(value, set | bytearray):
