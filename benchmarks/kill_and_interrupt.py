@@ -372,7 +372,7 @@ def spiked(folder: Path) -> Any:
     w = rng.standard_normal((50, 50)) / 7
     ends = rng.random((50, 1)), rng.standard_normal((1, 50))
     net = SpikingNetwork(w, *ends, np.full(50, 50.0), np.zeros((50, 1), bool), 40.0)
-    return net.simulate(np.ones((1, 3000)), record=("o", "r"), every=100)
+    return net.simulate(np.ones((1, 500)), record=("o", "r"), every=100)
 
 
 def scaling() -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from recurra.engine.identity import Identity, differences, listed
 from recurra.engine.locks import Lock
 from recurra.engine.recording import Recording
 from recurra.engine.store import write_atomically
-from recurra.errors import MissingPackageError, StoreError
+from recurra.errors import MissingPackageError, OptionError, StoreError
 from recurra.files import check_zarr, read_arrays, reason
 
 BLOCK_BYTES = 4_000_000
@@ -79,12 +80,11 @@ class StoredRows(Rows):
     ):
         super().__init__(recording, total)
         self._start = start
-        self._path, self._identity = Path(path), identity
+        self._path, self._identity = find_place(path), identity
         self._block: dict[str, np.ndarray] = {}
         self._arrays: dict[str, Any] = {}
         self._sums: dict[str, list[int]] = {}  # of the whole blocks, by name
         self._saved = time.monotonic()
-        check_place(self._path)
         self._lock = self._take()
         try:
             self._resume()
@@ -390,19 +390,34 @@ def is_used(path: Path) -> bool:
     return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
-def check_place(path: Path) -> None:
-    """Refuse a place where no store can be, before anything is written beside it.
+def find_place(store: Any) -> Path:
+    """Return the path of a store that may be written; of a link, where it leads to.
 
     Raises:
-        StoreError: the folder that is to hold it does not exist, or something else is there.
+        OptionError: it is no path.
+        StoreError: the folder that is to hold it does not exist, or no folder can have such a name.
         MissingPackageError: zarr is not installed.
+
+    >>> find_place("a.zarr").name
+    'a.zarr'
     """
+    if not isinstance(store, str | os.PathLike) or isinstance(os.fspath(store), bytes):
+        raise OptionError(f"store: expected the path of a folder, got {store!r}.")
     try:
         import zarr  # noqa: F401
     except ImportError:
         raise MissingPackageError("store: it needs zarr: pip install 'recurra[store]'.") from None
-    if not path.parent.is_dir():
+    path = Path(store)
+    try:
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path.with_name(f"{path.name}.checkpoint.npz"))
+        found = path.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"store: {str(store)!r} cannot be the folder of a store ({error}); name another.") from None
+    if not found:
         raise StoreError(f"store: there is no folder {str(path.parent)!r}; make it first.")
+    return path
 
 
 def check_ours(path: Path, what: str, identity: Identity) -> None:
