@@ -234,7 +234,10 @@ def prepare(
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
     every = int(every)
     if (0 if not isinstance(state, Snapshot) else state.step) + steps > MOST_STEPS:
-        raise TimeError(f"a run has at most {MOST_STEPS} steps in all, those before `state` included.")
+        raise TimeError(
+            f"a run has at most {MOST_STEPS} steps in all, those before `state` included; it would end after"
+            f" {state.step + steps if isinstance(state, Snapshot) else steps}."
+        )
     if steps % every:
         low = steps - steps % every
         raise TimeError(
