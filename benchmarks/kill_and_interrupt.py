@@ -181,6 +181,32 @@ def trained(keeps: bool) -> Call:
     return Call(make, arrays, lambda found: found[0].stopped == "interrupted", keeps=keeps)
 
 
+def ran(total: int = 1_000_000) -> Call:
+    """Return a run of a network, which goes on from what it has."""
+
+    def make(folder: Path) -> Any:
+        return network().run(steps=total, sampling_steps=100, progress=False)
+
+    def rest(folder: Path, part: Any) -> Arrays:
+        left = total - part.final.step
+        if not left:
+            return run_arrays(part)
+        found = network().run(steps=left, sampling_steps=100, progress=False, state=part.final)
+        return run_arrays(found) | {name: np.concatenate([part[name], found[name]]) for name in part}
+
+    return Call(make, run_arrays, lambda r: r.interrupted, rest)
+
+
+def by_eprop(folder: Path) -> Any:
+    """Train forwards in time."""
+    net = network()
+    net.add_func_node("out", 1, "identity")
+    net.add_edge("a", "out", np.ones((1, 6)) / 6, label="readout")
+    goal = np.sin(np.arange(2000) / 9)[:, None]
+    found = net.fit_eprop({"a": drive(2000)}, goal, train=["a/weights"], epochs=60, progress=False)
+    return found, net
+
+
 def trained_rates(folder: Path) -> Any:
     """Train a rate network on a task, with a checkpoint."""
     from recurra.rate.model import FR_RNN_dale
@@ -321,6 +347,34 @@ def glm_run() -> Mapping[str, Any]:
     return {"y": y, "rates": rates}
 
 
+def glm_classes() -> Mapping[str, Any]:
+    """Fit a model of classes."""
+    from recurra import glm
+
+    x, y = counts()
+    model = glm.ClassifierGLM(n_classes=3, regularizer="Lasso", regularizer_strength=1e-3)
+    return {"coef": model.fit(x, np.minimum(y[:, 0], 2)).coef_}
+
+
+def glm_scores() -> Mapping[str, Any]:
+    """Choose how strongly to regularise."""
+    from recurra import glm
+
+    found = glm.cross_validate(glm.PopulationGLM(regularizer="Lasso"), *counts(bins=5000), np.geomspace(1e-4, 0.1, 20))
+    return {"scores": found.scores, "coef": found.best.coef_}
+
+
+def spiked(folder: Path) -> Any:
+    """Run a network of spiking units."""
+    from recurra.spiking import SpikingNetwork
+
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((50, 50)) / 7
+    ends = rng.random((50, 1)), rng.standard_normal((1, 50))
+    net = SpikingNetwork(w, *ends, np.full(50, 50.0), np.zeros((50, 1), bool), 40.0)
+    return net.simulate(np.ones((1, 500)), record=("o", "r"), every=100)
+
+
 def scaling() -> Mapping[str, Any]:
     """Search for a scaling factor of a spiking network."""
     from recurra.rate.model import FR_RNN_dale
@@ -347,6 +401,10 @@ def all_calls() -> dict[str, Call]:
         "simulate, scipy": adaptive("scipy"),
         "simulate, tsit5": adaptive("tsit5"),
         "sweep": swept(False),
+        "Network.run": ran(),
+        "fit_eprop": Call(
+            by_eprop, lambda f: {**f[0].params, "loss": f[0].history["loss"]}, lambda f: f[0].stopped == "interrupted"
+        ),
         "grid_search": Call(grid, lambda table: {"x": table.to_numpy()}),
         "fit_bptt": trained(False),
         "behaviors, compiled": behaviors(True),
@@ -359,6 +417,9 @@ def all_calls() -> dict[str, Call]:
         "fixed_points": simple(rests),
         "limit_cycle": simple(cycle),
         "PopulationGLM.fit": simple(glm_fit),
+        "ClassifierGLM.fit": simple(glm_classes),
+        "cross_validate": simple(glm_scores),
+        "SpikingNetwork.simulate": Call(spiked, run_arrays, lambda r: r.interrupted),
         "GLMHMM.fit": simple(glm_states),
         "simulate_recurrent": simple(glm_run),
         "scaling_search": simple(scaling),

@@ -123,7 +123,7 @@ def glm() -> None:
 def rate() -> None:
     """Run a rate network, and its spiking twin."""
     dale = FR_RNN_dale(6, 0.2, 0.5, RNG.normal(size=(6, 1)), 0, "gaus", 1.5, True, RNG.normal(size=(1, 6)))
-    simulate(dale, 50.0, dt=5.0, progress=False)
+    simulate(dale, 50.0, dt=1.0, progress=False)
     convert(dale, 40.0).simulate(np.ones((1, 4)))
 
 

@@ -110,7 +110,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_run(tmp_path):
-    rows = streaming.StoredRows(_recording(50), 100_000, tmp_path / "run.zarr", "m")
+    rows = streaming.StoredRows(_recording(50), 100_000, tmp_path / "run.zarr", {}, {})
     held = []
     for _ in range(100):
         rows.put([np.zeros((1000, 50))], 1000)

@@ -18,6 +18,17 @@ MODULE.gain = 1.0  # type: ignore[attr-defined]
 sys.modules["gains_of_a_test"] = MODULE
 
 
+NESTED = (1.0, [1.0])
+SPACE = types.SimpleNamespace(gain=1.0, array=np.array([1.0]))
+
+
+class Settings(dict):
+    __getattr__ = dict.__getitem__
+
+
+SETTINGS = Settings(gain=1.0)
+
+
 def helper(x):
     return 1.0 * x
 
@@ -40,6 +51,12 @@ class Helper:
 
     def of(self, x):
         return self.gain * x
+
+    def per(self, x):
+        return x
+
+
+OBJECT = Helper()
 
 
 def set_global(name, value):
@@ -72,6 +89,15 @@ CHANGES = {
     "a whole number": (lambda self, n: float(self.whole), lambda kind, behavior: setattr(behavior, "whole", 2)),
     "a number": (lambda self, n: self.number, lambda kind, behavior: setattr(behavior, "number", 2.0)),
     "a helper object": (lambda self, n: self.helper.of(1.0), lambda kind, b: setattr(b.helper, "gain", 2.0)),
+    "a list in a global tuple": (lambda self, n: NESTED[1][0], lambda kind, b: NESTED[1].__setitem__(0, 2.0)),
+    "a namespace": (lambda self, n: SPACE.gain, lambda kind, b: setattr(SPACE, "gain", 2.0)),
+    "an array in a namespace": (lambda self, n: SPACE.array[0], lambda kind, b: SPACE.array.__setitem__(0, 2.0)),
+    "a global object": (lambda self, n: OBJECT.gain, lambda kind, b: setattr(OBJECT, "gain", 2.0)),
+    "a method of a global object": (
+        lambda self, n: OBJECT.per(1.0), lambda kind, b: setattr(Helper, "per", lambda self, x: 2.0 * x)
+    ),
+    "a kind of dict": (lambda self, n: SETTINGS.gain, lambda kind, b: SETTINGS.update(gain=2.0)),
+    "a function of NumPy": (lambda self, n: self.function(1.0), lambda kind, b: setattr(b, "function", np.exp2)),
     "an attribute that was not there": (
         lambda self, n: self.more if hasattr(self, "more") else 1.0, lambda kind, b: setattr(b, "more", 2.0)
     ),
@@ -85,6 +111,7 @@ def make(amount):
         def initialize(self, n):
             n.x = n.vector()
             self.mode, self.whole, self.number, self.helper = "one", 1, 1.0, Helper()
+            self.function = np.square
 
         def iteration(self, n):
             n.x += amount(self, n)
@@ -104,6 +131,23 @@ def test_a_change_between_two_runs_is_felt(case):
     change(kind, group.behavior[1])
     net.simulate_iterations(8, compile=True)
     assert group.x.tolist() == [24.0, 24.0]
+
+
+class Counter:
+    count = 0.0
+
+
+COUNTER = Counter()
+
+
+def test_an_object_that_counts_beside_the_model_is_not_taken_for_a_constant():
+    def amount(self, n):
+        COUNTER.count += 1.0
+        return COUNTER.count
+
+    net, group, _ = make(amount)
+    net.simulate_iterations(8)
+    assert group.x.tolist() == [36.0, 36.0] and COUNTER.count == 8.0
 
 
 def test_what_the_code_does_not_read_makes_nothing_anew():

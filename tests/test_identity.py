@@ -6,6 +6,7 @@ import collections
 import functools
 import json
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,6 +74,40 @@ class Settings:
     b: list = field(default_factory=list)
 
 
+class Settled(dict):
+    """A dict of the user's."""
+
+    def __getattr__(self, name):
+        return self[name]
+
+
+def derived(base, k):
+    """Return a class with a method, made from a common one."""
+    return type("Derived", (base,), {"__module__": "theirs", "of": made(f"def f(self): return {k}")})
+
+
+def enumeration(k):
+    """Return an enumeration with a method."""
+    return made(f"import enum\nclass f(enum.Enum):\n    A = 1\n    def of(self): return {k}")
+
+
+def with_attribute(base, k):
+    """Return an object of a class that is made from a common one, with an attribute."""
+    found = type("Derived", (base,), {"__module__": "theirs"})()
+    found.k = k
+    return found
+
+
+Point = collections.namedtuple("Point", "x y")
+ESCAPES = {
+    "by its name": "def f(x): return getattr(m, 'k')*x",
+    "in vars": "def f(x): return vars(m)['k']*x",
+    "in its dict": "def f(x): return m.__dict__['k']*x",
+    "handed on": "def g(q): return q.k\ndef f(x): return g(m)*x",
+    "in a dict": "d = {'m': m}\ndef f(x): return d['m'].k*x",
+    "as a default": "def f(x, q=m): return q.k*x",
+    "captured": "def g(q): return lambda x: q.k*x\nf = g(m)",
+}
 SAME = {
     "a lambda on another line": (lambda x: x + 1.0, lambda x: x + 1.0),
     "comments, docstrings, blank lines": (
@@ -103,6 +139,8 @@ SAME = {
         made('def f(x):\n    "doc"\n    for i in range(3):\n        x += i if i else 2\n    return x'),
     ),
     "partials": (functools.partial(scaled, a=1), functools.partial(scaled, a=1)),
+    "points": (Point(1.0, 2.0), Point(1.0, 2.0)),
+    "default dicts": (collections.defaultdict(list, a=[1]), collections.defaultdict(list, a=[1])),
     "unused globals": (made("def f(x): return x", k=1), made("def f(x): return x", k=2)),
 }
 cached_one = SAME["a cached property that was used"][0]
@@ -158,6 +196,28 @@ DIFFERENT = {
     "recursion": (
         made("def f(x): return 1 if x == 0 else f(x - 1)"), made("def f(x): return 2 if x == 0 else f(x - 1)")
     ),
+    "names of keywords": (lambda r: r.std(axis=1), lambda r: r.std(ddof=1)),
+    "dicts with methods": tuple(derived(dict, k)(a=1) for k in (1, 2)),
+    "lists with methods": tuple(derived(list, k)([1]) for k in (1, 2)),
+    "numbers with methods": tuple(derived(float, k)(1.0) for k in (1, 2)),
+    "arrays with methods": tuple(np.zeros(2).view(derived(np.ndarray, k)) for k in (1, 2)),
+    "dicts with attributes": tuple(with_attribute(dict, k) for k in (1, 2)),
+    "dicts and kinds of dicts": ({"a": 1}, Settled(a=1)),
+    "matrices and arrays": (np.matrix(np.eye(2)), np.eye(2)),
+    "makers of defaults": tuple(collections.defaultdict(f, a=1.0) for f in (lambda: 2.0, lambda: 3.0)),
+    "orders that are kept": (collections.OrderedDict(a=1, b=2), collections.OrderedDict(b=2, a=1)),
+    "lengths of deques": (collections.deque([1], 1), collections.deque([1], 2)),
+    "methods of enumerations": (enumeration(1), enumeration(2)),
+    "members of enumerations with methods": (enumeration(1).A, enumeration(2).A),
+    "methods of metaclasses": tuple(derived(type, k)("C", (), {"__module__": "theirs"}) for k in (1, 2)),
+    "methods of dataclasses": tuple(
+        dataclass(type("C", (), {"__module__": __name__, "of": made(f"def f(self): return {k}")})) for k in (1, 2)
+    ),
+    "globals by name": tuple(made("def f(x): return globals()['k']*x", k=k) for k in (1, 2)),
+    **{
+        f"a module {name}": tuple(made(text, m=module(k=k)) for k in (1, 2)) for name, text in ESCAPES.items()
+    },
+    "times": (pandas.Timestamp("2020"), pandas.Timestamp("2021")),
     "counters": (collections.Counter("aab"), collections.Counter("abb")),
     "vectorized": (np.vectorize(lambda x: x), np.vectorize(lambda x: -x)),
 }  # fmt: skip
@@ -251,6 +311,32 @@ def test_identities_are_the_same_in_every_process():
     here = json.loads(json.dumps(identities.everything()))
     for found in (json.loads(process.communicate()[0]) for process in run):
         assert found == here
+
+
+def test_a_file_of_the_user_with_the_name_of_a_module_of_python(monkeypatch, tmp_path):
+    found = []
+    for k in (1, 2):
+        there = types.ModuleType("code")
+        there.__file__ = str(tmp_path / "code.py")
+        vars(there).update(__name__="code", k=k)
+        there.f = types.FunctionType(made("def f(x): return k*x").__code__, vars(there))
+        monkeypatch.setitem(sys.modules, "code", there)
+        found.append(digest(there.f))
+    assert found[0] != found[1]
+
+
+def test_a_script_that_another_program_runs_is_the_users_own(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/usr/lib/site-packages/pytest/__main__.py", raising=False)
+    one, two = (made("def f(x): return k*x", k=k) for k in (1, 2))
+    one.__module__ = two.__module__ = "__main__"
+    assert digest(one) != digest(two)
+
+
+def test_random_numbers_without_a_seed_are_the_same_after_some_were_drawn():
+    function = made("def f(x): return rand() + gauss(0, 1)", rand=np.random.rand, gauss=random.gauss)
+    before = digest(function)
+    function(0)
+    assert digest(function) == before
 
 
 def test_only_the_code_counts_where_numbers_may_change():

@@ -19,7 +19,7 @@ from recurra import CircuitTemplate, NodeTemplate, OperatorTemplate, simulate, s
 from recurra.engine import streaming
 from recurra.engine.locks import Lock
 from recurra.engine.store import write_atomically
-from recurra.errors import StoreError
+from recurra.errors import RecurraError, StoreError
 from training_nets import fit
 
 pytest.importorskip("zarr")
@@ -129,6 +129,36 @@ def test_every_flipped_bit_of_a_checkpoint_is_harmless_or_an_error(stores, whole
             refused += 1
         checkpoint.write_bytes(kept)
     assert refused > 30
+
+
+def test_a_checkpoint_with_other_members_is_an_error_with_the_cure(stores):
+    path = stores / "run.zarr.checkpoint.npz"
+    good = dict(np.load(path))
+    state, block = (next(name for name in good if name.startswith(kind)) for kind in ("state:", "block:"))
+    changes = [{"more:x": np.zeros(1)}, {"state:x": np.zeros(1)}, {"block:y": np.zeros((3, 1))}]
+    changes += [{state: np.zeros(3)}, {state: np.array(["x"])}, {state: None}, {block: np.zeros(3)}, {block: None}]
+    for change in changes:
+        np.savez(path, **{k: v for k, v in (good | change).items() if v is not None})
+        with pytest.raises(StoreError, match=r"delete .*run\.zarr"):
+            go(stores / "run.zarr")
+
+
+@pytest.mark.parametrize("call", [go, lambda store: sweeping(store)])
+def test_a_path_that_no_store_can_have_is_an_error(tmp_path, call):
+    places = dict.fromkeys((5, True, b"a"), "expected the path")
+    places |= dict.fromkeys((".", "", "/", "a\0b", str(tmp_path / ("a" * 250))), "another")
+    places[tmp_path / "no" / "a"] = "make it"
+    for place, told in places.items():
+        with pytest.raises(RecurraError, match=f"^store: .*{told}"):
+            call(place)
+
+
+def test_a_store_behind_a_link_is_one_store(tmp_path, whole):
+    (tmp_path / "real.zarr").mkdir()
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "real.zarr")
+    for name in ("link.zarr", "real.zarr"):
+        assert np.array_equal(go(tmp_path / name)["x"], whole)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.zarr", "real.zarr", "real.zarr.checkpoint.npz"]
 
 
 def test_a_missing_half_is_an_error_with_the_cure(stores, whole):

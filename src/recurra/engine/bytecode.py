@@ -14,6 +14,7 @@ from typing import Any
 
 _HIDDEN = frozenset({"NOP", "EXTENDED_ARG", "CACHE", "RESUME", "PRECALL"})
 _FLAGS = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, and the kinds of generators
+_ASKS = ("LOAD_ATTR", "LOAD_METHOD")
 _OF_CLASSES = frozenset({"__doc__", "__firstlineno__", "__static_attributes__", "__qualname__"})
 
 
@@ -25,7 +26,8 @@ class Code:
         shape: its instructions, without constants and places in files.
         constants: in the order in which they are used.
         globals: the names that it looks up outside.
-        attributes: the names that it asks anything for.
+        attributes: the names that it asks anything for; every text in it may be one.
+        whole: the globals of which it takes more than an attribute: it hands them on, or looks into them.
         imports: the modules that it imports while it runs.
     """
 
@@ -34,6 +36,7 @@ class Code:
     globals: tuple[str, ...]
     attributes: frozenset[str]
     imports: tuple[str, ...]
+    whole: frozenset[str] = frozenset()
 
 
 def read_code(code: types.CodeType) -> Code:
@@ -46,10 +49,11 @@ def read_code(code: types.CodeType) -> Code:
     ((2,), ('abs',))
     """
     constants: list[Any] = []
-    names: dict[str, set[str]] = {"globals": set(), "attributes": set(), "imports": set()}
+    names: dict[str, set[str]] = {"globals": set(), "attributes": set(), "imports": set(), "whole": set()}
     shape = _shape(code, constants, names)
-    found = tuple(sorted(names["globals"])), frozenset(names["attributes"]), tuple(sorted(names["imports"]))
-    return Code(shape, tuple(constants), *found)
+    texts = frozenset(each for each in constants if isinstance(each, str))
+    found = tuple(sorted(names["globals"])), frozenset(names["attributes"] | texts), tuple(sorted(names["imports"]))
+    return Code(shape, tuple(constants), *found, frozenset(names["whole"]))
 
 
 def _shape(code: types.CodeType, constants: list[Any], names: dict[str, set[str]]) -> tuple:
@@ -70,11 +74,15 @@ def _steps(code: types.CodeType, constants: list[Any], names: dict[str, set[str]
     steps = [step for i, step in enumerate(steps) if i not in hidden]
     offsets = [step.offset for step in steps]
     jumps = {*dis.hasjrel, *dis.hasjabs}
-    for step in steps:
+    for step, after in zip(steps, (*steps[1:], None), strict=True):
         value = step.argval
+        if step.opname == "KW_NAMES" and step.arg is not None:  # Python 3.11 does not look it up
+            value = code.co_consts[step.arg]
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             names["globals"].add(value)
-        elif step.opname.startswith(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM")):
+            if after is None or not after.opname.startswith(_ASKS):
+                names["whole"].add(value)
+        elif step.opname.startswith((*_ASKS, "LOAD_SUPER_ATTR", "IMPORT_FROM")):
             names["attributes"].add(value)
         elif step.opname == "IMPORT_NAME":
             names["imports"].add(value)

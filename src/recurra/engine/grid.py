@@ -62,7 +62,10 @@ def count_steps(duration: float, dt: float, what: str = "duration") -> int:
             raise TimeError(f"{name} must be a finite number > 0, got {value!r}.")
     ratio = duration / dt
     if ratio > MOST_STEPS:
-        raise TimeError(f"{what} {duration:g} has more than {MOST_STEPS} steps of {dt:g}; run it in parts (`state=`).")
+        raise TimeError(
+            f"{what} {duration:g} has more than {MOST_STEPS} steps of {dt:g}, which is the most that are counted."
+            " Make it shorter, or dt larger."
+        )
     steps = round(ratio)
     if steps == 0 or abs(ratio - steps) > _TOLERANCE * max(1.0, steps * 1e-6):
         low = math.floor(ratio)

@@ -11,7 +11,9 @@ an installed package is its name, the version of the package, and the code of th
 from __future__ import annotations
 
 import collections
+import contextlib
 import copyreg
+import datetime
 import enum
 import functools
 import hashlib
@@ -27,6 +29,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from recurra.engine.anatomy import (
+    GENERATED,
+    attributes,
+    bare,
+    captured,
+    defaults,
+    is_cached,
+    is_installed,
+    members,
+    methods,
+    shared,
+    version_of,
+)
 from recurra.engine.bytecode import Code, read_code, source_of
 from recurra.engine.jaxprs import read_jaxpr
 from recurra.equations import Expr
@@ -34,12 +49,6 @@ from recurra.errors import CapabilityError
 
 Identity = dict[str, str]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), type(NotImplemented))
-_GENERATED = frozenset(
-    {"__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__firstlineno__"}
-    | {"__static_attributes__", "__abstractmethods__", "_abc_impl", "__orig_bases__", "__parameters__", "__hash__"}
-    | {"__dataclass_params__", "__match_args__", "__slots__", "__annotate__", "__annotations_cache__", "__wrapped__"}
-    | {"__annotate_func__", "__classdictcell__", "__type_params__"}
-)
 _NO_STATE = (
     types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.FrameType, io.IOBase, Tracer
 )  # fmt: skip
@@ -159,8 +168,8 @@ class _Reader:
 
     def parts(self, name: str, value: Any) -> Identity:
         """Return a value part by part."""
-        value = _bare(value)
-        if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections", "types"):
+        value = bare(value)
+        if type(value) in (dict, types.MappingProxyType):
             found: Identity = {}
             for key, each in value.items():
                 found |= self.parts(f"{name}: {key}", each)
@@ -174,11 +183,11 @@ class _Reader:
         if isinstance(value, types.FunctionType) and not is_installed(value.__module__):
             code = read_code(value.__code__)
             told = {
-                "its code": code.shape, "its constants": code.constants, "its defaults": _defaults(value),
-                **{f"the captured {each!r}": inside for each, inside in _captured(value).items()},
-                **{f"the global {each!r}": self._global(value, each, code) for each in code.globals},
+                "its code": code.shape, "its constants": code.constants, "its defaults": defaults(value),
+                **{f"the captured {each!r}": inside for each, inside in captured(value).items()},
+                **{f"the global {each!r}": self._global(value, each, code) for each in _globals(value, code)},
                 **{f"the import of {each!r}": _Imported(each) for each in code.imports},
-                **{f"its {each!r}": inside for each, inside in _attributes(value).items()},
+                **{f"its {each!r}": inside for each, inside in attributes(value).items()},
             }  # fmt: skip
             told = self._code_only(told)
             return {f"{name}: {each}": self._text(each, inside) for each, inside in told.items()}
@@ -186,7 +195,7 @@ class _Reader:
 
     def _text(self, where: str, value: Any) -> str:
         text = value.item() if isinstance(value, np.generic) and value.dtype.kind in "biuf" else value
-        if isinstance(text, bool | int | float | str) or text is None:
+        if type(text) in (bool, int, float, str) or text is None:
             shown = text if isinstance(text, str) else repr(text)
             if len(shown) <= SHORT and not shown.startswith("#"):
                 return shown
@@ -195,7 +204,7 @@ class _Reader:
 
     def of(self, value: Any) -> str:
         """Return the digest of any value."""
-        if isinstance(value, _PLAIN):
+        if type(value) in _PLAIN or (isinstance(value, _PLAIN) and is_installed(type(value).__module__)):
             return _hash(type(value).__name__, _exact(value))
         if id(value) in self._known:
             return self._known[id(value)][1]
@@ -233,15 +242,31 @@ class _Reader:
         return _hash(kind, *sorted(self.of(value) for value in values))
 
     def _read(self, value: Any) -> str:
-        value = _bare(value)
+        value = bare(value)
         if isinstance(value, jax.Array) and not isinstance(value, Tracer):
             if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
                 return self.all("key", (str(jax.random.key_impl(value)), np.asarray(jax.random.key_data(value))))
             value = np.asarray(value)
+        common = shared(value)
+        if common:
+            return _hash("shared", common)
         for kinds, read in _READERS:
             if isinstance(value, kinds):
-                return read(self, value)
+                return self._derived(value, read(self, value))
         return self._object(value)
+
+    def _derived(self, value: Any, content: str) -> str:
+        """Return the digest of a value of a kind that is made from a common one, which may be more than its content."""
+        kind = type(value)
+        if kind in _EXACT or not isinstance(value, (*_EXACT, *_PLAIN)) or isinstance(value, enum.Enum):
+            return content
+        more: list[Any] = [kind if not is_installed(kind.__module__) else _name(kind)]
+        if isinstance(value, collections.OrderedDict):
+            more.append(list(value))
+        if isinstance(value, collections.defaultdict):
+            more.append(value.default_factory)
+        state = {k: v for k, v in getattr(value, "__dict__", {}).items() if not is_cached(kind, k)}
+        return self.all("derived", (content, *more, state))
 
     def _array(self, array: np.ndarray) -> str:
         if isinstance(array, np.ma.MaskedArray):
@@ -277,14 +302,14 @@ class _Reader:
         if self.lasting and is_installed(value.__module__):
             return _hash("function", str(value.__module__), value.__qualname__)
         code, outside = read_code(value.__code__), is_installed(value.__module__)
-        parts: dict[str, Any] = {"code": code, "defaults": _defaults(value)}
+        parts: dict[str, Any] = {"code": code, "defaults": defaults(value)}
         if outside:
             parts["name"] = self._package(value.__module__), value.__qualname__
-        parts |= {f"the captured {name!r}": inside for name, inside in _captured(value).items()}
+        parts |= {f"the captured {name!r}": inside for name, inside in captured(value).items()}
         if not outside:
-            parts |= {f"the global {name!r}": self._global(value, name, code) for name in code.globals}
+            parts |= {f"the global {name!r}": self._global(value, name, code) for name in _globals(value, code)}
             parts |= {f"the import of {name!r}": _Imported(name) for name in code.imports}
-            parts |= _attributes(value)
+            parts |= attributes(value)
         return self.by_name("function", self._code_only(parts))
 
     def _code_only(self, parts: dict[str, Any]) -> dict[str, Any]:
@@ -306,7 +331,9 @@ class _Reader:
         if name not in function.__globals__:
             return "of Python" if name in vars(_builtins()) else "nothing"
         value = function.__globals__[name]
-        return _Used(value, code.attributes) if isinstance(value, types.ModuleType) else value
+        if isinstance(value, types.ModuleType) and name not in code.whole:
+            return _Used(value, code.attributes)
+        return value
 
     def _code(self, value: Code) -> str:
         return self.all("code", (value.shape, value.constants))
@@ -314,7 +341,15 @@ class _Reader:
     def _module(self, value: types.ModuleType) -> str:
         if is_installed(value.__name__):
             return _hash("module", value.__name__, self._package(value.__name__))
-        return self.of(_Imported(value.__name__))
+        found, trail = [self.of(_Imported(value.__name__))], self._trail
+        for name in sorted(vars(value)) if not self.lasting else ():
+            if name.startswith("__") or isinstance(vars(value)[name], types.ModuleType):
+                continue
+            self._trail = [*trail, name]
+            with contextlib.suppress(Unidentified):  # nobody knows whether it is asked for; its code is in the file
+                found.append(_hash(name, self.of(vars(value)[name])))
+        self._trail = trail
+        return _hash("module", *found)
 
     def _used(self, value: _Used) -> str:
         """Read those attributes of a user's module that some code mentions."""
@@ -339,14 +374,16 @@ class _Reader:
     def _class(self, value: type) -> str:
         if is_installed(value.__module__):
             return _hash("class", value.__module__, value.__qualname__, self._package(value.__module__))
-        parts: dict[str, Any] = {"metaclass": type(value).__qualname__}
+        made = type(value)
+        parts: dict[str, Any] = {"metaclass": made.__qualname__ if is_installed(made.__module__) else made}
         for i, each in enumerate(value.__mro__):
             if is_installed(each.__module__):
                 parts[f"{i} base"] = each
             elif isinstance(each, enum.EnumMeta):
                 parts[f"{i} members"] = {m.name: m.value for m in each}  # type: ignore[var-annotated]
+                parts |= {f"{i} {name}": inside for name, inside in methods(each).items()}
             else:
-                parts |= {f"{i} {name}": inside for name, inside in _members(each).items()}
+                parts |= {f"{i} {name}": inside for name, inside in members(each).items()}
         return self.by_name("class", self._code_only(parts))
 
     def _package(self, module: str) -> str:
@@ -360,7 +397,7 @@ class _Reader:
             kind = type(value) if is_installed(tells.__module__) else _name(type(value))
             return self.all("told", (kind, value.__identity__()))
         package = type(value).__module__.split(".")[0]
-        if package == "pandas" or package == "xarray":
+        if package in ("pandas", "xarray") and not isinstance(value, datetime.datetime | datetime.timedelta):
             return self._labelled(value)
         if hasattr(value, "tocsr") and hasattr(value, "nnz"):
             return self._sparse(value)
@@ -369,7 +406,8 @@ class _Reader:
         if callable(wrapped) and not isinstance(own, types.FunctionType):  # jitted or cached, by what is written in C
             return self.all("wrapped", (_name(type(value)), wrapped))
         if hasattr(value, "__array__") and is_installed(type(value).__module__):
-            return self._array(np.asarray(value))
+            with contextlib.suppress(TypeError, ValueError, RuntimeError):  # some refuse to be arrays
+                return self._array(np.asarray(value))
         if package == "jax" and (hasattr(value, "eqns") or hasattr(value, "jaxpr")):
             return self.all("jaxpr", read_jaxpr(value))
         if isinstance(value, _NO_STATE):
@@ -384,7 +422,7 @@ class _Reader:
         told: tuple[Any, ...] = (*reduced, None, None, None)
         make, given, state, items, pairs = told[:5]
         if isinstance(state, dict):
-            state = {k: v for k, v in state.items() if k not in _GENERATED and not _is_cached(type(value), k)} or None
+            state = {k: v for k, v in state.items() if k not in GENERATED and not is_cached(type(value), k)} or None
         parts = (make, given, state, None if items is None else list(items), None if pairs is None else list(pairs))
         return self.all("object", parts)
 
@@ -434,13 +472,6 @@ class _Imported:
         self.name = name
 
 
-def _bare(value: Any) -> Any:
-    """Unwrap what only decorates."""
-    while isinstance(value, staticmethod | classmethod):
-        value = value.__func__
-    return value
-
-
 def _c_function(reader: _Reader, value: Any) -> str:
     owner = getattr(value, "__objclass__", None) or getattr(value, "__self__", None)
     owner = None if isinstance(owner, types.ModuleType) else owner
@@ -459,7 +490,7 @@ _READERS: list[tuple[Any, Callable[[_Reader, Any], str]]] = [
     (np.dtype, lambda reader, value: _hash("dtype", str(value.descr if value.names else value.str))),
     (np.ufunc, _ufunc),
     (np.vectorize, lambda reader, value: reader.all("vectorize", (value.pyfunc, value.otypes, value.signature))),
-    (enum.Enum, lambda reader, value: _hash("enum", _name(type(value)), value.name)),
+    (enum.Enum, lambda reader, value: reader.all("enum", (_kind(value), value.name))),
     (_Imported, _Reader._imported),
     (_Used, _Reader._used),
     (Code, _Reader._code),
@@ -478,51 +509,25 @@ _READERS: list[tuple[Any, Callable[[_Reader, Any], str]]] = [
     (list, lambda reader, value: reader.all("list", value)),
     (tuple, lambda reader, value: reader.all(type(value).__name__, value)),
     ((set, frozenset), lambda reader, value: reader.unordered("set", value)),
-    (collections.deque, lambda reader, value: reader.all("deque", value)),
+    (collections.deque, lambda reader, value: reader.all("deque", (value.maxlen, *value))),
+    (_PLAIN, lambda reader, value: _hash(type(value).__name__, _exact(value))),
 ]
+_EXACT = (
+    np.ndarray, np.memmap, np.ma.MaskedArray, dict, list, tuple, set, frozenset, collections.deque,
+    types.MappingProxyType,
+)  # fmt: skip
 
 
-def _members(kind: type) -> dict[str, Any]:
-    """Return the methods and the data of a class that somebody has written."""
-    found = {k: _bare(v) for k, v in vars(kind).items() if k not in _GENERATED}
-    fields = found.pop("__dataclass_fields__", None)
-    if fields is not None:
-        made = {k for k, v in found.items() if k.startswith("__") and _from_text(v)}
-        found = {k: v for k, v in found.items() if k not in made}
-        found["fields"] = list(fields)
-        factories = {
-            k: f.default_factory for k, f in fields.items() if isinstance(f.default_factory, type | types.FunctionType)
-        }
-        found |= {f"made {k}": v for k, v in factories.items()}
-    skipped = types.MemberDescriptorType | types.GetSetDescriptorType
-    return {k: v for k, v in found.items() if not isinstance(v, skipped)}
+def _globals(function: types.FunctionType, code: Code) -> tuple[str, ...]:
+    """Return the names that code looks up outside; by `globals()` it may find any that it has as a text."""
+    found = code.globals
+    if "globals" in found:
+        found += tuple(n for n in sorted(code.attributes) if n in function.__globals__ and n not in found)
+    return found
 
 
-def _is_cached(kind: type, name: str) -> bool:
-    return any(isinstance(vars(each).get(name), functools.cached_property) for each in kind.__mro__)
-
-
-def _from_text(value: Any) -> bool:
-    return isinstance(value, types.FunctionType) and value.__code__.co_filename.startswith("<")
-
-
-def _defaults(function: types.FunctionType) -> tuple:
-    return (function.__defaults__ or (), function.__kwdefaults__ or {})
-
-
-def _attributes(function: types.FunctionType) -> dict[str, Any]:
-    return {name: value for name, value in vars(function).items() if name not in _GENERATED}
-
-
-def _captured(function: types.FunctionType) -> dict[str, Any]:
-    """Return what a function has captured; its class it is found in anyway."""
-    found = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:  # not set yet
-            found[name] = "nothing"
-    return {name: value for name, value in found.items() if name != "__class__"}
+def _kind(value: Any) -> Any:
+    return _name(type(value)) if is_installed(type(value).__module__) else type(value)
 
 
 def _builtins() -> types.ModuleType:
@@ -547,31 +552,6 @@ def _hash(*parts: str) -> str:
         coded = part.encode("utf-8", "surrogatepass")
         found.update(b"%d:" % len(coded) + coded)
     return found.hexdigest()[:32]
-
-
-def is_installed(module: str | None) -> bool:
-    """Tell whether a module is of Python or an installed package, which a version identifies."""
-    top = (module or "").split(".")[0]
-    if top in sys.stdlib_module_names or top in ("builtins", "recurra"):
-        return True
-    found = sys.modules.get(top)
-    place = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), "")
-    return any(f"{folder}" in place.replace("\\", "/") for folder in ("/site-packages/", "/dist-packages/"))
-
-
-def version_of(package: str) -> str:
-    """Return the version of an installed package, of Python for what is part of it."""
-    if package in sys.stdlib_module_names or package == "builtins":
-        return "{}.{}".format(*sys.version_info[:2])
-    found = getattr(sys.modules.get(package), "__version__", None)
-    if isinstance(found, str):
-        return found
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def versions() -> dict[str, str]:

@@ -72,8 +72,8 @@ class Lock:
     """
 
     def __init__(self, path: Path):
-        self.path = path.with_name(f"{path.name}.lock")
         self._what, self._handle = path, -1
+        self.path = path.with_name(f"{path.name}.lock")
         self._handle = self._open()
 
     def _open(self) -> int:

@@ -80,9 +80,11 @@ class Run:
     def closing(self) -> tuple[np.ndarray, ...] | None:
         """Return the samples of the last row of the run before, if its end was open and this run closes it."""
         end = self.start.end
-        if end is None or end.mark != mark_of(self.told) or {k: np.shape(v) for k, v in end.state.items()} != {
-            k: np.shape(v) for k, v in self.start.state.items()
-        }:
+        if (
+            end is None
+            or end.mark != mark_of(self.told)
+            or {k: np.shape(v) for k, v in end.state.items()} != {k: np.shape(v) for k, v in self.start.state.items()}
+        ):
             return None
         return end.closed_by(self.feeds)
 
@@ -177,9 +179,7 @@ def simulate(
         with interruptible():
             parts = [(simulate(one, duration, batch=own, **options), runs) for one, own, runs in alike]
         return joined(parts)
-    run = prepare(
-        program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision
-    )
+    run = prepare(program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision)
     if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 <= cutoff < duration:
         raise TimeError(f"cutoff must be a time >= 0 and shorter than the duration {duration:g}, got {cutoff!r}.")
     if store is not None and (run.plan is None or cutoff):
@@ -201,7 +201,7 @@ def simulate(
             if store is None:
                 rows = contextlib.nullcontext(Rows(run.recording, run.rows))
             else:
-                rows = StoredRows(run.recording, run.rows, store, identify(parts_of_run(run, place.platform)))
+                rows = _stored(run, store, place)
             with rows as kept:
                 result = _run_fixed(run, run.plan, place, progress, kept, partly)
     return cut_off(result, cutoff)
@@ -234,7 +234,10 @@ def prepare(
         raise TimeError(f"every must be a whole number of steps >= 1, got {every!r}.")
     every = int(every)
     if (0 if not isinstance(state, Snapshot) else state.step) + steps > MOST_STEPS:
-        raise TimeError(f"a run has at most {MOST_STEPS} steps in all, those before `state` included.")
+        raise TimeError(
+            f"a run has at most {MOST_STEPS} steps in all, those before `state` included; it would end after"
+            f" {state.step + steps if isinstance(state, Snapshot) else steps}."
+        )
     if steps % every:
         low = steps - steps % every
         raise TimeError(
@@ -361,6 +364,11 @@ def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     axes = {key: 0 if key in run.batch else None for key in own}
     found = jax.vmap(lambda numbers: derive_params(system, numbers), in_axes=(axes,))({k: params[k] for k in own})
     return params | {key: value for key, value in found.items() if key not in own}
+
+
+def _stored(run: Run, store: str | Path, place: Placement) -> StoredRows:
+    identity = identify(parts_of_run(run, place.platform))
+    return StoredRows(run.recording, run.rows, store, identity, run.start.state)
 
 
 def parts_of_run(run: Run, platform: str) -> dict[str, Any]:

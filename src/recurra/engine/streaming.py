@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,20 +68,23 @@ class StoredRows(Rows):
         recording, total: as for :class:`Rows`.
         path: folder of the store; the checkpoint lies beside it.
         identity: what the run is, so that no other run goes on in its store.
+        start: the state in which the run starts.
 
     Raises:
         StoreError: the store belongs to another run, is being written, damaged or no store, or a half of it is missing.
         MissingPackageError: zarr is not installed.
     """
 
-    def __init__(self, recording: Recording, total: int, path: str | Path, identity: Identity):
+    def __init__(
+        self, recording: Recording, total: int, path: str | Path, identity: Identity, start: Mapping[str, Any]
+    ):
         super().__init__(recording, total)
-        self._path, self._identity = path_of(path), identity
+        self._start = start
+        self._path, self._identity = find_place(path), identity
         self._block: dict[str, np.ndarray] = {}
         self._arrays: dict[str, Any] = {}
         self._sums: dict[str, list[int]] = {}  # of the whole blocks, by name
         self._saved = time.monotonic()
-        check_place(self._path)
         self._lock = self._take()
         try:
             self._resume()
@@ -140,13 +144,25 @@ class StoredRows(Rows):
                 " delete the checkpoint and make the call again."
             )
         self._group = open_group(self._path, "a run", self._identity)
-        parts: dict[str, dict[str, np.ndarray]] = {"state": {}, "block": {}}
-        for key, value in arrays.items():
-            kind, _, name = key.partition(":")
-            parts[kind][name] = value
+        parts = {kind: _named(kind, arrays) for kind in ("state", "block")}
         self.state, self._block = parts["state"], parts["block"]
+        if not self._is_complete(len(arrays)):
+            raise StoreError(f"{self._checkpoint}: not a complete checkpoint. {self._afresh}")
         for name, block in self._block.items():
             self._arrays[name] = self._open(name, block)
+
+    def _is_complete(self, count: int) -> bool:
+        """Tell whether the checkpoint has what belongs to it, and nothing else."""
+        state, block = self.state or {}, self._block
+        if not 0 < self.done <= self.total or len(state) + len(block) != count or set(self._sums) != set(block):
+            return False
+        start = {k: np.asarray(v) for k, v in self._start.items()}
+        if state.keys() != start.keys() or not all(_is_like(state[k], v) for k, v in start.items()):
+            return False
+        whole = {self.done // b.shape[-2] for b in block.values() if b.ndim > 1 and b.shape[-2]}
+        lengths = {len(sums) for sums in self._sums.values()}
+        more = {n + 1 for n in whole} if self.done == self.total else set()
+        return all(b.ndim > 1 and b.shape[-2] for b in block.values()) and lengths <= whole | more
 
     def _read_checkpoint(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         try:
@@ -337,6 +353,16 @@ def store_name(name: str) -> str:
     return name.replace("/", "|")
 
 
+def _is_like(found: np.ndarray, value: np.ndarray) -> bool:
+    """Tell whether an array may be a later value, of one run or of a batch."""
+    return found.dtype.kind == value.dtype.kind and found.shape[max(0, found.ndim - value.ndim) :] == value.shape
+
+
+def _named(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of a kind by name."""
+    return {key.partition(":")[2]: value for key, value in arrays.items() if key.startswith(f"{kind}:")}
+
+
 def blank(kind: np.dtype) -> Any:
     """Return what stands where nothing was written: no number, if there is such a value."""
     return complex(np.nan, np.nan) if kind.kind == "c" else float("nan") if kind.kind == "f" else kind.type(0)
@@ -364,19 +390,31 @@ def is_used(path: Path) -> bool:
     return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
-def check_place(path: Path) -> None:
-    """Refuse a place where no store can be, before anything is written beside it.
+def find_place(store: Any) -> Path:
+    """Return the path of a store that may be written; of a link, where it leads to.
 
     Raises:
-        StoreError: the folder that is to hold it does not exist, or something else is there.
+        StoreError: it is no path, the folder that is to hold it does not exist, or no folder can have such a name.
         MissingPackageError: zarr is not installed.
+
+    >>> find_place("a.zarr").name
+    'a.zarr'
     """
+    path = path_of(store)
     try:
         import zarr  # noqa: F401
     except ImportError:
         raise MissingPackageError("store: it needs zarr: pip install 'recurra[store]'.") from None
-    if not path.parent.is_dir():
+    try:
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path.with_name(f"{path.name}.checkpoint.npz"))
+        found = path.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"store: {str(store)!r} cannot be the folder of a store ({error}); name another.") from None
+    if not found:
         raise StoreError(f"store: there is no folder {str(path.parent)!r}; make it first.")
+    return path
 
 
 def check_ours(path: Path, what: str, identity: Identity) -> None:

@@ -13,9 +13,9 @@ from recurra.engine.identity import Identity, digest
 from recurra.engine.locks import Lock
 from recurra.engine.streaming import (
     blank,
-    check_place,
     checksum,
     clean,
+    find_place,
     is_half_made,
     is_used,
     make_group,
@@ -24,7 +24,6 @@ from recurra.engine.streaming import (
     writing,
 )
 from recurra.errors import OptionError, StoreError
-from recurra.files import path_of
 from recurra.sweeping.batches import Outcome
 from recurra.sweeping.points import Points
 
@@ -67,8 +66,7 @@ class Collection:
                 "error_text": np.zeros((self.points, ERROR_BYTES), np.uint8),
             }
             return
-        self._path = path_of(store)
-        check_place(self._path)
+        self._path = find_place(store)
         busy: StoreError | None = None
         try:
             self._lock = Lock(self._path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +35,7 @@ def functions_of(value: Any) -> Iterator[types.FunctionType]:
     elif isinstance(value, types.FunctionType):
         if not is_library(value.__module__):
             yield value
-    elif hasattr(value, "func") and not isinstance(value, type):  # functools.partial
+    elif isinstance(value, functools.partial | functools.partialmethod | functools.cached_property):
         yield from functions_of(value.func)
     elif isinstance(value, type) and not is_library(value.__module__):
         yield from functions_of(vars(value).get("__init__"))

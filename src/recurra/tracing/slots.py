@@ -172,6 +172,8 @@ class Inventory:
                 waiting += tree.items.values()
             elif isinstance(tree, Other) and isinstance(tree.original, _PLAIN):
                 found[tree.path] = tree.original
+            elif isinstance(tree, Other) and callable(tree.original):
+                found[tree.path] = id(tree.original)  # which is kept here, so no other object gets the number
         return found
 
     def find(self, wanted: Callable[[object], bool]) -> Iterator[tuple[Holder, str]]:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from recurra.engine.anatomy import is_installed
 from recurra.tracing.code import codes_in, functions_of, is_library
 
-_CONTAINERS = (list, dict, set, deque, bytearray)
+_CONTAINERS = (list, tuple, dict, set, deque, bytearray)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _GLOBAL = {"GLOBAL", "NAME", "FROM_DICT_OR_GLOBALS"}  # kinds of instructions
 MAX_DEPTH = 3
@@ -35,6 +36,8 @@ class Surroundings:
         self._code: list[tuple[Any, str, object]] = []  # in which dict functions, classes and modules are found
         self._parts: list[tuple[Any, str, object]] = []  # the same for parts of functions
         self.mentioned: set[str] = set()  # the names of attributes that the code may ask for
+        objects = list(objects)
+        self._own = {id(obj) for obj in objects}  # they are carried from step to step
         seen: set[int] = set()
         waiting: list[types.FunctionType] = []
         for cls in dict.fromkeys(c for obj in objects for c in type(obj).__mro__ if not is_library(c.__module__)):
@@ -44,14 +47,14 @@ class Surroundings:
             if id(function.__code__) not in seen:
                 seen.add(id(function.__code__))
                 waiting += self._add_function(function)
-        self._before = {name: _copy(_read(*place)) for name, place in self._places.items()}
+        self._before = {name: _copy(_read(*place), self._own) for name, place in self._places.items()}
 
     def _add_class(self, cls: type) -> Iterator[types.FunctionType]:
         for name, value in vars(cls).items():
             found = list(functions_of(value))
             self._code += [(vars(cls), name, value)] if found else []
             yield from found
-            if not name.startswith("__") and _is_data(value):
+            if not name.startswith("__") and self._is_data(value):
                 self._places[f"{cls.__name__}.{name}"] = (cls, name)
 
     def _add_function(self, function: types.FunctionType) -> Iterator[types.FunctionType]:
@@ -73,13 +76,20 @@ class Surroundings:
 
     def _add(self, shown: str, holder: Any, name: str) -> Iterator[types.FunctionType]:
         value = _read(holder, name)
-        if _is_data(value):
+        if self._is_data(value):
             self._places[shown] = (holder, name)
+            for cls in type(value).__mro__ if _is_object(value) else ():
+                yield from () if is_installed(cls.__module__) else self._add_class(cls)
         else:
             (self._code if isinstance(holder, dict) else self._parts).append((holder, name, value))
         if isinstance(value, type) and not is_library(value.__module__):
             yield from self._add_class(value)
         yield from functions_of(value)
+
+    def _is_data(self, value: object) -> bool:
+        if isinstance(value, (*_PLAIN, *_CONTAINERS, np.ndarray)) and not isinstance(value, type):
+            return True
+        return id(value) not in self._own and _is_object(value)
 
     def changed(self) -> bool:
         """Tell whether the code, or a number beside the objects, is no longer what it was."""
@@ -116,8 +126,13 @@ def _modules(function: types.FunctionType) -> list[types.ModuleType]:
     return [m for m in used if isinstance(m, types.ModuleType) and not is_library(m.__name__)]
 
 
-def _is_data(value: object) -> bool:
-    return isinstance(value, (*_PLAIN, *_CONTAINERS, np.ndarray)) and not isinstance(value, type)
+def _is_object(value: object) -> bool:
+    """Tell whether a value is an object of the user's with attributes."""
+    if isinstance(value, types.SimpleNamespace):
+        return True
+    of_code = types.FunctionType | types.MethodType | types.ModuleType | type
+    kind = type(value).__module__
+    return hasattr(value, "__dict__") and not isinstance(value, of_code) and not is_installed(kind)
 
 
 def _read(holder: Any, name: str) -> Any:
@@ -129,15 +144,19 @@ def _read(holder: Any, name: str) -> Any:
         return None
 
 
-def _copy(value: Any, depth: int = 0) -> Any:
-    """Return a pair: the object itself, and what is in it."""
+def _copy(value: Any, own: set[int], depth: int = 0) -> Any:
+    """Return a pair: the object itself, and what is in it; `own` are the objects that others look after."""
     if isinstance(value, np.ndarray):
         return value, value.copy()
     if isinstance(value, dict) and depth < MAX_DEPTH:
-        return value, {key: _copy(item, depth + 1) for key, item in value.items()}
+        return value, {key: _copy(item, own, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | deque) and depth < MAX_DEPTH:
-        return value, [_copy(item, depth + 1) for item in value]
-    return value, value.copy() if isinstance(value, set | bytearray) else None
+        return value, [_copy(item, own, depth + 1) for item in value]
+    if isinstance(value, set | bytearray):
+        return value, value.copy()
+    if depth < MAX_DEPTH and id(value) not in own and _is_object(value):
+        return value, {key: _copy(item, own, depth + 1) for key, item in vars(value).items()}
+    return value, None
 
 
 def _same(now: Any, before: tuple[Any, Any]) -> bool:
@@ -148,9 +167,10 @@ def _same(now: Any, before: tuple[Any, Any]) -> bool:
         return False
     if isinstance(value, np.ndarray):
         return np.array_equal(value, inside, equal_nan=value.dtype.kind in "fc")
-    if isinstance(value, dict) and isinstance(inside, dict):
-        return list(now) == list(inside) and all(_same(now[key], inside[key]) for key in inside)
-    if isinstance(value, list | tuple | deque) and isinstance(inside, list):
+    if isinstance(inside, dict):
+        items = now if isinstance(value, dict) else vars(now)
+        return list(items) == list(inside) and all(_same(items[key], inside[key]) for key in inside)
+    if isinstance(inside, list):
         return len(now) == len(inside) and all(_same(a, b) for a, b in zip(now, inside, strict=True))
     return inside is None or now == inside
 
@@ -167,14 +187,16 @@ def _restored(before: tuple[Any, Any]) -> Any:
     value, inside = before
     if isinstance(value, np.ndarray) and value.flags.writeable:
         value[...] = inside
-    elif isinstance(value, dict) and isinstance(inside, dict):
+    elif isinstance(inside, dict):
         items = {key: _restored(item) for key, item in inside.items()}
-        value.clear()
-        value.update(items)
-    elif isinstance(value, list | deque) and isinstance(inside, list):
+        target = value if isinstance(value, dict) else vars(value)
+        target.clear()
+        target.update(items)
+    elif isinstance(inside, list):
         items = [_restored(item) for item in inside]
-        value.clear()
-        value.extend(items)
+        if isinstance(value, list | deque):
+            value.clear()
+            value.extend(items)
     elif isinstance(value, set | bytearray):
         value.clear()
         value.update(inside) if isinstance(value, set) else value.extend(inside)
