@@ -11,6 +11,7 @@ import numpy as np
 
 from recurra import errors
 from recurra.circuits.templates import short
+from recurra.engine.checks import refuse_masked
 
 Value = float | complex | np.ndarray
 Role = Literal["constant", "variable", "input", "output"]
@@ -87,6 +88,7 @@ def as_value(raw: object, where: str) -> Value:
         raise errors.TemplateError(f"{where}: expected a number, got {short(raw)}.")
     if isinstance(raw, int | float | complex | np.number):
         return _scalar(raw, where)
+    refuse_masked(raw, where)
     try:
         array = np.asarray(raw)
     except (ValueError, TypeError) as error:

@@ -140,7 +140,7 @@ def _read_npy(path: Path, place: str) -> np.ndarray:
         values = read_array(path)
     except StoreError as error:
         raise ShapeError(f"{place}{path.name!r} cannot be read as an array of numbers: {error}") from None
-    if values.ndim not in (1, 2) or values.dtype.kind not in "bif":
+    if values.ndim not in (1, 2) or values.dtype.kind not in "biuf":
         raise ShapeError(f"{place}{path.name!r} must hold numbers, one row for each step.")
     return values.astype(float)
 

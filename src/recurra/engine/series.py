@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from recurra.engine.checks import refuse_masked
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def rows_of(value: Any, dt: float, start: float, steps: int | None, where: str) 
 
     Raises:
         TimeError: samples do not lie on the steps of the run, or do not cover it.
+        ShapeError: some samples are masked.
 
     >>> import pandas
     >>> rows_of(pandas.Series([1.0, 2.0, 3.0, 4.0], index=[0.0, 0.5, 1.0, 1.5]), 0.5, 0.5, 2, "u").tolist()
@@ -42,6 +44,7 @@ def rows_of(value: Any, dt: float, start: float, steps: int | None, where: str) 
     """
     found = time_axis(value, where)
     if found is None:
+        refuse_masked(value, where)
         return value
     times, values = found
     return values if times is None else align(times, values, dt, start, steps, where)
@@ -223,6 +226,7 @@ def resample(
 
 def _with_axis(series: Any, spacing: float | None) -> tuple[np.ndarray, np.ndarray]:
     found = time_axis(series, "series")
+    refuse_masked(series, "series")
     if found is None or found[0] is None:
         values = np.asarray(series if found is None else found[1])
         if spacing is None or not spacing > 0:

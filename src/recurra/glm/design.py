@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.errors import ShapeError
+from recurra.glm.pynapple_series import values_of
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ def read_features(x: Any) -> tuple[np.ndarray, Layout]:
 
 
 def as_matrix(x: Any, what: str) -> np.ndarray:
-    """Return `x` as a real matrix of floating-point numbers."""
-    found = np.asarray(x)
+    """Return `x` as a real matrix of floating-point numbers; what is masked is missing, NaN."""
+    found = np.asarray(values_of(x))
     if found.dtype.kind in "OUS":
         try:
             found = found.astype(float)

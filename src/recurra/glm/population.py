@@ -21,7 +21,7 @@ from recurra.glm.observations import (
     Poisson,
     find_observation_model,
 )
-from recurra.glm.pynapple_series import as_given
+from recurra.glm.pynapple_series import as_given, values_of
 from recurra.glm.regularizers import Regularizer
 from recurra.glm.whole import whole_fit
 
@@ -224,8 +224,8 @@ def as_column(y: np.ndarray) -> np.ndarray:
 
 
 def real(y: Any) -> np.ndarray:
-    """Return observations as floating-point numbers."""
-    found = np.asarray(y)
+    """Return observations as floating-point numbers; what is masked is missing, NaN."""
+    found = np.asarray(values_of(y))
     if found.dtype.kind not in "fiub":
         try:
             found = found.astype(float)
