@@ -27,7 +27,7 @@ def values_of(series: Any) -> Any:
     array([ 2., nan])
     """
     if isinstance(series, np.ma.MaskedArray):
-        return series.astype(float).filled(np.nan) if np.ma.is_masked(series) else series.data
+        return np.ma.filled(series.astype(float), np.nan) if np.ma.is_masked(series) else series.data
     return series.values if is_pynapple(series) else series
 
 
