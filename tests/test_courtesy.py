@@ -137,7 +137,7 @@ def test_arguments_in_wrong_number_are_answered_with_what_is_expected(vdp):
     expected = r"simulate\(\) missing 1 required .*'dt'; expected simulate\(program, duration, \*, dt, "
     with pytest.raises(TypeError, match=expected):
         simulate(vdp, 1.0)
-    with pytest.raises(RecurraError, match=r"Snapshot\(\) .*; expected Snapshot\(state, step, t0, dt\)"):
+    with pytest.raises(RecurraError, match=r"Snapshot\(\) .*; expected Snapshot\(state, step, t0, dt"):
         Snapshot({}, 1)
 
 
@@ -184,7 +184,8 @@ def test_a_changed_copy_that_is_thrown_away_is_told(vdp):
 
     assert lost(script) == [
         "CircuitTemplate.update_var", "CircuitTemplate.update_template", "CircuitTemplate.add_node_template",
-        "NodeTemplate.update_var", "Program.update", "CircuitTemplate.update_var", "Trials.take", "SpikingNetwork.with_scale",
+        "NodeTemplate.update_var", "Program.update", "CircuitTemplate.update_var", "Trials.take",
+        "SpikingNetwork.with_scale",
     ]  # fmt: skip
 
 
