@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
-from types import FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeVar
 
 from recurra.courtesy.warning import warn
@@ -149,16 +149,17 @@ def _is_lost(frame: FrameType | None, name: str) -> bool:
     code, at = frame.f_code.co_code, frame.f_lasti + 2
     while at < len(code) and code[at] == 0:  # the cache of the call
         at += 2
-    return at < len(code) and code[at] == _POP_TOP and not _is_handed_over(frame, name)
+    return at < len(code) and code[at] == _POP_TOP and not _is_handed_over(frame.f_code, frame.f_lasti, name)
 
 
-def _is_handed_over(frame: FrameType, name: str) -> bool:
-    """Say whether what the frame calls is another method, to which this one was given: `kept.extend(map(m.update, x))`.
+@functools.lru_cache(maxsize=64)
+def _is_handed_over(code: CodeType, at: int, name: str) -> bool:
+    """Say whether what code calls there is another method, to which this one was given: `kept.extend(map(m.update, x))`.
 
     Then the attribute that is looked up where the call begins, and last, has another name.
     """
-    steps = list(dis.get_instructions(frame.f_code))
-    call = next((step.positions for step in steps if step.offset == frame.f_lasti), None)
+    steps = list(dis.get_instructions(code))
+    call = next((step.positions for step in steps if step.offset == at), None)
     if call is None or call.lineno is None:
         return False
     looked_up = [
