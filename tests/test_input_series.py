@@ -90,6 +90,7 @@ JUMP = np.where(np.arange(len(TIMES)) < 20, TIMES, TIMES + 2 * DT)
         (pd.Series(VALUES, index=pd.date_range("2020", periods=len(TIMES))), "the index is a DatetimeIndex"),
         (pd.Series(VALUES, index=[f"s{i}" for i in range(len(TIMES))]), "the index holds labels, no times"),
         (pd.DataFrame({"time": TIMES, "u": VALUES}), "the table has a column 'time'; make it the index"),
+        (pd.DataFrame({"u": VALUES, "Time (ms)": TIMES}), "the table has a column 'Time (ms)'; make it the index"),
         (pd.Series(VALUES[:22], index=range(100, 122)), "every 1 (times 100 to 121)"),
         (xr.DataArray(VALUES, dims="sample", coords={"sample": TIMES}), "the dimension 'sample' has coordinates"),
         (xr.DataArray(VALUES, dims="time", coords={"time": pd.to_timedelta(TIMES, unit="s")}), "type timedelta64"),

@@ -29,6 +29,8 @@ _NUMBER = re.compile(r"[-+0-9.eEjJ_() ]{1,100}|\s*[-+]?inf\s*")
 _KEYS = ("vtype", "dtype", "shape", "value")
 MAX_LENGTH = 1_000_000
 
+_MOST_ENTRIES = 2**28  # of a sparse matrix that is written out: 2 GB
+
 
 class Declaration(NamedTuple):
     """Say what a variable is for and where it starts.
@@ -89,6 +91,13 @@ def as_value(raw: object, where: str) -> Value:
     if isinstance(raw, int | float | complex | np.number):
         return _scalar(raw, where)
     refuse_masked(raw, where)
+    if hasattr(raw, "toarray"):  # a sparse matrix of SciPy; a circuit finds its zeros by itself
+        if math.prod(np.shape(raw)) > _MOST_ENTRIES:
+            raise errors.ShapeError(
+                f"{where}: the sparse matrix of shape {np.shape(raw)} is too large for a circuit, which writes it out;"
+                " an edge of a Network keeps it sparse."
+            )
+        raw = raw.toarray()
     try:
         array = np.asarray(raw)
     except (ValueError, TypeError) as error:

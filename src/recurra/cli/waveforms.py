@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.engine.series import align
+from recurra.engine.series import align, is_time
 from recurra.errors import OptionError, PathError, ShapeError, StoreError, TimeError, near, unknown
 from recurra.files import read_array, read_bytes, reason
 
@@ -128,8 +128,11 @@ def _from_file(rest: str, steps: int, dt: float, place: str) -> np.ndarray:
     else:
         raise OptionError(f"{place}{path.name!r} is neither .csv nor .npy.")
     found = _column(values, names, column, f"{place}{path.name!r}", path.suffix == ".csv")
-    if names and names[0].lower() in ("time", "t"):
-        return align(values[:, 0], found, dt, 0.0, steps, f"{place}{path.name!r}")
+    times = [i for i, name in enumerate(names) if is_time(name)]
+    if len(times) > 1:
+        raise OptionError(f"{place}{path.name!r} has several columns of times: {', '.join(names[i] for i in times)}.")
+    if times:
+        return align(values[:, times[0]], found, dt, 0.0, steps, f"{place}{path.name!r}")
     if len(values) != steps:
         raise ShapeError(f"{place}{path.name!r} has {len(values)} rows, but the run has {steps} steps.")
     return found
@@ -175,7 +178,7 @@ def _column(values: np.ndarray, names: list[str], column: str, place: str, one: 
         if column not in known and not (column.isdigit() and int(column) < values.shape[1]):
             raise PathError(unknown("column", column, known, where=place))
         return values[:, known.index(column) if column in known else int(column)]
-    data = [i for i in range(values.shape[1]) if not (names and i == 0 and names[0].lower() in ("time", "t"))]
+    data = [i for i in range(values.shape[1]) if not (names and is_time(names[i]))]
     if len(data) == 1:
         return values[:, data[0]]
     if one:

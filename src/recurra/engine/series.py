@@ -6,6 +6,7 @@ that has coordinates, and a Tsd or TsdFrame of pynapple have one. Times are in t
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     import pandas
 
 _TOLERANCE = 1e-3  # of a step: how far a sample may lie from the step it belongs to
-_NAMES = ("time", "t")
+_UNIT = r"(s|ms|us|µs|sec|secs|msec|seconds?|milliseconds?)"
+_TIME = re.compile(rf"(t|times?)([\s_]+{_UNIT}|[\s_]*[(\[/]\s*{_UNIT}\s*[)\]]?)?", re.IGNORECASE)
 _UNITLESS = "A model counts time in a unit of its own, so give plain numbers in it: "
 
 
@@ -48,6 +50,15 @@ def rows_of(value: Any, dt: float, start: float, steps: int | None, where: str) 
         return value
     times, values = found
     return values if times is None else align(times, values, dt, start, steps, where)
+
+
+def is_time(name: object) -> bool:
+    """Say whether a column or dimension is called as times are.
+
+    >>> [name for name in ("time", "T", "Time (ms)", "time_s", "t [s]", "tau", "t_ref", "timer") if is_time(name)]
+    ['time', 'T', 'Time (ms)', 'time_s', 't [s]']
+    """
+    return _TIME.fullmatch(str(name).strip()) is not None
 
 
 def align(times: Any, values: Any, dt: float, start: float, steps: int | None, where: str) -> Any:
@@ -107,7 +118,7 @@ def time_axis(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | 
 def _of_pandas(value: Any, where: str) -> tuple[np.ndarray, np.ndarray] | None:
     pandas = sys.modules["pandas"]
     index, values = value.index, value.to_numpy()
-    inside = [c for c in getattr(value, "columns", ()) if isinstance(c, str) and c.lower() in _NAMES]
+    inside = [c for c in getattr(value, "columns", ()) if isinstance(c, str) and is_time(c)]
     if inside:
         raise TimeError(f"{where}: the table has a column {inside[0]!r}; make it the index: "
                         f"table.set_index({inside[0]!r}).")  # fmt: skip
@@ -126,7 +137,7 @@ def _of_pandas(value: Any, where: str) -> tuple[np.ndarray, np.ndarray] | None:
 def _of_xarray(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | None:
     if not hasattr(value, "dims") or not hasattr(value, "values") or callable(value.values):
         raise TimeError(f"{where}: a {type(value).__name__} holds several arrays; give one of them.")
-    named = [dim for dim in value.dims if str(dim).lower() in _NAMES]
+    named = [dim for dim in value.dims if is_time(dim)]
     coords = getattr(value, "coords", {})
     if not named:
         first = value.dims[0] if value.dims else ""
