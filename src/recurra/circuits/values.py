@@ -97,7 +97,7 @@ def as_value(raw: object, where: str) -> Value:
                 f"{where}: the sparse matrix of shape {np.shape(raw)} is too large for a circuit, which writes it out;"
                 " an edge of a Network keeps it sparse."
             )
-        raw = raw.toarray()
+        raw = raw.toarray()  # pyright: ignore
     try:
         array = np.asarray(raw)
     except (ValueError, TypeError) as error:

@@ -156,7 +156,8 @@ def _is_lost(frame: FrameType | None, name: str) -> bool:
 def _is_handed_over(code: CodeType, at: int, name: str) -> bool:
     """Say whether what code calls there is another method, to which this one was given.
 
-    As in `kept.extend(map(m.update, values))`. Then the attribute that is looked up where the call begins, and last, has another name.
+    As in `kept.extend(map(m.update, values))`. Then the attribute that is looked up where the call begins, and last,
+    has another name.
     """
     steps = list(dis.get_instructions(code))
     call = next((step.positions for step in steps if step.offset == at), None)
