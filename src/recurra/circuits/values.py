@@ -67,6 +67,16 @@ def show(value: object) -> str:
     return repr(value)
 
 
+def _written_out(sparse: Any, where: str) -> np.ndarray:
+    """Return a sparse matrix of SciPy as an array; a circuit finds its zeros by itself."""
+    if math.prod(sparse.shape) > _MOST_ENTRIES:
+        raise errors.ShapeError(
+            f"{where}: the sparse matrix of shape {sparse.shape} is too large for a circuit, which writes it out; an"
+            " edge of a Network keeps it sparse."
+        )
+    return sparse.toarray()
+
+
 def as_value(raw: object, where: str) -> Value:
     """Return a float, a complex or a read-only array.
 
@@ -91,13 +101,8 @@ def as_value(raw: object, where: str) -> Value:
     if isinstance(raw, int | float | complex | np.number):
         return _scalar(raw, where)
     refuse_masked(raw, where)
-    if hasattr(raw, "toarray"):  # a sparse matrix of SciPy; a circuit finds its zeros by itself
-        if math.prod(np.shape(raw)) > _MOST_ENTRIES:
-            raise errors.ShapeError(
-                f"{where}: the sparse matrix of shape {np.shape(raw)} is too large for a circuit, which writes it out;"
-                " an edge of a Network keeps it sparse."
-            )
-        raw = raw.toarray()  # pyright: ignore
+    if hasattr(raw, "toarray"):
+        raw = _written_out(raw, where)
     try:
         array = np.asarray(raw)
     except (ValueError, TypeError) as error:
