@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -250,3 +252,14 @@ def delayed() -> Network:
 def test_bad_input_is_refused(wrong, kind, says):
     with pytest.raises(kind, match=says):
         wrong()
+
+
+def test_steps_too_long_for_exponents_are_told():
+    """x' = -x + 2y, y' = -3y has the exponents -1 and -3; a step of 1 is outside of where Runge-Kutta is stable."""
+    op = OperatorTemplate("op", ["x' = -x + 2*y", "y' = -3*y"], {"x": "output(1.0)", "y": "variable(1.0)"})
+    model = CircuitTemplate("linear", nodes={"p": NodeTemplate("n", op)})
+    with pytest.warns(RuntimeWarning, match=r"the step dt=1 is too long: .* add up to -0.662, .* says -4"):
+        lyapunov_exponents(model, 20.0, dt=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.abs(lyapunov_exponents(model, 20.0, dt=0.1) - [-1, -3]).max() < 1e-3

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from recurra import (
     CircuitTemplate,
@@ -60,6 +61,8 @@ def test_a_matrix_of_delays():
     assert np.abs(states(one) - loop(np.full((N, N), 4))).max() < 1e-13
     alike = population(BACK * DT, 0.3)
     assert np.abs(states(alike) - loop(BACK, weights=np.full((N, N), 0.3))).max() < 1e-13
+    few = sparse.csr_array(W * (RNG.random((N, N)) < 0.5))
+    assert np.abs(states(population(BACK * DT, few)) - loop(BACK, weights=few.toarray())).max() < 1e-13
     program = circuit.program
     assert np.array_equal(program.get("p/op/x->p/op/u/delay"), BACK * DT)
     moved = states(circuit, params={"p/op/x->p/op/u/delay": (BACK + 1) * DT})
@@ -95,6 +98,7 @@ def test_batches_and_sweeps_of_matrices_are_single_runs(solver):
         (lambda: population(-np.ones((N, N))), TemplateError, "the delay must not be negative, got -1"),
         (lambda: population(np.full((N, N), np.nan)), TemplateError, "nan"),
         (lambda: population([[1.0, 2.0], [3.0]]), ShapeError, "expected"),
+        (lambda: population(1.0, sparse.coo_array((10**6, 10**6))), ShapeError, "too large for a circuit"),
         (lambda: population(np.ones((N, N)), spread=0.1), TemplateError, "a spread needs one delay for all pairs"),
         (lambda: states(population(BACK * DT * 0.01)), TimeError, "shorter than the step 0.05"),
         (lambda: states(population(np.where(BACK > 0, 1e-9, 0.0))), TimeError, "a delay of 1e-09 is shorter than"),

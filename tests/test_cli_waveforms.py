@@ -54,6 +54,9 @@ def folder(tmp_path):
     np.savetxt(tmp_path / "named.csv", timed, delimiter=",", header="time,left,right", comments="")
     np.savetxt(tmp_path / "timed.csv", timed[:, :2], delimiter=",", header="time,left", comments="")
     np.savetxt(tmp_path / "other.csv", table, delimiter=",", header="Time,left,right", comments="")
+    np.savetxt(tmp_path / "last.csv", timed[:, ::-1], delimiter=",", header="right,left,Time (ms)", comments="")
+    np.savetxt(tmp_path / "units.csv", table, delimiter=",", header="left,right,time_ms", comments="")
+    np.savetxt(tmp_path / "twice.csv", timed, delimiter=",", header="time,t,left", comments="")
     np.savetxt(tmp_path / "a:b.csv", table[:, 1:2], delimiter=",")
     for name in ("", "Time (ms)", '"t"', "index"):
         body = "".join(f'{time},"{value}"\n' for time, value in timed[:, :2])
@@ -77,6 +80,7 @@ def folder(tmp_path):
         ("named.csv:right", [2, 5, 8, 11]),
         ("named.csv:1", [1, 4, 7, 10]),
         ("timed.csv", [1, 4, 7, 10]),
+        ("last.csv:right", [2, 5, 8, 11]),
         ("a:b.csv", [1, 4, 7, 10]),
         ("axis none.csv", [1, 4, 7, 10]),
         ("axis Time (ms).csv", [1, 4, 7, 10]),
@@ -104,6 +108,8 @@ def test_file(folder, words, expected):
         ("ragged.csv", ShapeError, "is not a table of numbers"),
         ("words.csv", ShapeError, "is not a table of numbers"),
         ("table.txt", OptionError, "neither .csv nor .npy"),
+        ("units.csv:left", TimeError, "'units.csv' has a sample every 3 (times 2 to 11), the run has steps of 0.5"),
+        ("twice.csv:left", OptionError, "several columns of times: time, t."),
         ("other.csv:left", TimeError, "'other.csv' has a sample every 3 (times 0 to 9), the run has steps of 0.5"),
     ],
 )

@@ -177,12 +177,15 @@ def test_a_changed_copy_that_is_thrown_away_is_told(vdp):
         vdp.add_node_template("q", node)
         node.update_var("vdp_op", "mu", 2.0)
         program.update({"p/vdp_op/mu": 2.0})
+        (vdp.update_var({"p/vdp_op/mu": 0.0})
+            .update_var({"p/vdp_op/mu": 1.0}))  # fmt: skip
         trials.take([0])
         twin.with_scale(20.0)
 
     assert lost(script) == [
         "CircuitTemplate.update_var", "CircuitTemplate.update_template", "CircuitTemplate.add_node_template",
-        "NodeTemplate.update_var", "Program.update", "Trials.take", "SpikingNetwork.with_scale",
+        "NodeTemplate.update_var", "Program.update", "CircuitTemplate.update_var", "Trials.take",
+        "SpikingNetwork.with_scale",
     ]  # fmt: skip
 
 
@@ -192,6 +195,11 @@ def test_a_changed_copy_that_is_used_is_not(vdp):
         changed = changed.update_var({"p/vdp_op/mu": 1.0}).update_template(name="o")
         _ = [changed.update_var({"p/vdp_op/mu": v}) for v in (1.0, 2.0)]
         print(repr(changed.update_var({"p/vdp_op/mu": 2.0}))[:0], end="")
+        kept = []
+        kept.extend(map(vdp.update_var, [{"p/vdp_op/mu": 3.0}]))  # the statement ends with another call
+        kept.append(
+            *map(changed.update_var, [{"p/vdp_op/mu": 4.0}]),
+        )
         return changed.program.update({"p/vdp_op/mu": 2.0}).get("p/vdp_op/mu")
 
     assert lost(uses, lambda: vdp.update_var({"p/vdp_op/mu": 0.0})) == []

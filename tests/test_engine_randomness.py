@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra import CircuitTemplate, NodeTemplate, OperatorTemplate, simulate
+from recurra import CircuitTemplate, Network, NodeTemplate, OperatorTemplate, simulate
 from recurra.engine import Graph, Node, Operator, Variable, lower, randomness
 from recurra.engine.randomness import fold_in, normal, seed_key, stream_address, stream_key, stream_keys, uniform
 from recurra.equations import parse_equation
-from recurra.errors import TemplateError
+from recurra.errors import OptionError, TemplateError
+from recurra.training import fit_bptt
 
 
 @given(seed=st.integers(-(2**63), 2**63 - 1), data=st.integers(0, 2**32 - 1))
@@ -91,3 +92,19 @@ def test_an_address_is_folded_into_every_kind_of_key() -> None:
         key = jax.random.key(0, impl=impl)
         first, second = (jax.random.uniform(stream_key(key, address)) for address in addresses)
         assert first != second
+
+
+NO_SEEDS = [2.0, True, None, "3", [3], np.random.default_rng(3), 2**63, jax.random.split(jax.random.key(1))]
+
+
+@pytest.mark.parametrize("seed", NO_SEEDS)
+def test_what_is_no_seed_is_refused_everywhere(seed) -> None:
+    net = Network(dt=0.1)
+    net.add_diffeq_node("n", "v' = -v + xi", variables={"v": "output"}, N=1, train_params=[])
+    for call in (
+        lambda: seed_key(seed),
+        lambda: simulate(net, 1.0, dt=0.1, seed=seed),
+        lambda: fit_bptt(net.program, None, np.zeros(5), train=["n/op/v"], output="n/op/v", dt=0.1, seed=seed),
+    ):
+        with pytest.raises(OptionError, match="seed must"):
+            call()

@@ -44,6 +44,11 @@ def test_bins_with_nan_do_not_count_anywhere():
     predicted = model.predict(broken_x)
     assert np.isnan(predicted[:60]).all() and np.isfinite(predicted[60:]).all()
     assert np.array_equal(np.isnan(model.residuals(broken_x, broken_y)), ~kept)
+    # What a masked array hides is missing as well, whatever lies below the mask.
+    hidden = [np.ma.masked_array(np.where(np.isnan(a), -9999.0, a), np.isnan(a)) for a in (broken_x, broken_y)]
+    masked = GLM("Gaussian", regularizer="Ridge").fit(*hidden)
+    assert np.array_equal(masked.coef_, model.coef_) and masked.score(*hidden) == model.score(broken_x, broken_y)
+    assert np.array_equal(masked.predict(hidden[0]), predicted, equal_nan=True)
 
 
 def test_features_that_repeat_each_other_cost_one_degree_of_freedom(data):

@@ -90,6 +90,7 @@ JUMP = np.where(np.arange(len(TIMES)) < 20, TIMES, TIMES + 2 * DT)
         (pd.Series(VALUES, index=pd.date_range("2020", periods=len(TIMES))), "the index is a DatetimeIndex"),
         (pd.Series(VALUES, index=[f"s{i}" for i in range(len(TIMES))]), "the index holds labels, no times"),
         (pd.DataFrame({"time": TIMES, "u": VALUES}), "the table has a column 'time'; make it the index"),
+        (pd.DataFrame({"u": VALUES, "Time (ms)": TIMES}), "the table has a column 'Time (ms)'; make it the index"),
         (pd.Series(VALUES[:22], index=range(100, 122)), "every 1 (times 100 to 121)"),
         (xr.DataArray(VALUES, dims="sample", coords={"sample": TIMES}), "the dimension 'sample' has coordinates"),
         (xr.DataArray(VALUES, dims="time", coords={"time": pd.to_timedelta(TIMES, unit="s")}), "type timedelta64"),
@@ -228,3 +229,42 @@ def test_rate_networks_and_spiking_ones_align_too():
     assert np.array_equal(found, net.simulate(stim[None], **options)["o"])
     with pytest.raises(TimeError, match="has a sample every 1 "):
         net.simulate(pd.Series(stim, index=np.arange(12.0)), **options)
+
+
+HOLES = np.ma.masked_array(np.where(np.arange(STEPS) == 3, -9999.0, 1.0), mask=np.arange(STEPS) == 3)
+NET = Network(dt=DT)
+NET.add_diffeq_node("n", "v' = -v + u", variables={"v": "output", "u": "input"}, N=2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: run(HOLES),
+        lambda: MODEL.run(STEPS * DT, DT, inputs={U: HOLES}),
+        lambda: MODEL.run(STEPS * DT, DT, inputs={U: HOLES}, backend="numpy"),
+        lambda: simulate(MODEL, 1.0, dt=DT, batch={U: HOLES}),
+        lambda: simulate(MODEL, 1.0, dt=DT, history={X: HOLES}),
+        lambda: sweep(MODEL, {U: HOLES}, 1.0, dt=DT),
+        lambda: MODEL.update_var(node_vars={U: np.ma.masked}),
+        lambda: resample(HOLES, DT, spacing=0.3),
+        lambda: NET.run(np.ma.masked_less(np.arange(10.0), 2.0)),
+        lambda: NET.run({"n": [HOLES]}),
+        lambda: NET.fit_ridge(np.ones((STEPS, 2)), HOLES),
+        lambda: NET.fit_bptt(np.ones((STEPS, 2)), HOLES, train=["n/op/v"]),
+        lambda: NET.add_edge("n", "n", np.ma.masked_equal(np.eye(2), 1), feedback=True),
+        lambda: fit_ridge(MODEL.program, {U: HOLES}, np.ones(STEPS), output=X, dt=DT),
+    ],
+)
+def test_masked_values_are_no_values(call):
+    """What lies below a mask, -9999 in many files, is never computed with."""
+    with pytest.raises(ShapeError, match="masked"):
+        call()
+
+
+def test_numbers_of_other_types_are_numbers():
+    """Counts without a sign, columns of objects, and masked arrays that miss nothing."""
+    counts = np.arange(STEPS) % 3
+    for u in (counts.astype(np.uint8), counts.astype(object), np.ma.masked_array(counts), counts.tolist()):
+        assert np.array_equal(run(u), run(counts.astype(float)))
+    with pytest.raises(ShapeError, match="expected numbers"):
+        run([None, *counts[1:]])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -487,3 +490,24 @@ def test_thresholds_are_swept_and_trained() -> None:
     found = net.fit_bptt(drive, target, train=["lif/spike/threshold"], optimizer="adam", lr=0.5, epochs=10)
     assert found.history["loss"][-1] < found.history["loss"][0]
     assert net.get_var("lif", "spike/threshold").max() < 20.0
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_shares_nothing(way) -> None:
+    def make() -> Network:
+        net = Network(dt=DT)
+        net.add_diffeq_node("p", "v' = -k*v + u", variables={"v": "output", "u": "input", "k": 1.0}, N=2)
+        net.add_func_node("o", 1, "identity")
+        net.add_edge("p", "o", np.ones((1, 2)), delays=3, label="e")
+        return net
+
+    net, drive = make(), np.ones((10, 2))
+    before = net.run(drive)["out"]
+    other = way(net)
+    other.set_var("e", "delay", 5 * DT)
+    other.set_var("p", "k", 3.0)
+    other.add_func_node("q", 1, "tanh")
+    assert np.array_equal(net.run(drive)["out"], before)
+    assert (float(net.get_var("e", "delay")), net.get_var("p", "k")[0]) == (3 * DT, 1.0)
+    assert np.array_equal(make().run(drive)["out"], before)
+    assert float(other.get_var("e", "delay")) == 5 * DT and "q" not in repr(net.program.paths)

@@ -11,6 +11,7 @@ import numpy as np
 
 from recurra import errors
 from recurra.circuits.templates import short
+from recurra.engine.checks import refuse_masked
 
 Value = float | complex | np.ndarray
 Role = Literal["constant", "variable", "input", "output"]
@@ -27,6 +28,8 @@ _CALL = re.compile(r"([A-Za-z_]\w*)\s*(?:\((.*)\))?", re.DOTALL)  # of a text wi
 _NUMBER = re.compile(r"[-+0-9.eEjJ_() ]{1,100}|\s*[-+]?inf\s*")
 _KEYS = ("vtype", "dtype", "shape", "value")
 MAX_LENGTH = 1_000_000
+
+_MOST_ENTRIES = 2**28  # of a sparse matrix that is written out: 2 GB
 
 
 class Declaration(NamedTuple):
@@ -64,6 +67,16 @@ def show(value: object) -> str:
     return repr(value)
 
 
+def _written_out(sparse: Any, where: str) -> np.ndarray:
+    """Return a sparse matrix of SciPy as an array; a circuit finds its zeros by itself."""
+    if math.prod(sparse.shape) > _MOST_ENTRIES:
+        raise errors.ShapeError(
+            f"{where}: the sparse matrix of shape {sparse.shape} is too large for a circuit, which writes it out; an"
+            " edge of a Network keeps it sparse."
+        )
+    return sparse.toarray()
+
+
 def as_value(raw: object, where: str) -> Value:
     """Return a float, a complex or a read-only array.
 
@@ -87,6 +100,9 @@ def as_value(raw: object, where: str) -> Value:
         raise errors.TemplateError(f"{where}: expected a number, got {short(raw)}.")
     if isinstance(raw, int | float | complex | np.number):
         return _scalar(raw, where)
+    refuse_masked(raw, where)
+    if hasattr(raw, "toarray"):
+        raw = _written_out(raw, where)
     try:
         array = np.asarray(raw)
     except (ValueError, TypeError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.engine.series import align, names_time
+from recurra.engine.series import align, is_time
 from recurra.errors import OptionError, PathError, ShapeError, StoreError, TimeError, near, unknown
 from recurra.files import read_array, read_bytes, reason
 
@@ -129,13 +129,18 @@ def _from_file(rest: str, steps: int, dt: float, place: str) -> np.ndarray:
         values, names = _read_csv(path, place)
     else:
         raise OptionError(f"{place}{path.name!r} is neither .csv nor .npy.")
-    counted = bool(names) and names[0].lower() in _COUNTS
-    timed = (counted and (values[:, 0] != np.arange(len(values))).any()) or (bool(names) and names_time(names[0]))
-    found = _column(values, names, column, f"{place}{path.name!r}", path.suffix == ".csv", counted or timed)
-    if timed:
-        return align(values[:, 0], found, dt, 0.0, steps, f"{place}{path.name!r}")
+    place = f"{place}{path.name!r}"
+    times = [i for i, name in enumerate(names) if is_time(name)]
+    if len(times) > 1:
+        raise OptionError(f"{place} has several columns of times: {', '.join(names[i] for i in times)}.")
+    counted = [0] if names and names[0].lower() in _COUNTS else []
+    if counted and not times and (values[:, 0] != np.arange(len(values))).any():
+        times = counted
+    found = _column(values, names, column, place, path.suffix == ".csv", {*times, *counted})
+    if times:
+        return align(values[:, times[0]], found, dt, 0.0, steps, place)
     if len(values) != steps:
-        raise ShapeError(f"{place}{path.name!r} has {len(values)} rows, but the run has {steps} steps.")
+        raise ShapeError(f"{place} has {len(values)} rows, but the run has {steps} steps.")
     return found
 
 
@@ -144,7 +149,7 @@ def _read_npy(path: Path, place: str) -> np.ndarray:
         values = read_array(path)
     except StoreError as error:
         raise ShapeError(f"{place}{path.name!r} cannot be read as an array of numbers: {error}") from None
-    if values.ndim not in (1, 2) or values.dtype.kind not in "bif":
+    if values.ndim not in (1, 2) or values.dtype.kind not in "biuf":
         raise ShapeError(f"{place}{path.name!r} must hold numbers, one row for each step.")
     return values.astype(float)
 
@@ -171,8 +176,8 @@ def _read_csv(path: Path, place: str) -> tuple[np.ndarray, list[str]]:
     return values, names
 
 
-def _column(values: np.ndarray, names: list[str], column: str, place: str, one: bool, axis: bool) -> np.ndarray:
-    """Return the column that is asked for, or the only one; `axis` says that the first one holds times or numbers."""
+def _column(values: np.ndarray, names: list[str], column: str, place: str, one: bool, apart: set[int]) -> np.ndarray:
+    """Return the column that is asked for, or the only one beside those `apart`, of times or of numbers of rows."""
     if values.ndim == 1:
         values = values[:, None]
     if column:
@@ -180,7 +185,7 @@ def _column(values: np.ndarray, names: list[str], column: str, place: str, one: 
         if column not in known and not (column.isdigit() and int(column) < values.shape[1]):
             raise PathError(unknown("column", column, known, where=place))
         return values[:, known.index(column) if column in known else int(column)]
-    data = list(range(int(axis), values.shape[1]))
+    data = [i for i in range(values.shape[1]) if i not in apart]
     if len(data) == 1:
         return values[:, data[0]]
     if one:

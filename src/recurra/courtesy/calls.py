@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
-from types import FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeVar
 
 from recurra.courtesy.warning import warn
@@ -83,7 +83,7 @@ def _guarded(function: F, changed: bool = False) -> F:
             if kwargs:
                 _add_near(error, function, kwargs)
             raise
-        if changed and _is_lost(sys._getframe(1)):
+        if changed and _is_lost(sys._getframe(1), function.__name__):
             _tell(function, args[0])
         return found
 
@@ -142,14 +142,35 @@ def _shown(function: Callable, args: tuple) -> str:
     return owner if name == "__init__" else f"{owner}.{name}"
 
 
-def _is_lost(frame: FrameType | None) -> bool:
-    """Say whether the statement that calls throws the result away: then the call is followed by POP_TOP."""
+def _is_lost(frame: FrameType | None, name: str) -> bool:
+    """Say whether the statement that calls a method throws the result away: then the call is followed by POP_TOP."""
     if frame is None:
         return False
     code, at = frame.f_code.co_code, frame.f_lasti + 2
     while at < len(code) and code[at] == 0:  # the cache of the call
         at += 2
-    return at < len(code) and code[at] == _POP_TOP
+    return at < len(code) and code[at] == _POP_TOP and not _is_handed_over(frame.f_code, frame.f_lasti, name)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_handed_over(code: CodeType, at: int, name: str) -> bool:
+    """Say whether what code calls there is another method, to which this one was given.
+
+    As in `kept.extend(map(m.update, values))`. Then the attribute that is looked up where the call begins, and last,
+    has another name.
+    """
+    steps = list(dis.get_instructions(code))
+    call = next((step.positions for step in steps if step.offset == at), None)
+    if call is None or call.lineno is None:
+        return False
+    looked_up = [
+        step.argval
+        for step in steps
+        if step.opname in ("LOAD_METHOD", "LOAD_ATTR") and step.positions is not None
+        if (step.positions.lineno, step.positions.col_offset) == (call.lineno, call.col_offset)
+        if (step.positions.end_lineno, step.positions.end_col_offset) < (call.end_lineno, call.end_col_offset)
+    ]
+    return bool(looked_up) and looked_up[-1] != name
 
 
 def _tell(method: Callable, owner: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import get_args
 
 import numpy as np
@@ -10,6 +11,26 @@ import numpy as np
 from recurra.engine.graph import Kind, Node, Operator
 from recurra.engine.spiking import check_surrogate
 from recurra.errors import EquationError, PathError, ShapeError, TemplateError, unknown
+
+
+def refuse_masked(value: object, where: str) -> None:
+    """Refuse a masked array some of whose values are missing: what lies below its mask is no value.
+
+    Raises:
+        ShapeError: something is masked, in the array or in one of a list of arrays.
+
+    >>> refuse_masked(np.ma.masked_less([1.0, -9999.0], 0.0), "u")
+    Traceback (most recent call last):
+        ...
+    recurra.errors.ShapeError: u: 1 of 2 values is masked. Fill them in, as with `.filled(0.0)`.
+    """
+    parts = value if isinstance(value, list | tuple) else [value]
+    for part in parts:
+        if isinstance(part, np.ma.MaskedArray) and (count := int(np.ma.count_masked(part))):
+            verb = "is" if count == 1 else "are"
+            raise ShapeError(
+                f"{where}: {count} of {part.size} values {verb} masked. Fill them in, as with `.filled(0.0)`."
+            )
 
 
 def as_numbers(value: object, where: str) -> np.ndarray:
@@ -20,16 +41,19 @@ def as_numbers(value: object, where: str) -> np.ndarray:
         where: what the message starts with.
 
     Raises:
-        ShapeError: it holds something else, or rows of different lengths.
+        ShapeError: it holds something else, masked values, or rows of different lengths.
 
     >>> as_numbers([1, True], "tau").tolist()
     [1.0, 1.0]
     """
+    refuse_masked(value, where)
     try:
         array = np.asarray(value)
     except ValueError:
         raise ShapeError(f"{where}: expected numbers, got rows of different lengths.") from None
-    if array.dtype.kind not in "bifc":
+    if array.dtype.kind == "O" and array.size and all(isinstance(entry, Real) for entry in array.flat):
+        array = array.astype(np.float64)  # a column of a table that held something else once
+    if array.dtype.kind not in "biufc":
         raise ShapeError(f"{where}: expected numbers, got {_short(value)}.")
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
 

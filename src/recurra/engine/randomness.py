@@ -17,7 +17,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, UInt32
 
-from recurra.errors import TemplateError
+from recurra.errors import OptionError, TemplateError
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
@@ -61,14 +61,40 @@ def seed_key(seed: object) -> Array:
     """Make a key from an integer seed of up to 64 bits, or take a key as it is.
 
     The key is that of `jax.random.key` in double precision, in whatever precision JAX is.
+
+    Raises:
+        OptionError: it is neither; a raw key of two words (`jax.random.PRNGKey`) is a key as well.
+
+    >>> bool(seed_key(jax.random.PRNGKey(3)) == seed_key(3))
+    True
     """
+    check_seed(seed)
     if isinstance(seed, int | np.integer):
         number = int(seed)
         words = np.array([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF], np.uint32)
         return jax.random.wrap_key_data(jnp.asarray(words), impl=THREEFRY)
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
+    if isinstance(seed, jax.Array) and seed.ndim:
+        return jax.random.wrap_key_data(seed)
     return jax.random.key(seed)  # type: ignore[arg-type]
+
+
+def check_seed(seed: object) -> None:
+    """Refuse what is no seed: neither an integer of up to 64 bits nor a key of JAX.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if isinstance(seed, jax.Array):
+        typed = jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) and not seed.ndim
+        whole = jnp.issubdtype(seed.dtype, jnp.integer) and not seed.ndim
+        if typed or whole or (seed.dtype == jnp.uint32 and seed.shape == (2,)):
+            return
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise OptionError(f"seed must be an integer (or a jax.random.key), got {seed!r}.")
+    if not -(2**63) <= seed < 2**63:
+        raise OptionError(f"seed must fit into 64 bits, got {seed}.")
 
 
 def stream_key(key: Array, address: UInt32[Array, " 2"] | np.ndarray) -> Array:

@@ -39,6 +39,7 @@ from recurra.engine.outcome import cut_off, divergence, joined, make_result, sto
 from recurra.engine.precision import as_precision, in_precision, needs_wide, read_precision
 from recurra.engine.program import Program
 from recurra.engine.progress import Listener, Progress
+from recurra.engine.randomness import check_seed
 from recurra.engine.recording import Recording, make_recording
 from recurra.engine.refit import STRUCTURES, of_one_structure, several_structures
 from recurra.engine.results import Result, Snapshot
@@ -245,10 +246,7 @@ def prepare(
             f" {low * dt:.12g} or {(low + every) * dt:.12g}, or another `every`."
         )
     precision = read_precision(program, precision)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer, jax.Array)):
-        raise OptionError(f"seed must be an integer (or a jax.random.key), got {seed!r}.")
-    if not isinstance(seed, jax.Array) and not -(2**63) <= seed < 2**63:
-        raise OptionError(f"seed must fit into 64 bits, got {seed}.")
+    check_seed(seed)
     changed = as_mapping(params, "params")
     if state is not None and any(t.kind == "state" for path in changed for t in program.layout.resolve(path)):
         raise OptionError("params: names a state; a run that goes on takes its states from `state`.")

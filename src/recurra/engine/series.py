@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from recurra.engine.checks import refuse_masked
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def rows_of(value: Any, dt: float, start: float, steps: int | None, where: str) 
 
     Raises:
         TimeError: samples do not lie on the steps of the run, or do not cover it.
+        ShapeError: some samples are masked.
 
     >>> import pandas
     >>> rows_of(pandas.Series([1.0, 2.0, 3.0, 4.0], index=[0.0, 0.5, 1.0, 1.5]), 0.5, 0.5, 2, "u").tolist()
@@ -46,9 +48,19 @@ def rows_of(value: Any, dt: float, start: float, steps: int | None, where: str) 
     """
     found = time_axis(value, where)
     if found is None:
+        refuse_masked(value, where)
         return value
     times, values = found
     return values if times is None else align(times, values, dt, start, steps, where)
+
+
+def is_time(name: object) -> bool:
+    """Say whether a column or dimension is called as times are.
+
+    >>> [name for name in ("time", "T", "Time (ms)", "time_s", "t [s]", "tau", "t_ref", "timer") if is_time(name)]
+    ['time', 'T', 'Time (ms)', 'time_s', 't [s]']
+    """
+    return _NAME.fullmatch(str(name)) is not None
 
 
 def align(times: Any, values: Any, dt: float, start: float, steps: int | None, where: str) -> Any:
@@ -84,15 +96,6 @@ def align(times: Any, values: Any, dt: float, start: float, steps: int | None, w
     return np.asarray(values)[skip : min(last + (steps is not None), len(times))]
 
 
-def names_time(name: str) -> bool:
-    """Tell whether a column or a dimension is one of times, by its name.
-
-    >>> [names_time(name) for name in ("t", "Time", "time (ms)", "t_s", "t_exc", "timer")]
-    [True, True, True, True, False, False]
-    """
-    return _NAME.fullmatch(name) is not None
-
-
 def time_axis(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | None:
     """Return the times and the values of a series, time first; `None` if it has no time axis.
 
@@ -117,7 +120,7 @@ def time_axis(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | 
 def _of_pandas(value: Any, where: str) -> tuple[np.ndarray, np.ndarray] | None:
     pandas = sys.modules["pandas"]
     index, values = value.index, value.to_numpy()
-    inside = [c for c in getattr(value, "columns", ()) if isinstance(c, str) and names_time(c)]
+    inside = [c for c in getattr(value, "columns", ()) if isinstance(c, str) and is_time(c)]
     if inside:
         raise TimeError(f"{where}: the table has a column {inside[0]!r}; make it the index: "
                         f"table.set_index({inside[0]!r}).")  # fmt: skip
@@ -136,7 +139,7 @@ def _of_pandas(value: Any, where: str) -> tuple[np.ndarray, np.ndarray] | None:
 def _of_xarray(value: Any, where: str) -> tuple[np.ndarray | None, np.ndarray] | None:
     if not hasattr(value, "dims") or not hasattr(value, "values") or callable(value.values):
         raise TimeError(f"{where}: a {type(value).__name__} holds several arrays; give one of them.")
-    named = [dim for dim in value.dims if names_time(str(dim))]
+    named = [dim for dim in value.dims if is_time(dim)]
     coords = getattr(value, "coords", {})
     if not named:
         first = value.dims[0] if value.dims else ""
@@ -236,6 +239,7 @@ def resample(
 
 def _with_axis(series: Any, spacing: float | None) -> tuple[np.ndarray, np.ndarray]:
     found = time_axis(series, "series")
+    refuse_masked(series, "series")
     if found is None or found[0] is None:
         values = np.asarray(series if found is None else found[1])
         if spacing is None or not spacing > 0:

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -94,6 +95,8 @@ def evaluate(
                 work, in_numpy = _BINARY[node.op]
                 if node.op == "*" and any(id(child) in growing for child in node.children):
                     work = slopes.multiply
+                if node.op == "**" and id(node.left) in growing:
+                    work = partial(slopes.power, growing=True)
                 return _apply(work, in_numpy, _numeric(arguments))
             case _Taken():
                 return _taken(arguments[0], arguments[1], node.holds)

@@ -98,18 +98,25 @@ def _multiply_slope(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     return value, _total(value, tangents, (lambda t: _finite(b) * t, lambda t: _finite(a) * t))
 
 
-def power(base: Any, exponent: Any) -> Any:
+def power(base: Any, exponent: Any, growing: bool = False) -> Any:
     """Raise to a power.
 
     Products instead of pow for small whole numbers: equal to NumPy's x**2 to the last bit.
 
+    Arguments:
+        base, exponent: numbers or arrays.
+        growing: the base may have overflowed, so that its square has an infinite slope.
+
     >>> float(jax.grad(lambda x: power(power(x, 2.0), 0.5))(0.0))
     0.0
+    >>> float(jax.grad(lambda x: divide(1.0, power(tamed(jnp.exp)(x), 2.0, growing=True)))(800.0))
+    -0.0
     """
     if type(exponent) is float and exponent in (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0):
         inexact = base if jnp.issubdtype(base.dtype, jnp.inexact) else base * 1.0
         whole = partial(jax.lax.integer_pow, y=int(exponent))
-        return whole(inexact) if exponent in (0.0, 1.0, 2.0) else tamed(whole)(inexact)
+        plain = exponent in (0.0, 1.0) or (exponent == 2.0 and not growing)
+        return whole(inexact) if plain else tamed(whole)(inexact)
     if not (_is_real(base) and _is_real(exponent)):
         return jnp.power(base, exponent)
     return _power(base, exponent)

@@ -122,7 +122,7 @@ def read_features(x: Any) -> tuple[np.ndarray, Layout]:
 
 
 def as_matrix(x: Any, what: str) -> np.ndarray:
-    """Return `x` as a real matrix of floating-point numbers."""
+    """Return `x` as a real matrix of floating-point numbers; what is masked is missing, NaN."""
     found = as_numbers(x, what)
     if found.ndim != 2:
         raise ShapeError(

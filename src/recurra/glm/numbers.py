@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import ShapeError
+from recurra.glm.pynapple_series import values_of
 
 
 def absent(values: np.ndarray) -> np.ndarray:
@@ -27,7 +28,7 @@ def absent(values: np.ndarray) -> np.ndarray:
 
 
 def as_numbers(values: Any, what: str) -> np.ndarray:
-    """Return real numbers as an array of numbers, objects that are numbers too; what is missing becomes NaN.
+    """Return real numbers as an array of numbers, objects that are numbers too; what is missing or masked becomes NaN.
 
     Arguments:
         values: anything that becomes an array.
@@ -40,7 +41,7 @@ def as_numbers(values: Any, what: str) -> np.ndarray:
     >>> as_numbers(np.array([1, None, True], dtype=object), "X").tolist()
     [1.0, nan, 1.0]
     """
-    found = np.asarray(values)
+    found = np.asarray(values_of(values))
     if found.dtype.kind in "biuf":
         return found
     if found.dtype.kind == "c":

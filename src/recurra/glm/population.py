@@ -251,7 +251,7 @@ def as_column(y: np.ndarray) -> np.ndarray:
 
 
 def real(y: Any) -> np.ndarray:
-    """Return observations as floating-point numbers."""
+    """Return observations as floating-point numbers; what is missing or masked is NaN."""
     return as_numbers(y, "y").astype(float)
 
 

@@ -28,7 +28,13 @@ def is_intervals(given: Any) -> bool:
 
 
 def values_of(series: Any) -> Any:
-    """Return the values of a series of pynapple, and anything else as it is."""
+    """Return the values of a series of pynapple, and anything else as it is; what is masked is missing, NaN.
+
+    >>> values_of(np.ma.masked_less([2, -1], 0))
+    array([ 2., nan])
+    """
+    if isinstance(series, np.ma.MaskedArray):
+        return np.ma.filled(series.astype(float), np.nan) if np.ma.is_masked(series) else series.data
     return series.values if is_pynapple(series) else series
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recurra.courtesy import brief
+from recurra.engine.checks import refuse_masked
 from recurra.engine.graph import Edge, Node, Operator, Sparse, Variable
 from recurra.equations import parse_equations
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
@@ -265,6 +266,7 @@ def read_weights(weights: Any, shape: tuple[int, int], where: str) -> Weights:
     if hasattr(weights, "tocoo"):
         weights = Sparse.of(weights)
     if not isinstance(weights, Sparse):
+        refuse_masked(weights, f"{where}, weights")
         try:
             weights = np.array(weights, float)
         except (TypeError, ValueError):
@@ -311,6 +313,7 @@ def read_delays(
         TimeError: a delay is negative or no whole number of steps.
         ShapeError: of another shape.
     """
+    refuse_masked(delays, f"{where}, delays")
     try:
         steps = np.asarray(0.0 if delays is None else delays, float)
     except (TypeError, ValueError):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra.circuits import Connectivity, EdgeTemplate
+from recurra.engine.checks import refuse_masked
 from recurra.engine.graph import Edge, Sparse, Spike
 from recurra.engine.spiking import check_surrogate
 from recurra.errors import CapabilityError, OptionError, ShapeError, TemplateError, TimeError, unknown
@@ -218,6 +219,7 @@ def spread(node: NetworkNode, bundle: Bundle, value: object, where: str) -> dict
     paths, sizes = bundle.paths, bundle.sizes
     if len(paths) == 1 and (own := array_of(node.rules, paths[0])) is not None:
         return {paths[0]: read_array(*own, value, where)}
+    refuse_masked(value, where)
     array = value.values if isinstance(value, Sparse) else np.asarray(value)
     if array.dtype.kind not in "biufc":
         raise ShapeError(f"{where}: expected numbers, got {value!r}.")

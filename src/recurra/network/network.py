@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,10 @@ class Network(Builder, GroupNetwork):
 
     def __len__(self) -> int:
         return len(self._parts.nodes) + len(self.NeuronGroups)
+
+    def __copy__(self) -> Network:
+        """Copy the whole network: one that shared nodes and edges with another would change it half."""
+        return copy.deepcopy(self)
 
     def __repr__(self) -> str:
         if not self.NeuronGroups:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.engine import Program, Result, Snapshot, simulate
+from recurra.engine.checks import refuse_masked
 from recurra.engine.results import time_of
 from recurra.engine.run import starting_point
 from recurra.engine.series import rows_of, time_axis
@@ -130,6 +131,7 @@ def _by_path(
 
 
 def _rows(name: object, value: Any, size: int, axes: tuple[int, ...]) -> np.ndarray:
+    refuse_masked(value, f"inputs of {name!r}")
     try:
         array = np.asarray(value)
     except ValueError:

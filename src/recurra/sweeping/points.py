@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra.courtesy import brief
+from recurra.engine.checks import refuse_masked
 from recurra.errors import OptionError, ShapeError, unknown
 
 MODES = ("grid", "zip", "random", "lhs")
@@ -69,6 +70,7 @@ def make_points(values: Mapping[str, Any], mode: str, samples: int | None, seed:
 
 
 def _array(path: str, value: Any, most: int) -> np.ndarray:
+    refuse_masked(value, f"values: {path}")
     try:
         array = np.asarray(value, float)
     except (TypeError, ValueError):

@@ -99,7 +99,7 @@ def ridge(
 def _rows(features: ArrayLike, targets: ArrayLike, mask: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(features), np.asarray(targets)
     y = y[:, None] if y.ndim == 1 else y
-    if x.dtype.kind not in "bif" or y.dtype.kind not in "bif" or x.ndim not in (2, 3) or x.shape[:-1] != y.shape[:-1]:
+    if x.dtype.kind not in "biuf" or y.dtype.kind not in "biuf" or x.ndim not in (2, 3) or x.shape[:-1] != y.shape[:-1]:
         raise ShapeError(
             f"features have shape {np.shape(features)} and targets {np.shape(targets)}; expected numbers (rows, n) and"
             " (rows, k), or the same with a first axis of trials."

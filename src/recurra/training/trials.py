@@ -147,9 +147,9 @@ def make_trials(
 
 def _targets(targets: ArrayLike, units: int | None, loss: str) -> tuple[np.ndarray, bool]:
     goal = np.asarray(targets)
-    if goal.dtype.kind not in "bif" or goal.size == 0:
+    if goal.dtype.kind not in "biuf" or goal.size == 0:
         raise ShapeError(f"targets: expected real numbers, got {type(targets).__name__} of type {goal.dtype}.")
-    whole = goal.dtype.kind in "bi"
+    whole = goal.dtype.kind in "biu"
     if loss in CLASSES and whole and (goal.ndim == 1 or (goal.ndim == 2 and goal.shape[1] != units)):
         return _classes(goal, units, loss)
     if goal.ndim == 1:
@@ -202,7 +202,7 @@ def make_inputs(
         array = np.asarray(value)
         got = array.shape
         array = array[:, None] if array.ndim == 1 else array
-        if array.dtype.kind not in "bif" or array.ndim not in (2, 3) or array.shape[-1] not in (1, size):
+        if array.dtype.kind not in "biuf" or array.ndim not in (2, 3) or array.shape[-1] not in (1, size):
             raise ShapeError(
                 f"inputs: {path!r} has shape {got} and type {array.dtype}, expected numbers (steps, {size})"
                 f" or (trials, steps, {size})."
@@ -230,7 +230,7 @@ def _mask(mask: ArrayLike | None, goal: np.ndarray, units: int | None) -> np.nda
     if mask is None:
         return np.ones((trials, steps, 1))
     array = np.asarray(mask)
-    if array.dtype.kind not in "bif" or not np.all(np.isfinite(array)) or np.any(array < 0):
+    if array.dtype.kind not in "biuf" or not np.all(np.isfinite(array)) or np.any(array < 0):
         raise ShapeError("mask: expected booleans, or finite numbers >= 0.")
     shapes = {(steps,): array.reshape(1, -1, 1)} if array.ndim == 1 else {}
     if array.ndim == 2:
