@@ -49,7 +49,7 @@ RUN = {"program": NET, "duration": 0.5, "dt": 0.1, "seed": 3, "record": {"x": X}
 SIMULATE = {
     "program": [
         (NET.update({TAU: 3.0}), "params: n/op/tau"), (NET.update({X: 0.2}), "start: n/op/x"),
-        (NET.update({REC: 0.4}), "params: rec/weight"), (rewired(1), "connections: rec"),
+        (NET.update({REC: 0.4}), "params: rec/weight"), (rewired(1), "connections: n/op/r->n/op/s"),
         (NET.update({"rec/delay": 0.2}), "params: rec/delay"),
     ],
     "duration": [(0.6, "steps was 5, now it is 6")],
@@ -124,7 +124,7 @@ SWEPT = {"model": NET, "values": {TAU: [1.0, 2.0]}, "duration": 0.5, "dt": 0.1, 
 SWEEP = {
     "model": [
         (NET.update({"n/op/u": 1.0}), "params: n/op/u"), (NET.update({X: 0.2}), "start: n/op/x"),
-        (rewired(1), "connections: rec"),
+        (rewired(1), "connections: n/op/r->n/op/s"),
     ],
     "values": [({TAU: [1.0, 3.0]}, "points: n/op/tau"), ({U: [1.0, 2.0]}, "points")],
     "mode": [("lhs", "points")],

@@ -23,7 +23,7 @@ _held: set[int] = set()
 
 
 def _let_go() -> None:
-    for handle in _held:
+    for handle in sorted(_held):
         with contextlib.suppress(OSError):
             os.close(handle)
     _held.clear()

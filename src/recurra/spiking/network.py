@@ -279,7 +279,7 @@ class SpikingNetwork:
             n: as_function(
                 program, n * per_row * p.dt, dt=p.dt, record={"o": f"{LABEL}/o"}, every=per_row, segment=0, final=True
             )
-            for n in {n for _, n in parts}
+            for n in sorted({n for _, n in parts})
         }
         held = np.minimum((np.arange(total) / per_row + 0.5).astype(int), trials.steps - 1)
 

@@ -12,6 +12,7 @@ from recurra.engine.feeds import make_feeds
 from recurra.engine.grid import count_steps
 from recurra.engine.identity import Identity, identify, versions
 from recurra.engine.origin import by_path, parts_of
+from recurra.engine.precision import read_precision
 from recurra.engine.recording import make_recording
 from recurra.engine.solvers import choose_solver
 from recurra.sweeping.batches import Job
@@ -42,6 +43,7 @@ def identity_of(job: Job, points: Points, size: int, measure_id: str | None) -> 
     for feed in make_feeds(program, options["inputs"], steps, Snapshot({}, 0, 0.0, options["dt"])):
         feeds.setdefault(feed.key, []).append((feed.index, feed.rows, feed.series))
     history = {p: as_numbers(v, f"history of {p!r}") for p, v in as_mapping(options["history"], "history").items()}
+    options["precision"] = read_precision(program, options["precision"])
     others = {k: v for k, v in options.items() if k not in (*READ, "batch", "progress", "state", "store")}
     return identify(
         {

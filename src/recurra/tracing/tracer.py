@@ -183,7 +183,8 @@ class Traced:
             f"{holder.path}/{name}"
             for holder in now.holders
             if holder.path in known
-            for name in holder.space.keys() - known[holder.path].keys()
+            for name in holder.space
+            if name not in known[holder.path]
             if name in names or hasattr(type(before.roots.get(holder.path)), name)
         ]
 
