@@ -84,8 +84,10 @@ def test_every_kind_of_number():
     options = {"dt": 0.1, "solver": "heun", "every": 2}
     run = as_function(PROGRAM, 2.0, record=["a/op/x", "p/op/x", "b/op/u"], **options)
     check_gradient(loss_of(run), POINT)
-    found = run(POINT)
-    plain = simulate(PROGRAM, 2.0, params=POINT, record=list(found), **options)
+    # A pure function keeps the stages of a chain, where a run makes others for another delay.
+    point = {path: value for path, value in POINT.items() if path != "gamma/delay"}
+    found = run(point)
+    plain = simulate(PROGRAM, 2.0, params=point, record=list(found), **options)
     for name, value in found.items():
         assert np.abs(value - plain[name]).max() < 1e-13
 

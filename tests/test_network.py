@@ -426,7 +426,7 @@ def test_observer_files(tmp_path, ending):
 def test_damaged_observer_files(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"nothing")
     (tmp_path / "x.nc").write_bytes(b"nothing")
-    for name, message in (("x.npz", "not an archive"), ("x.nc", "not a result"), ("y.nc", "no such file"),
+    for name, message in (("x.npz", "not an archive"), ("x.nc", "cannot be read as HDF5"), ("y.nc", "no such file"),
                           ("x.txt", "read from .npz or .nc")):  # fmt: skip
         with pytest.raises(StoreError, match=message):
             Observer.load(tmp_path / name)

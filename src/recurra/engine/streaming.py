@@ -400,7 +400,10 @@ def find_place(store: Any) -> Path:
     >>> find_place("a.zarr").name
     'a.zarr'
     """
-    path = path_of(store)
+    try:
+        path = path_of(store)
+    except StoreError as error:
+        raise StoreError(f"store: {error} Name another place.") from None
     try:
         import zarr  # noqa: F401
     except ImportError:
