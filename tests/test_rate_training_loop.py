@@ -40,6 +40,15 @@ def test_resuming_changes_nothing(tmp_path):
         short(make(), updates=9, checkpoint=file, resume=True, lr=0.5)
 
 
+@pytest.mark.parametrize("criterion, stopped", [(NEVER, "updates used up"), (EASY, "criterion met")])
+def test_resuming_what_has_ended_returns_it(tmp_path, criterion, stopped):
+    options = {"updates": 6, "criterion": criterion, "checkpoint": tmp_path / "net.npz"}
+    whole = short(make(), **options)
+    again = short(make(), resume=True, **options)
+    assert whole.stopped == again.stopped == stopped
+    assert np.array_equal(again.net.w, whole.net.w) and again.history.losses == whole.history.losses
+
+
 def test_networks_side_by_side_learn_as_each_alone():
     nets = [make(seed) for seed in (0, 1)]
     together = short(nets, precision="float64", seed=5)

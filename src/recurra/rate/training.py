@@ -264,6 +264,8 @@ class Loop:
     def go(self) -> None:
         """Train until the criterion of the last task is met, the updates are used up, or someone interrupts."""
         bar, begun = Progress(self.most - self.updates, self.progress), self.updates
+        if begun:
+            self._decide()  # what goes on from a checkpoint may be at its end already
         with interruptible() as partly, contextlib.closing(bar):
             try:
                 while not self.stopped:
