@@ -39,7 +39,7 @@ from recurra.rate.running import (
 from recurra.rate.tasks import Task, Trials
 from recurra.training.checkpoint import Checkpoint
 from recurra.training.history import History
-from recurra.training.optimizers import OPTIMIZERS, find_optimizer, import_optax
+from recurra.training.optimizers import OPTIMIZERS, find_optimizer, import_optax, plain_number
 
 COMMON = ("epoch", "updates", "trials", "stage", "lr", "seconds")
 OWN = ("loss", "gradient_norm", "evaluation_loss", "accuracy")
@@ -499,20 +499,17 @@ def check_nets(nets: list[Any], tasks: list[Any]) -> None:
 def identity_of(loop: Loop, optimizer: object, lr: Any, clip: Any) -> Identity:
     """Return what a training is, so that another one is not taken for it."""
     kept = {f"network {i}": {k: v for k, v in vars(net).items() if k != "device"} for i, net in enumerate(loop.nets)}
-    rules = {**vars(loop.rules), "level": _number(loop.rules.level), "fixed": sorted(loop.rules.fixed)}
+    rules = {**vars(loop.rules), "level": plain_number(loop.rules.level), "fixed": sorted(loop.rules.fixed)}
     criterion = vars(loop.criterion) | {name: float(getattr(loop.criterion, name)) for name in ("loss", "accuracy")}
     return identify(
         {
-            **kept, **rules, "optimizer": optimizer, "lr": _number(lr), "clip": _number(clip), "criterion": criterion,
+            **kept, **rules, "optimizer": optimizer, "lr": plain_number(lr), "clip": plain_number(clip),
+            "criterion": criterion,
             "task": {f"number {i}": task for i, task in enumerate(loop.tasks)}, "device": Placement(None).platform,
             "version": versions(),
         },
         {"optimizer": "optimizer_id", "lr": "optimizer_id"},
     )  # fmt: skip
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, int | float | np.number) else value
 
 
 def whole_number(value: object, name: str, lowest: int) -> None:

@@ -31,7 +31,7 @@ from recurra.training.fitting import Fit, Settings
 from recurra.training.history import Training
 from recurra.training.losses import find_loss
 from recurra.training.objective import Batch, Objective, cut, gather, on_device, training_precision
-from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax
+from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax, plain_number
 from recurra.training.parameters import Parameters, make_parameters, make_penalties
 from recurra.training.trials import count_units, make_trials, on_steps
 
@@ -142,8 +142,9 @@ def fit_bptt(
         told = {
             "loss": loss if loss_id is None else loss_id,
             "optimizer": optimizer if optimizer_id is None else optimizer_id,
-            "lr": _number(lr) if optimizer_id is None else "", "clip": _number(clip), "batch_size": batch_size,
-            "truncate": truncate, "patience": patience, "seed": seed, "penalties": cost.terms, "output": paths,
+            "lr": plain_number(lr) if optimizer_id is None else "", "clip": plain_number(clip),
+            "batch_size": batch_size, "truncate": truncate, "patience": patience, "seed": seed,
+            "penalties": cost.terms, "output": paths,
             "train": {path: "free" if c is None else c for path, c in parameters.constraints.items()},
             "inputs": data.inputs, "targets": data.targets, "mask": data.mask,
             "validation": {} if held is None else {"inputs": held.inputs, "targets": held.targets, "mask": held.mask},
@@ -166,10 +167,6 @@ def fit_bptt(
             rate,
             partial(_explain, objective, on_device(data, precision)),
         ).go()
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, int | float | np.number) else value
 
 
 def _validation(validation: object, units: int, loss: str, dt: float, state: Snapshot | None) -> tuple:

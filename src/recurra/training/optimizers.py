@@ -69,3 +69,8 @@ def find_optimizer(
     if clip is not None:
         found = optax.chain(optax.clip_by_global_norm(clip), found)
     return name, found, rate  # type: ignore[return-value]
+
+
+def plain_number(value: Any) -> Any:
+    """Return a number as a float, so that 1 and 1.0 have one identity; anything else as it is."""
+    return float(value) if isinstance(value, int | float | np.number) else value
