@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,7 +28,7 @@ from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
 from recurra.groups.tags import free_name
-from recurra.tracing import Addressed, Body, Smooth, Traced, trace
+from recurra.tracing import Access, Addressed, Body, Smooth, Traced, joined, trace
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
@@ -335,7 +335,7 @@ class Compiled:
             self.network.iteration = k + 1
             for member in sources:
                 with self.random.at(member.name, k, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
                 for path, value in self.roster.values(self.apart[member.name].slots).items():
                     rows[path].append(np.ravel(np.array(value)))
         self.network.iteration = first
@@ -369,7 +369,7 @@ class Compiled:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                 self.network.iteration = first + i + 1
                 with self.random.at(member.name, first + i, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
         self.traced.write_back(end)
 
 
@@ -499,6 +499,25 @@ def _rule(
     return Rule(step, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
 
 
+def shared(accesses: Mapping[str, Access], slots: Iterable[str]) -> dict[str, Access]:
+    """Return accesses in which what is written counts for all that may hold the same, whichever body made it so."""
+    aliases = [pair for access in accesses.values() for pair in access.aliases]
+    found = {}
+    for name, access in accesses.items():
+        touched = joined(access.touched, aliases)
+        more = {path for path in slots if touched & set(path.split("/"))} if touched != access.touched else set()
+        found[name] = replace(access, touched=frozenset(touched), writes=access.writes | more)
+    return found
+
+
+def _meet(first: Access, second: Access, slots: Iterable[str]) -> bool:
+    """Tell whether a body may change something that another one reads and that cannot be handed over."""
+    if "*" in first.touched:
+        return True
+    known = {path.rpartition("/")[2] for path in slots}
+    return bool({name.removeprefix("@") for name in first.touched if name not in known} & second.names)
+
+
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:
     """Find out how a behavior can be kept apart from the others without changing anything.
 
@@ -514,13 +533,13 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     order = list(accesses)
     if accesses[name].names & RESTRUCTURING:
         return None
+    accesses = shared(accesses, slots)
     own, place = accesses[name], order.index(name)
     others = {other: access for other, access in accesses.items() if other != name}
     written = {path for access in others.values() for path in access.writes}
     read = {path for access in others.values() for path in access.reads}
-    known = {path.rpartition("/")[2] for path in slots}
-    if (own.stored - known) & frozenset().union(*(access.names for access in others.values())):
-        return None  # a text or an object that others read
+    if any(_meet(own, other, slots) or _meet(other, own, slots) for other in others.values()):
+        return None  # a text, an object or a global that the other reads
     read_names = {path.rpartition("/")[2] for path in read}
     shown = [path for path in sorted(own.writes) if path in read]
     earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
