@@ -22,11 +22,13 @@ import numpy as np
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
 from recurra.engine.interrupts import came, check, holding, taking_parts
 from recurra.engine.origin import Origin
-from recurra.errors import PathError
+from recurra.errors import CapabilityError, PathError
+from recurra.groups.agreement import Sampled, Shadow, alike, differing, identical
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.schedule import begin_step
 from recurra.groups.tags import free_name
 from recurra.tracing import Access, Addressed, Body, Smooth, Traced, joined, trace
 
@@ -34,11 +36,9 @@ if TYPE_CHECKING:
     from recurra.engine import Clock
     from recurra.groups.network import GroupNetwork
 
-TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
 BLOCK_SECONDS, FIRST_PACE = 0.3, 1024  # of steps for which behaviors in Python run ahead
 CHECKED_STEPS = 3
-PIECE = 1 << 15
 BEFORE = "before the step"
 # What a behavior says if it may change which behaviors are executed, or what is recorded.
 RESTRUCTURING = frozenset(
@@ -87,6 +87,7 @@ class Compiled:
 
     def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
         self.network, self.random, self.apart = network, random, dict(apart)
+        self.sampled = Sampled()
         self.unchecked, self._pace = CHECKED_STEPS, FIRST_PACE
         self.roster = Roster(network)
         slots = self.roster.slots()
@@ -158,14 +159,19 @@ class Compiled:
             KeyboardInterrupt: someone interrupted; the network stands after the last step that was completed.
         """
         every = self._stride()
+        self.sampled.begin()
         while steps:
             first = self.network.iteration
-            block = steps if not self.apart else min(steps, self._block(), self._pace)
+            if self.sampled.is_due():
+                self._compare_later(seed)
+            block = min(steps, self.sampled.room())
+            block = block if not self.apart else min(block, self._block(), self._pace)
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
             begun = time.perf_counter()
             self._run_block(block, seed, stride, progress)
+            self.sampled.ran(block, time.perf_counter() - begun)
             if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
                 share = BLOCK_SECONDS / (time.perf_counter() - begun)
                 self._pace = max(1, int(block * min(max(share, 0.25), 4.0)))
@@ -302,6 +308,7 @@ class Compiled:
         Returns:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
+        begun = time.perf_counter()
         before = self.snapshot()
         step()
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
@@ -310,7 +317,43 @@ class Compiled:
         check(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
-        return next((p for p, value in now.items() if not _alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+        self.sampled.cost = 2 * (time.perf_counter() - begun)  # the first of them compiles; one more block is begun
+        return next((p for p, value in now.items() if not alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+
+    def _compare_later(self, seed: int) -> None:
+        """Compare the step that comes next, without doing it; what runs in Python is left out of it.
+
+        Raises:
+            CapabilityError: the compiled step does something else than NumPy.
+        """
+        with self.sampled.comparing():
+            start, first = self.snapshot(), self.network.iteration
+            params = self.quick.held()[1]
+            fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
+            found = self._run_from(start, params, 1, seed, fed, progress=False).final.state
+            try:
+                shadow = Shadow(self.roster.roots, self.traced.state)
+                wrong = differing(found, shadow, lambda: self._step_in_numpy(start), self.traced.narrowest)
+            finally:
+                self.network.iteration = first
+                if self.nodes is not None:
+                    self.nodes.put_state(start.state)
+        if wrong:
+            raise CapabilityError(
+                f"step {first + 1}, compiled, makes something else of {wrong!r} than NumPy does, so the steps since the"
+                " last comparison may be wrong too. Something that the behaviors depend on escapes the compiler: run"
+                " with simulate_iterations(steps, compile=False)."
+            )
+
+    def _step_in_numpy(self, start: Snapshot) -> None:
+        if self.nodes is not None:
+            self.nodes.put_state(start.state)
+        k = self.network.iteration
+        begin_step(self.network)
+        for member in self.roster.members:
+            if member.watcher is None and member.name not in self.apart:
+                with self.random.at(member.name, k, roots=self.roster.roots):
+                    member.execute()
 
     def _stride(self) -> int:
         gaps = [
@@ -396,7 +439,7 @@ class KeptParams:
     def _same(self, path: str, value: np.ndarray) -> bool:
         entries, known = self._entries.get(path), self._known[path]
         if entries is None or value.shape != known.shape or value.dtype != known.dtype or not value.flags.c_contiguous:
-            return _identical(value, known)
+            return identical(value, known)
         # If as many entries as before are not 0, and those that were not are what they were, nothing has changed; this
         # reads one matrix instead of two.
         bits, (places, found) = value.reshape(-1).view(f"i{value.dtype.itemsize}"), entries
@@ -424,30 +467,6 @@ class KeptParams:
             if changed or not self._derived:
                 self._derived = {k: jax.device_put(v) for k, v in self.traced.derive(self._kept).items()}
         return {**self._kept, "derived:": self._derived}
-
-
-def _alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
-    """Tell whether two arrays are equal up to rounding; what comes of narrow floats is not more exact than they are."""
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        return False
-    if _identical(found, expected):
-        return True
-    if found.dtype.kind not in "fc":
-        return False
-    tolerance = TOLERANCE[min(found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1), narrow)]
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 0.0
-    return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
-
-
-def _identical(first: np.ndarray, second: np.ndarray) -> bool:
-    """Compare in pieces, so that no long array of truth values is made."""
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if first.ndim < 2:
-        return np.array_equal(first, second)
-    step = max(1, PIECE // max(1, first[0].size))
-    return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))
 
 
 def _spec(value: Any) -> jax.ShapeDtypeStruct:
