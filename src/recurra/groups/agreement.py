@@ -22,7 +22,7 @@ NUDGES = (-64.0, 64.0)
 
 
 class Sampled:
-    """Say which later steps are compared: every time at least twice as many have been done, and no more than time allows.
+    """Say which later steps are compared: each after twice as many as the last, and no more than time allows.
 
     What is compared changes nothing, so it does no harm that it depends on the time that things take.
 
