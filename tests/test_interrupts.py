@@ -128,6 +128,15 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(name, ctrl_c_at, monk
     assert np.array_equal(model.predict(x), predicted)
 
 
+@pytest.mark.parametrize("solver", ["scipy", "tsit5", "heun"])
+def test_ctrl_c_before_the_first_step_gives_the_start(solver, monkeypatch):
+    monkeypatch.setattr(interrupts._Watch, "came", property(lambda watch: True))
+    with pytest.warns(RuntimeWarning, match="interrupted after 0 of 500 rows"):
+        part = simulate(VDP, 50.0, dt=0.1, solver=solver)
+    assert part.interrupted and len(part.time) == 0 and part.final.step == 0
+    assert part.final.state["p/vdp_op/z"] == VDP.program.state["p/vdp_op/z"]
+
+
 @pytest.mark.parametrize("solver", ["scipy", "tsit5"])
 def test_a_solver_with_steps_of_its_own_gives_the_rows_so_far(solver, monkeypatch):
     whole = simulate(VDP, 50.0, dt=0.1, solver=solver)
