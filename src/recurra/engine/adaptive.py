@@ -254,7 +254,7 @@ def _diffrax(
             f"{run.solver} gave up: {diffrax.RESULTS[carry['result']]} Try max_steps=, looser tolerances, or"
             " 'kvaerno5' for a stiff model."
         )
-    path: Any = np.asarray(carry["rows"])[: max(int(carry["row"]), 1)]  # the start, if not even a step was made
+    path: Any = np.asarray(carry["rows"])[: max(int(carry["row"]), 1)]  # the start is always there
     return path if not np.iscomplexobj(y0) else path[:, : len(y0)] + 1j * path[:, len(y0) :]
 
 
