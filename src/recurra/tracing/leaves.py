@@ -152,9 +152,14 @@ class Run:
                 raise
             if session.escape is not None:
                 raise session.escape
-            return self._outcome(body, result, stand_ins, layout)
+            outcome = self._outcome(body, result, stand_ins, layout)
         finally:
             restore(plan.inventory)
+            # Only now: a list may be an attribute and a global too, and held stand-ins until here.
+            changed = plan.surroundings.put_back()
+        if changed:
+            raise _refuse_body(f"changes {changed}, which belongs to no object of the model")
+        return outcome
 
     def _call(self, body: Body) -> Any:
         states = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
@@ -166,9 +171,6 @@ class Run:
             ):
                 return body.run()
         finally:
-            changed = self.plan.surroundings.put_back()
-            if changed:
-                self.session.leave(Refusal(f"changes {changed}, which belongs to no object of the model", "", 0, ""))
             after = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
             if not _same_states(states[0], after[0]) or states[1] != after[1]:
                 np.random.mtrand._rand.set_state(states[0])  # type: ignore[attr-defined]
@@ -326,14 +328,16 @@ class Run:
         return joint
 
     def _check_layout(self, layout: Layout) -> None:
-        """Refuse memory that is shared before a step but not after it, unless it makes no difference."""
+        """Refuse memory that is shared only now and then, unless nobody changes it in place."""
         for path, (owner, _) in self.plan.inventory.layout.items():
             if not same_layout({path: (owner, _)}, {path: layout[path]}):
-                if owner != path:
-                    raise _refuse_body(f"{path} shares memory with {owner} before a step, but not after it")
+                if owner != path:  # it was a view, and now is of something else: taken for a copy of its own
+                    self.plan.inventory.layout[path] = (path, None)
+                    self.plan.facts.changed = True
+                    self._entangle(path, owner)
                 self._entangle(path, layout[path][0])
         for first, second in sorted(self.plan.facts.entangled | self.plan.inventory.entangled):
-            for changed in (first, second):
+            for changed in (first, second) if first != second else ():
                 if changed in self.plan.facts.inplace:
                     raise _refuse_body(f"{first} shares memory with {second}, and {changed} is changed in place")
 

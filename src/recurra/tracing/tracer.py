@@ -14,6 +14,7 @@ import numpy as np
 from recurra.engine import events
 from recurra.errors import OptionError, RecurraError, unknown
 from recurra.tracing import products
+from recurra.tracing.containers import entries_of, filled
 from recurra.tracing.escapes import Bake, Refusal, Untraceable
 from recurra.tracing.leaves import Body, Plan, Run
 from recurra.tracing.randomness import Addressed
@@ -206,10 +207,12 @@ class Traced:
         self._write({p: np.asarray(_typed(p, v, known[p], np)) for p, v in numbers.items()})
 
     def _write(self, values: Mapping[str, np.ndarray]) -> None:
+        # What shows the memory of others now and then is replaced, or theirs would change.
+        shared = {p for pair in self._plan.facts.entangled | self._plan.inventory.entangled for p in pair}
         for holder in self._plan.inventory.holders:
             for name, tree in holder.trees.items():
                 if name not in holder.inherited and name in holder.space:
-                    holder.space[name] = _put(tree, holder.space[name], values)
+                    holder.space[name] = _put(tree, holder.space[name], values, shared)
 
 
 def trace(
@@ -389,16 +392,13 @@ def _explain(notes: Mapping[str, int]) -> str:
     return ", ".join(said) or "plain arithmetic"
 
 
-def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
+def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray], shared: set[str]) -> Any:
     if isinstance(tree, Container):
-        if type(now) is not type(tree.original) or len(now) != len(tree.items):
+        held = entries_of(now) if type(now) is type(tree.original) else {}
+        if list(held) != list(tree.items):
             return now
-        items = {key: _put(item, now[key], values) for key, item in tree.items.items()}
-        if type(now) is tuple:
-            return now if all(items[i] is now[i] for i in items) else tuple(items.values())
-        for key, value in items.items():
-            now[key] = value
-        return now
+        items = {key: _put(item, held[key], values, shared) for key, item in tree.items.items()}
+        return now if all(items[key] is held[key] for key in items) else filled(now, items)
     if not isinstance(tree, Slot) or tree.path not in values:
         return now
     value = values[tree.path]
@@ -406,7 +406,8 @@ def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
         return value.item()
     if tree.kind == "scalar":
         return value.astype(as_value(tree.value).dtype)[()]  # type: ignore[attr-defined]
-    if isinstance(now, np.ndarray) and now.flags.writeable and (now.shape, now.dtype) == (value.shape, value.dtype):
+    alone = isinstance(now, np.ndarray) and now.flags.writeable and tree.path not in shared
+    if alone and (now.shape, now.dtype) == (value.shape, value.dtype):
         now[...] = value
         return now
     return value.copy()
