@@ -16,6 +16,7 @@ from recurra.errors import OptionError
 from recurra.tracing.containers import FIXED, entries_of, filled, is_container
 from recurra.tracing.session import as_value
 
+LARGEST = 1 << 62  # whole numbers of Python beyond it stay with Python
 MAX_LENGTH = 4096  # longer lists of numbers are taken for stores of results, not for state
 _FOREIGN = {"numpy", "jax", "jaxlib", "scipy", "pandas", "xarray", "torch", "matplotlib", "builtins", "threading"} | {
     "recurra"  # what is the library's own is no state of the user's
@@ -99,6 +100,8 @@ def kind_of(value: object) -> str | None:
         return "array" if type(value) is np.ndarray and value.dtype.kind in "biufc" else None
     if isinstance(value, np.generic):
         return "scalar" if value.dtype.kind in "biufc" else None
+    if type(value) is int and not -LARGEST < value < LARGEST:
+        return None
     return "python" if type(value) in (bool, int, float, complex) else None
 
 
