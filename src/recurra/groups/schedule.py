@@ -58,7 +58,9 @@ class Entry:
             method(self.parent)
         except Exception as error:
             if not getattr(error, "__notes__", None):
-                error.add_note(f"in {method.__name__}() of {self}, iteration {self.parent.iteration}")
+                step = self.parent.iteration
+                when = f", iteration {step}" if type(step) is int else ""  # it is none while a step is traced
+                error.add_note(f"in {method.__name__}() of {self}{when}")
             raise
 
     def __str__(self) -> str:

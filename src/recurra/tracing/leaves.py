@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.tracing import operations, patches
-from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, source_line
+from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, raised_by_user, source_line
 from recurra.tracing.guards import Hidden
 from recurra.tracing.indexing import Flat, places_of
 from recurra.tracing.randomness import Addressed, is_generator
@@ -84,6 +84,7 @@ class Run:
         self.session = Session(plan.facts, scalars, plan.smooth)
         self.session.transposes = dict(transposes)
         self.leaves = 0
+        self.code = jnp.zeros((), np.int32)  # of the first guard that something has gone past in this step
         self.writes = {name: set(paths) for name, paths in plan.facts.writes.items()}
 
     def bodies(self, bodies: Sequence[Body], values: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,8 @@ class Run:
         for body in bodies:
             self.session.body, self.leaves = body.name, 0
             self.plan.facts.notes[body.name] = {}
-            new, out = self.explore(body, values, layout, [])
+            new, out, code = self.explore(body, values, layout, [])
+            self.code = jnp.where(self.code == 0, code, self.code)
             values.update(new)
             emitted |= {f"{body.name}/{key}": value for key, value in out.items()}
             layout = self.plan.facts.layouts.get(body.name, layout)
@@ -101,7 +103,7 @@ class Run:
 
     def explore(
         self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Run a body with decided answers; where another is asked for, run it with both and join the outcomes."""
         try:
             return self.leaf(body, values, layout, decisions)
@@ -131,10 +133,14 @@ class Run:
 
     def leaf(
         self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Run a body once on stand-ins. Returns the new values of the slots it writes, and what it emits."""
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Run a body once on stand-ins.
+
+        Returns:
+            The new values of the slots it writes, what it emits, and the number of the guard that it has gone past.
+        """
         session, plan = self.session, self.plan
-        session.decisions, session.asked, session.escape = decisions, 0, None
+        session.decisions, session.asked, session.escape, session.checks = decisions, 0, None, []
         self.leaves += 1
         if self.leaves > 2 * MAX_LEAVES:
             raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data")
@@ -145,17 +151,31 @@ class Run:
                 result = self._call(body)
             except Untraceable:
                 raise
+            except Refusal as refusal:
+                if decisions and refusal.text.startswith(("raise ", "assert ")):  # the text of an error of the user's
+                    place = (body.name, refusal.filename, refusal.line, refusal.text, "raises an error")
+                    return self._raised(body, place, self._stand_ins(values, layout))
+                raise
             except Exception as error:
                 if session.escape is not None:
                     raise session.escape from None
+                if decisions and raised_by_user(error):
+                    where = error_site(error)
+                    place = (body.name, *where, source_line(*where), f"raises {type(error).__name__}")
+                    return self._raised(body, place, self._stand_ins(values, layout))
                 if decisions:
                     raise refuse_error(error) from error
                 raise
             if session.escape is not None:
                 raise session.escape
-            return self._outcome(body, result, stand_ins, layout)
+            outcome = (*self._outcome(body, result, stand_ins, layout), session.code())
         finally:
             restore(plan.inventory)
+            # Only now: a list may be an attribute and a global too, and held stand-ins until here.
+            changed = plan.surroundings.put_back()
+        if changed:
+            raise _refuse_body(f"changes {changed}, which belongs to no object of the model")
+        return outcome
 
     def _call(self, body: Body) -> Any:
         states = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
@@ -168,9 +188,6 @@ class Run:
             ):
                 return body.run()
         finally:
-            changed = self.plan.surroundings.put_back()
-            if changed:
-                self.session.leave(Refusal(f"changes {changed}, which belongs to no object of the model", "", 0, ""))
             after = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
             if not _same_states(states[0], after[0]) or states[1] != after[1]:
                 np.random.mtrand._rand.set_state(states[0])  # type: ignore[attr-defined]
@@ -235,6 +252,13 @@ class Run:
         for path in sorted(self.writes.get(body.name, set()) if self.session.decisions else known):
             new[path] = self._final(path, now[path])
         return new, self._emitted(body, result)
+
+    def _raised(self, body: Body, place: Any, stand_ins: dict[str, Any]) -> tuple[dict, dict, Any]:
+        """Return the outcome of a leaf that ends with the user's own `raise`: NumPy will do that step."""
+        number = self.plan.facts.guards.setdefault(place, len(self.plan.facts.guards) + 1)
+        new = {path: self._final(path, stand_ins[path]) for path in sorted(self.writes.get(body.name, set()))}
+        shapes = self.plan.facts.emitted.get(body.name, {})
+        return new, {k: jnp.zeros(shape, kind) for k, (shape, kind) in shapes.items()}, jnp.int32(number)
 
     def _now(self, stand_ins: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for holder in self.plan.inventory.holders:
@@ -329,14 +353,16 @@ class Run:
         return joint
 
     def _check_layout(self, layout: Layout) -> None:
-        """Refuse memory that is shared before a step but not after it, unless it makes no difference."""
+        """Refuse memory that is shared only now and then, unless nobody changes it in place."""
         for path, (owner, _) in self.plan.inventory.layout.items():
             if not same_layout({path: (owner, _)}, {path: layout[path]}):
-                if owner != path:
-                    raise _refuse_body(f"{path} shares memory with {owner} before a step, but not after it")
+                if owner != path:  # it was a view, and now is of something else: taken for a copy of its own
+                    self.plan.inventory.layout[path] = (path, None)
+                    self.plan.facts.changed = True
+                    self._entangle(path, owner)
                 self._entangle(path, layout[path][0])
         for first, second in sorted(self.plan.facts.entangled | self.plan.inventory.entangled):
-            for changed in (first, second):
+            for changed in (first, second) if first != second else ():
                 if changed in self.plan.facts.inplace:
                     raise _refuse_body(f"{first} shares memory with {second}, and {changed} is changed in place")
 

@@ -156,8 +156,32 @@ def _python_operator(session: Session, ufunc: np.ufunc, found: list[Operand]) ->
         if exponent < 0:
             found = [Operand(cast(as_value(f.value), np.float64), f.sources, True) for f in found]
     results, sources = compute(session, ufunc, tuple(found), None)
+    _guard_python(session, ufunc.__name__, found, integers)
     wrapped = tuple(wrap(session, r, sources, "python") for r in results)
     return wrapped[0] if len(wrapped) == 1 else wrapped
+
+
+_GROWING: dict[str, Callable] = {
+    "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "multiply": lambda a, b: a * b,
+    "power": lambda a, b: a**b, "left_shift": lambda a, b: a * 2.0**b,
+}  # fmt: skip
+_DIVIDING = {"divide", "true_divide", "floor_divide", "remainder", "divmod"}
+_SMALL = 1 << 31  # what is added in a step cannot make 2**62 larger than 2**63 in any run
+
+
+def _guard_python(session: Session, name: str, found: list[Operand], integers: bool) -> None:
+    """Let numbers of Python be guarded: they never overflow, and division by 0 is an error."""
+    if not any(is_traced(f.value) for f in found):
+        return
+    if name in _DIVIDING and is_traced(found[1].value):
+        session.guard(found[1].value == 0, "a division of Python's numbers by zero")
+    if not integers or name not in _GROWING:
+        return
+    if name in ("add", "subtract") and any(not is_traced(f.value) and abs(int(f.value)) < _SMALL for f in found):
+        return
+    first, second = (jnp.asarray(f.value, np.float64) for f in found)
+    grown = jnp.abs(_GROWING[name](first, second))
+    session.guard(~(grown < 2.0**63 * (1 - 2.0**-50)), "a whole number of Python grows beyond 64 bits")
 
 
 def compute(
@@ -266,7 +290,7 @@ def apply_ufunc(session: Session, ufunc: np.ufunc, method: str, inputs: tuple, o
 
 def _change_rows(session: Session, ufunc: np.ufunc, inputs: tuple, found: tuple, target: Any) -> bool:
     """Do `matrix += values` row by row where most rows stay as they are; tell whether it was done."""
-    if target is None or len(inputs) != 2 or inputs[0] is not target or target._parent is not None:
+    if not is_box(target) or len(inputs) != 2 or inputs[0] is not target or target._parent is not None:
         return False
     types = resolve(ufunc, [f.kind for f in found])
     if not np.can_cast(types[-1], target.dtype, "same_kind"):

@@ -6,7 +6,6 @@ A slot is an array or a number held by an attribute of an object, directly or in
 from __future__ import annotations
 
 import types
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import OptionError
+from recurra.tracing.containers import FIXED, entries_of, filled, is_container
 from recurra.tracing.session import as_value
 
+LARGEST = 1 << 62  # whole numbers of Python beyond it stay with Python
 MAX_LENGTH = 4096  # longer lists of numbers are taken for stores of results, not for state
 _FOREIGN = {"numpy", "jax", "jaxlib", "scipy", "pandas", "xarray", "torch", "matplotlib", "builtins", "threading"} | {
     "recurra"  # what is the library's own is no state of the user's
@@ -54,7 +55,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Container:
-    """A list, tuple, dict or deque with slots in it."""
+    """A list, tuple, dict, deque, record or object of slots with numbers in it; see `containers.py`."""
 
     path: str
     original: Any
@@ -99,6 +100,8 @@ def kind_of(value: object) -> str | None:
         return "array" if type(value) is np.ndarray and value.dtype.kind in "biufc" else None
     if isinstance(value, np.generic):
         return "scalar" if value.dtype.kind in "biufc" else None
+    if type(value) is int and not -LARGEST < value < LARGEST:
+        return None
     return "python" if type(value) in (bool, int, float, complex) else None
 
 
@@ -142,7 +145,7 @@ class Inventory:
         if kind is not None:
             slot = self.slots[path] = Slot(path, value, kind)
             return slot
-        if type(value) in (list, tuple, dict, deque):
+        if is_container(value):
             return self._container(path, value)
         if isinstance(value, set | bytearray):
             return Other(path, value, value.copy())
@@ -156,10 +159,15 @@ class Inventory:
         if id(value) in self._seen:
             return Other(path, value)
         self._seen[id(value)] = path
-        if len(value) > MAX_LENGTH:
+        entries = entries_of(value)
+        if len(entries) > MAX_LENGTH:
             return Other(path, value, value.copy() if hasattr(value, "copy") else value)
-        pairs = value.items() if type(value) is dict else enumerate(value)
-        return Container(path, value, {key: self._tree(f"{path}/{key}", item) for key, item in list(pairs)})
+        if type(value).__module__.split(".")[0] not in _FOREIGN:
+            self.objects.append(value)  # whose methods are code of the user's
+        made = Container(path, value, {key: self._tree(f"{path}/{key}", item) for key, item in entries.items()})
+        if isinstance(value, FIXED):  # gets a stand-in of its own wherever it is found
+            del self._seen[id(value)]
+        return made
 
     def structure(self) -> dict[str, Any]:
         """Map paths to what code may depend on beside numbers: texts, functions, None, the keys of containers."""
@@ -276,23 +284,14 @@ def place(tree: Tree, stand_in: Callable[[Slot], Any]) -> Any:
         return stand_in(tree)
     if isinstance(tree, Other):
         return tree.original
-    items = {key: place(item, stand_in) for key, item in tree.items.items()}
-    return _fill(tree.original, items)
-
-
-def _fill(original: Any, items: dict) -> Any:
-    if type(original) is tuple:
-        return tuple(items.values())
-    original.clear()
-    original.update(items) if type(original) is dict else original.extend(items.values())
-    return original
+    return filled(tree.original, {key: place(item, stand_in) for key, item in tree.items.items()})
 
 
 def put_back(tree: Tree) -> Any:
     """Return what was in an attribute, with its contents put back."""
     if isinstance(tree, Container):
         items = {key: put_back(item) for key, item in tree.items.items()}
-        return tree.original if type(tree.original) is tuple else _fill(tree.original, items)
+        return tree.original if isinstance(tree.original, FIXED) else filled(tree.original, items)
     if isinstance(tree, Other) and tree.copy is not None and tree.original != tree.copy:
         tree.original.clear()
         tree.original.extend(tree.copy) if hasattr(tree.original, "extend") else tree.original.update(tree.copy)
@@ -306,13 +305,15 @@ def take_out(tree: Tree, now: Any) -> Iterator[tuple[Slot, Any]]:
     elif isinstance(tree, Container):
         if type(now) is not type(tree.original):
             raise Changed(f"{tree.path} turns from a {type(tree.original).__name__} into a {type(now).__name__}")
-        keys = list(now) if type(now) is dict else list(range(len(now)))
-        if keys != list(tree.items):
-            raise Changed(f"{tree.path} changes its length or keys (it had {len(tree.items)} entries, now {len(keys)})")
+        found = entries_of(now)
+        if list(found) != list(tree.items):
+            raise Changed(
+                f"{tree.path} changes its length or keys (it had {len(tree.items)} entries, now {len(found)})"
+            )
         for key, item in tree.items.items():
-            yield from take_out(item, now[key])
+            yield from take_out(item, found[key])
     else:
-        unchanged = now is tree.original or (isinstance(now, str | bytes | tuple) and now == tree.original)
+        unchanged = now is tree.original or (isinstance(now, str | bytes) and now == tree.original)
         if not unchanged or (tree.copy is not None and now != tree.copy):
             raise Changed(f"{tree.path} changes from {_show(tree.original)} to {_show(now)}")
 

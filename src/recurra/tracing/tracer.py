@@ -14,6 +14,7 @@ import numpy as np
 from recurra.engine import events
 from recurra.errors import OptionError, RecurraError, unknown
 from recurra.tracing import products
+from recurra.tracing.containers import entries_of, filled
 from recurra.tracing.escapes import Bake, Refusal, Untraceable
 from recurra.tracing.leaves import Body, Plan, Run
 from recurra.tracing.randomness import Addressed
@@ -22,6 +23,7 @@ from recurra.tracing.slots import Container, Inventory, Slot, Tree
 from recurra.tracing.surroundings import Surroundings
 
 MAX_PASSES = 60
+TROUBLE = "the guards"  # among what a step puts out
 SPARSE_BELOW = 0.3  # filled part of a matrix below which lists of entries are quicker than whole rows
 
 
@@ -36,6 +38,7 @@ class Traced:
             a number. `stale` names those that have changed.
         emitted: "body/key" -> shape and type of what the bodies return.
         inputs: path -> shape and type of the slots whose values come from outside in every step.
+        guards: number -> (body, file, line, text, reason) of what must not happen when the step runs.
         explanation: body -> branches, random draws and event-driven products in words.
         narrowest: bytes of the narrowest floating-point numbers that a step computes with; 8 if there are none.
         weak: paths of the state that are Python numbers, whose type gives way to an array's.
@@ -61,6 +64,7 @@ class Traced:
                         for name, shapes in facts.emitted.items() for key, (shape, kind) in shapes.items()}  # fmt: skip
         self.narrowest = min(_float_sizes(self.jaxpr.jaxpr), default=8)
         self.weak = frozenset(p for p in self.state if slots[p].kind == "python")
+        self.guards = {number: place for place, number in facts.guards.items()}
         self.explanation = {name: _explain(notes) for name, notes in facts.notes.items()}
 
     def derive(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +125,19 @@ class Traced:
         Raises:
             RecurraError: if a path is missing or unknown.
         """
+        return self.update_checked(state, params, inputs, k, key)[:2]
+
+    def update_checked(
+        self, state: Mapping[str, Any], params: Mapping[str, Any], inputs: Mapping[str, Any], k: Any, key: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Do what `update` does; return also the number of the guard that the step has gone past, or 0.
+
+        What such a step gives is worth nothing: NumPy would do something else, such as raising an error.
+        """
         with jax.enable_x64(True):
             flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*self.arguments(state, params, inputs, k, key))
-            return jax.tree.unflatten(self.tree, flat)
+            new, emitted = jax.tree.unflatten(self.tree, flat)
+            return new, emitted, emitted.pop(TROUBLE, jnp.int32(0))
 
     def __identity__(self) -> tuple:
         """Return what tells this step from others."""
@@ -206,10 +220,12 @@ class Traced:
         self._write({p: np.asarray(_typed(p, v, known[p], np)) for p, v in numbers.items()})
 
     def _write(self, values: Mapping[str, np.ndarray]) -> None:
+        # What shows the memory of others now and then is replaced, or theirs would change.
+        shared = {p for pair in self._plan.facts.entangled | self._plan.inventory.entangled for p in pair}
         for holder in self._plan.inventory.holders:
             for name, tree in holder.trees.items():
                 if name not in holder.inherited and name in holder.space:
-                    holder.space[name] = _put(tree, holder.space[name], values)
+                    holder.space[name] = _put(tree, holder.space[name], values, shared)
 
 
 def trace(
@@ -294,6 +310,8 @@ def _attempt(
         values = {path: slot.value for path, slot in slots.items()} | state | params | given
         values |= {p: values[plan.owner(p)] for p in slots if plan.inventory.layout.get(p, (p, None))[1] is None}
         emitted = run.bodies(bodies, values)
+        if facts.guards:
+            emitted[TROUBLE] = run.code
         return {path: values[path] for path in state}, emitted
 
     def numbers(chosen: list[str]) -> dict[str, jax.ShapeDtypeStruct]:
@@ -389,16 +407,13 @@ def _explain(notes: Mapping[str, int]) -> str:
     return ", ".join(said) or "plain arithmetic"
 
 
-def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
+def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray], shared: set[str]) -> Any:
     if isinstance(tree, Container):
-        if type(now) is not type(tree.original) or len(now) != len(tree.items):
+        held = entries_of(now) if type(now) is type(tree.original) else {}
+        if list(held) != list(tree.items):
             return now
-        items = {key: _put(item, now[key], values) for key, item in tree.items.items()}
-        if type(now) is tuple:
-            return now if all(items[i] is now[i] for i in items) else tuple(items.values())
-        for key, value in items.items():
-            now[key] = value
-        return now
+        items = {key: _put(item, held[key], values, shared) for key, item in tree.items.items()}
+        return now if all(items[key] is held[key] for key in items) else filled(now, items)
     if not isinstance(tree, Slot) or tree.path not in values:
         return now
     value = values[tree.path]
@@ -406,7 +421,8 @@ def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
         return value.item()
     if tree.kind == "scalar":
         return value.astype(as_value(tree.value).dtype)[()]  # type: ignore[attr-defined]
-    if isinstance(now, np.ndarray) and now.flags.writeable and (now.shape, now.dtype) == (value.shape, value.dtype):
+    alone = isinstance(now, np.ndarray) and now.flags.writeable and tree.path not in shared
+    if alone and (now.shape, now.dtype) == (value.shape, value.dtype):
         now[...] = value
         return now
     return value.copy()
