@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,23 +22,23 @@ import numpy as np
 from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
 from recurra.engine.interrupts import came, check, holding, taking_parts
 from recurra.engine.origin import Origin
-from recurra.errors import PathError
+from recurra.errors import CapabilityError, PathError
+from recurra.groups.agreement import Sampled, Shadow, alike, differing, identical
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.schedule import begin_step
 from recurra.groups.tags import free_name
-from recurra.tracing import Addressed, Body, Smooth, Traced, trace
+from recurra.tracing import Access, Addressed, Body, Smooth, Traced, joined, trace
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
     from recurra.groups.network import GroupNetwork
 
-TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
 BLOCK_SECONDS, FIRST_PACE = 0.3, 1024  # of steps for which behaviors in Python run ahead
 CHECKED_STEPS = 3
-PIECE = 1 << 15
 BEFORE = "before the step"
 # What a behavior says if it may change which behaviors are executed, or what is recorded.
 RESTRUCTURING = frozenset(
@@ -87,6 +87,7 @@ class Compiled:
 
     def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
         self.network, self.random, self.apart = network, random, dict(apart)
+        self.sampled = Sampled()
         self.unchecked, self._pace = CHECKED_STEPS, FIRST_PACE
         self.roster = Roster(network)
         slots = self.roster.slots()
@@ -158,14 +159,19 @@ class Compiled:
             KeyboardInterrupt: someone interrupted; the network stands after the last step that was completed.
         """
         every = self._stride()
+        self.sampled.begin()
         while steps:
             first = self.network.iteration
-            block = steps if not self.apart else min(steps, self._block(), self._pace)
+            if self.sampled.is_due():
+                self._compare_later(seed)
+            block = min(steps, self.sampled.room())
+            block = block if not self.apart else min(block, self._block(), self._pace)
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
             begun = time.perf_counter()
             self._run_block(block, seed, stride, progress)
+            self.sampled.ran(block, time.perf_counter() - begun)
             if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
                 share = BLOCK_SECONDS / (time.perf_counter() - begun)
                 self._pace = max(1, int(block * min(max(share, 0.25), 4.0)))
@@ -302,6 +308,7 @@ class Compiled:
         Returns:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
+        begun = time.perf_counter()
         before = self.snapshot()
         step()
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
@@ -310,7 +317,43 @@ class Compiled:
         check(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
-        return next((p for p, value in now.items() if not _alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+        self.sampled.cost = 2 * (time.perf_counter() - begun)  # the first of them compiles; one more block is begun
+        return next((p for p, value in now.items() if not alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+
+    def _compare_later(self, seed: int) -> None:
+        """Compare the step that comes next, without doing it; what runs in Python is left out of it.
+
+        Raises:
+            CapabilityError: the compiled step does something else than NumPy.
+        """
+        with self.sampled.comparing():
+            start, first = self.snapshot(), self.network.iteration
+            params = self.quick.held()[1]
+            fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
+            found = self._run_from(start, params, 1, seed, fed, progress=False).final.state
+            try:
+                shadow = Shadow(self.roster.roots, self.traced.state)
+                wrong = differing(found, shadow, lambda: self._step_in_numpy(start), self.traced.narrowest)
+            finally:
+                self.network.iteration = first
+                if self.nodes is not None:
+                    self.nodes.put_state(start.state)
+        if wrong:
+            raise CapabilityError(
+                f"step {first + 1}, compiled, makes something else of {wrong!r} than NumPy does, so the steps since the"
+                " last comparison may be wrong too. Something that the behaviors depend on escapes the compiler: run"
+                " with simulate_iterations(steps, compile=False)."
+            )
+
+    def _step_in_numpy(self, start: Snapshot) -> None:
+        if self.nodes is not None:
+            self.nodes.put_state(start.state)
+        k = self.network.iteration
+        begin_step(self.network)
+        for member in self.roster.members:
+            if member.watcher is None and member.name not in self.apart:
+                with self.random.at(member.name, k, roots=self.roster.roots):
+                    member.execute()
 
     def _stride(self) -> int:
         gaps = [
@@ -335,7 +378,7 @@ class Compiled:
             self.network.iteration = k + 1
             for member in sources:
                 with self.random.at(member.name, k, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
                 for path, value in self.roster.values(self.apart[member.name].slots).items():
                     rows[path].append(np.ravel(np.array(value)))
         self.network.iteration = first
@@ -369,7 +412,7 @@ class Compiled:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                 self.network.iteration = first + i + 1
                 with self.random.at(member.name, first + i, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
         self.traced.write_back(end)
 
 
@@ -396,7 +439,7 @@ class KeptParams:
     def _same(self, path: str, value: np.ndarray) -> bool:
         entries, known = self._entries.get(path), self._known[path]
         if entries is None or value.shape != known.shape or value.dtype != known.dtype or not value.flags.c_contiguous:
-            return _identical(value, known)
+            return identical(value, known)
         # If as many entries as before are not 0, and those that were not are what they were, nothing has changed; this
         # reads one matrix instead of two.
         bits, (places, found) = value.reshape(-1).view(f"i{value.dtype.itemsize}"), entries
@@ -424,30 +467,6 @@ class KeptParams:
             if changed or not self._derived:
                 self._derived = {k: jax.device_put(v) for k, v in self.traced.derive(self._kept).items()}
         return {**self._kept, "derived:": self._derived}
-
-
-def _alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
-    """Tell whether two arrays are equal up to rounding; what comes of narrow floats is not more exact than they are."""
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        return False
-    if _identical(found, expected):
-        return True
-    if found.dtype.kind not in "fc":
-        return False
-    tolerance = TOLERANCE[min(found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1), narrow)]
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 0.0
-    return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
-
-
-def _identical(first: np.ndarray, second: np.ndarray) -> bool:
-    """Compare in pieces, so that no long array of truth values is made."""
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if first.ndim < 2:
-        return np.array_equal(first, second)
-    step = max(1, PIECE // max(1, first[0].size))
-    return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))
 
 
 def _spec(value: Any) -> jax.ShapeDtypeStruct:
@@ -499,6 +518,25 @@ def _rule(
     return Rule(step, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
 
 
+def shared(accesses: Mapping[str, Access], slots: Iterable[str]) -> dict[str, Access]:
+    """Return accesses in which what is written counts for all that may hold the same, whichever body made it so."""
+    aliases = [pair for access in accesses.values() for pair in access.aliases]
+    found = {}
+    for name, access in accesses.items():
+        touched = joined(access.touched, aliases)
+        more = {path for path in slots if touched & set(path.split("/"))} if touched != access.touched else set()
+        found[name] = replace(access, touched=frozenset(touched), writes=access.writes | more)
+    return found
+
+
+def _meet(first: Access, second: Access, slots: Iterable[str]) -> bool:
+    """Tell whether a body may change something that another one reads and that cannot be handed over."""
+    if "*" in first.touched:
+        return True
+    known = {path.rpartition("/")[2] for path in slots}
+    return bool({name.removeprefix("@") for name in first.touched if name not in known} & second.names)
+
+
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:
     """Find out how a behavior can be kept apart from the others without changing anything.
 
@@ -514,13 +552,13 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     order = list(accesses)
     if accesses[name].names & RESTRUCTURING:
         return None
+    accesses = shared(accesses, slots)
     own, place = accesses[name], order.index(name)
     others = {other: access for other, access in accesses.items() if other != name}
     written = {path for access in others.values() for path in access.writes}
     read = {path for access in others.values() for path in access.reads}
-    known = {path.rpartition("/")[2] for path in slots}
-    if (own.stored - known) & frozenset().union(*(access.names for access in others.values())):
-        return None  # a text or an object that others read
+    if any(_meet(own, other, slots) or _meet(other, own, slots) for other in others.values()):
+        return None  # a text, an object or a global that the other reads
     read_names = {path.rpartition("/")[2] for path in read}
     shown = [path for path in sorted(own.writes) if path in read]
     earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
