@@ -169,7 +169,8 @@ class _Oracle:
 
     def _crosses(self, label: str, i: int, rule: Spike, state: Mapping[Key, np.ndarray]) -> np.ndarray:
         """Which units are above a threshold, are not refractory, and were not above it all the time if none resets."""
-        reached = state[label, *rule.variable.split("/")] >= self._of_spike(label, i, "threshold")
+        operator, variable = rule.variable.split("/")
+        reached = state[label, operator, variable] >= self._of_spike(label, i, "threshold")
         fires = reached & ~(self.left.get((label, i), 0.0) > 0)
         if rule.reset is None:
             fires, self.above[label, i] = fires & ~self.above.get((label, i), np.zeros_like(reached)), reached

@@ -102,7 +102,7 @@ class Compiled:
         self._told = {name: name for name in self.traced.emitted if not name.startswith(BEFORE)}
         self._program = self._lower(self.quick, self._told)
         self._kept = KeptParams(self.quick)
-        self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
+        self._smooth: dict[tuple[str, float, float], tuple[Smooth, Program]] = {}
 
     def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
         # Recorders that record every so many steps do so after the last of them.
