@@ -78,7 +78,7 @@ class Compiled:
         self._program = self._lower(self.quick, self._told)
         self._kept = KeptParams(self.quick)
         self._guard = {TROUBLE: np.array(-1)} if self.quick.guards else {}
-        self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
+        self._smooth: dict[tuple[str, float, float], tuple[Smooth, Program]] = {}
 
     def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
         # Recorders that record every so many steps do so after the last of them.
@@ -230,17 +230,17 @@ class Compiled:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
         return self._with_numbers(self._general, self.traced)
 
-    def smooth_program(self, surrogate: str, slope: float) -> Program:
+    def smooth_program(self, surrogate: str, slope: float, scale: float) -> Program:
         """Return the program with the numbers that the objects hold now, and derivatives through spikes.
 
         Raises:
-            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+            OptionError: there is no such surrogate, or slope or scale is no finite number > 0.
         """
-        if (surrogate, slope) not in self._smooth:
+        if (surrogate, slope, scale) not in self._smooth:
             again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
-            smooth = Smooth(again, surrogate, slope)
-            self._smooth[surrogate, slope] = smooth, self._lower(smooth, self._shown(smooth))
-        smooth, program = self._smooth[surrogate, slope]
+            smooth = Smooth(again, surrogate, slope, scale)
+            self._smooth[surrogate, slope, scale] = smooth, self._lower(smooth, self._shown(smooth))
+        smooth, program = self._smooth[surrogate, slope, scale]
         return self._with_numbers(program, smooth)
 
     def _with_numbers(self, program: Program, traced: Traced | Smooth) -> Program:
