@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from recurra.engine import Graph, Program, Result, Snapshot, lower, simulate
@@ -26,8 +27,8 @@ from recurra.groups.kept import KeptParams, alike
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
-from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
-from recurra.groups.step import TROUBLE, rule_of, spec_of, trouble_at
+from recurra.groups.roster import CLOCK, COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.step import TROUBLE, rule_of, spec_of, table_of, trouble_at
 from recurra.groups.tags import free_name
 from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
@@ -95,7 +96,7 @@ class Compiled:
         self.nodes = network.nodes_among_groups()
         seen = {f"{g.tag}/{name}": spec_of(slots[f"{g.tag}/{name}"]) for g in network.node_groups for name in g.reads}
         outside = {**self.given, **seen}
-        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside)
+        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside, clock=CLOCK)
         self._outside = outside
         # What advances the network is quicker; what others differentiate and sweep is general.
         self.quick = self.traced.compressed()
@@ -118,7 +119,8 @@ class Compiled:
         for member in self.roster.members:
             apart = self.apart.get(member.name)
             if apart is None:
-                bodies.append(Body(member.name, member.trace))
+                through = None if member.watcher is not None else member.trace
+                bodies.append(Body(member.name, member.trace, through))
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
@@ -165,7 +167,8 @@ class Compiled:
         every, start, self.trouble = self._stride(), self.network.iteration, None
         while steps and self.trouble is None:
             first = self.network.iteration
-            block = steps if not self.apart else min(steps, self._block(), self._pace)
+            in_python = bool(self.apart or self.quick.columns)
+            block = min(steps, self._block(), self._pace) if in_python else steps
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
@@ -238,6 +241,9 @@ class Compiled:
     ) -> Result:
         record = dict(self._told)
         params = self._kept.on_device(params)
+        if self.quick.columns:
+            params["derived:"] = {**params["derived:"], **table_of(self.quick, start.step, steps)}
+        start = replace(start, state={**start.state, **self._guard})
         state = {path: start.state[path] for path in (*self.quick.state, *self._guard)}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
         with warnings.catch_warnings(), taking_parts():
@@ -257,7 +263,8 @@ class Compiled:
             OptionError: there is no such surrogate, or the slope is no finite number > 0.
         """
         if (surrogate, slope) not in self._smooth:
-            again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
+            bodies, roots = self._bodies(), self.roster.roots
+            again = trace(bodies, roots, random=self.random, given=self._outside, smooth=True, clock=CLOCK)
             smooth = Smooth(again, surrogate, slope)
             self._smooth[surrogate, slope] = smooth, self._lower(smooth, self._shown(smooth))
         smooth, program = self._smooth[surrogate, slope]
@@ -309,7 +316,7 @@ class Compiled:
     def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
         equations = {} if self.nodes is None else self.nodes.state()
         origin = Origin(self._program.system)
-        return Snapshot({**equations, **state, **self._guard}, self.network.iteration, 0.0, self.network.dt, origin)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, self.network.dt, origin)
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -351,6 +358,7 @@ class Compiled:
 
     def _block(self) -> int:
         specs = (*self.given.values(), *(self.traced.emitted[name] for name in self._told))
+        specs = (*specs, *(jax.ShapeDtypeStruct(c.shape, c.dtype) for c in self.quick.columns.values()))
         row = sum(np.prod(spec.shape, dtype=int) * 8 for spec in specs)
         return int(max(1, BLOCK_BYTES // max(row, 1)))
 

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.engine import Emission, Rule
-from recurra.tracing import Smooth, Traced
+from recurra.tracing import Smooth, Traced, table
 
 if TYPE_CHECKING:
     from recurra.engine import Clock
 
 TROUBLE = "trouble:"  # the state in which a step says that the model must go on in NumPy
 MOST_GUARDS = 1 << 20
+AHEAD = "ahead:"  # what is computed ahead of a block, among the parameters
 
 
 def spec_of(value: Any) -> jax.ShapeDtypeStruct:
@@ -29,6 +30,13 @@ def trouble_at(state: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return in which step a run went past a guard first, and the number of the guard; None if it did not."""
     found = int(state.get(TROUBLE, -1))
     return divmod(found, MOST_GUARDS) if found >= 0 else None
+
+
+def table_of(traced: Traced, first: int, steps: int) -> dict[str, Any]:
+    """Compute what is known ahead of a block of steps, as a part of what a step is given."""
+    capacity = 1 << max(0, steps - 1).bit_length()
+    rows = table(traced.columns, first, steps, capacity)
+    return {AHEAD: {"first": np.int64(first), "rows": rows}}
 
 
 class _Step:
@@ -56,7 +64,11 @@ class _Step:
             after, emitted = self.traced.update(state, params, fed, clock.k, clock.key)
         else:
             own = {path: value for path, value in state.items() if path != TROUBLE}
-            after, emitted, code = self.traced.update_checked(own, params, fed, clock.k, clock.key)
+            params, ahead = dict(params), None
+            if AHEAD in params:
+                block = params.pop(AHEAD)
+                ahead = jax.tree.map(lambda rows: rows[clock.k - block["first"]], block["rows"])
+            after, emitted, code = self.traced.update_checked(own, params, fed, clock.k, clock.key, ahead)
             now = jnp.where(code > 0, jnp.asarray(clock.k, np.int64) * MOST_GUARDS + code, -1)
             after = {**after, TROUBLE: jnp.where(state[TROUBLE] < 0, now, state[TROUBLE])}
         return after, {name: emitted[source] for name, source in self.told.items()}

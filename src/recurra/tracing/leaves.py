@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.tracing import operations, patches
+from recurra.tracing.ahead import STEP
 from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, raised_by_user, source_line
 from recurra.tracing.indexing import Flat, places_of
 from recurra.tracing.randomness import Addressed, is_generator
+from recurra.tracing.rewriting import rewritten
 from recurra.tracing.session import Facts, Session, as_value, is_traced
 from recurra.tracing.slots import (
     Changed,
@@ -30,6 +32,7 @@ from recurra.tracing.slots import (
     take_out,
 )
 from recurra.tracing.surroundings import Surroundings
+from recurra.tracing.understanding import Understanding
 
 MAX_LEAVES = 64
 SELECT_BELOW = 4096  # numbers; below, both branches are computed and chosen between
@@ -43,15 +46,22 @@ class Body:
         name: the name for messages and for the address of random numbers; different for each body.
         run: does the work, e.g. `lambda: behavior.iteration(group)`. A mapping that it returns is emitted in every
             step, under "name/key".
+        through: does the same after it has exchanged the user's function by what it is given, to understand more.
     """
 
     name: str
     run: Callable[[], Mapping[str, object] | None]
+    through: Callable[[Callable], Mapping[str, object] | None] | None = None
 
 
 @dataclass
 class Plan:
-    """What one pass starts from: which slots are traced, and how; `smooth` if spikes will have derivatives."""
+    """What one pass starts from: which slots are traced, and how.
+
+    Attributes:
+        smooth: whether spikes will have derivatives.
+        clock: the slot that is the number of the step at the beginning of a step, if any.
+    """
 
     inventory: Inventory
     facts: Facts
@@ -59,6 +69,7 @@ class Plan:
     given: frozenset[str]
     surroundings: Surroundings
     smooth: bool = False
+    clock: str = ""
 
     def owner(self, path: str) -> str:
         """Return the slot whose memory a slot shows."""
@@ -77,11 +88,15 @@ class Plan:
 class Run:
     """One pass over the bodies: runs leaves, and joins the branches between them."""
 
-    def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any):
+    def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any, given: Mapping[str, Any]):
         scalars = frozenset(p for p, s in plan.inventory.slots.items() if s.kind != "array" or s.value.size == 1)
         self.plan, self.step, self.key = plan, step, key
         self.session = Session(plan.facts, scalars, plan.smooth)
         self.session.transposes = dict(transposes)
+        self.session.slots, self.session.given = plan.inventory.slots, given
+        self.session.first = int(plan.inventory.slots[plan.clock].value) if plan.clock in plan.inventory.slots else 0
+        self.recipes: dict[str, Any] = {plan.clock: STEP}  # of slots that depend on the number of the step alone
+        self.found: dict[str, Any] = {}
         self.leaves = 0
         self.code = jnp.zeros((), np.int32)  # of the first guard that something has gone past in this step
         self.writes = {name: set(paths) for name, paths in plan.facts.writes.items()}
@@ -94,6 +109,8 @@ class Run:
             self.plan.facts.notes[body.name] = {}
             new, out, code = self.explore(body, values, layout, [])
             self.code = jnp.where(self.code == 0, code, self.code)
+            branched = bool(self.plan.facts.notes[body.name].get("branch"))
+            self.recipes |= {path: None if branched else self.found.get(path) for path in new}
             values.update(new)
             emitted |= {f"{body.name}/{key}": value for key, value in out.items()}
             layout = self.plan.facts.layouts.get(body.name, layout)
@@ -184,7 +201,10 @@ class Run:
                 patches.arrays_of(self.session),
                 contextlib.redirect_stdout(Silence(self.session)),  # type: ignore[type-var]
             ):
-                return body.run()
+                if body.through is None or body.name not in self.plan.facts.understood:
+                    return body.run()
+                helper = Understanding(self.session)
+                return body.through(lambda function: rewritten(function, helper))
         finally:
             after = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
             if not _same_states(states[0], after[0]) or states[1] != after[1]:
@@ -209,6 +229,7 @@ class Run:
                     self.plan.inventory.slots[owner].kind,
                     owner,
                 )
+                made[owner]._ahead = self.recipes.get(owner)
             if path not in made:
                 made[path] = made[owner] if places is None else made[owner]._view(Flat(places))
         return made
@@ -248,6 +269,7 @@ class Run:
         new = {}
         for path in sorted(self.writes.get(body.name, set()) if self.session.decisions else known):
             new[path] = self._final(path, now[path])
+            self.found[path] = now[path]._ahead if operations.is_box(now[path]) else None
         return new, self._emitted(body, result)
 
     def _raised(self, body: Body, place: Any, stand_ins: dict[str, Any]) -> tuple[dict, dict, Any]:
@@ -312,7 +334,9 @@ class Run:
             if path not in before:
                 continue
             layout[path] = (path, None)
-            if operations.is_box(value) and value._kind == "array":
+            if operations.is_box(value) and value._kind == "array" and value._root()._foreign:
+                self._entangle(path, "an array that is no attribute")
+            elif operations.is_box(value) and value._kind == "array":
                 groups.setdefault(id(value._root()), []).append(path)
         for paths in groups.values():
             if len(paths) < 2:
