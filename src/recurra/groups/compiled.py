@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -174,6 +174,8 @@ class Compiled:
             stride = every if block % every == 0 and first % every == 0 else 1
             begun = time.perf_counter()
             self._run_block(block, seed, stride, progress, in_numpy)
+            if self.quick.speaks:
+                jax.effects_barrier()
             if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
                 share = BLOCK_SECONDS / (time.perf_counter() - begun)
                 self._pace = max(1, int(block * min(max(share, 0.25), 4.0)))
@@ -194,7 +196,8 @@ class Compiled:
                 if place is not None:  # the steps before are done again, without the one that NumPy must do
                     self.trouble, every = self.traced.guards[place[1]], 1
                     right = place[0] - first - done
-                    result = self._advance(right, seed, rest, every) if right else None
+                    with self._silence():
+                        result = self._advance(right, seed, rest, every) if right else None
                 if result is not None:
                     self.put(result.final)
                     self._deliver(result, first + done, every)
@@ -211,7 +214,8 @@ class Compiled:
             sources = [name for name, one in self.apart.items() if one.kind == "hoisted"]
             # All at the place of the first: nothing before it reads what they give.
             does = {name: partial(self.roster.put, given if name == sources[0] else {}) for name in sources}
-            in_numpy(does)
+            with self.quick.voice.again(self.network.iteration):
+                in_numpy(does)
 
     def _advance(
         self,
@@ -307,7 +311,11 @@ class Compiled:
 
     @cached_property
     def _general(self) -> Program:
-        return self._lower(self.traced, self._shown(self.traced))
+        traced = self.traced
+        if traced.speaks:  # what is differentiated, swept or run elsewhere does not print
+            bodies, roots = self._bodies(), self.roster.roots
+            traced = trace(bodies, roots, random=self.random, given=self._outside, clock=CLOCK, loud=False)
+        return self._lower(traced, self._shown(traced))
 
     def snapshot(self) -> Snapshot:
         """Return where objects and equations stand now."""
@@ -338,13 +346,24 @@ class Compiled:
         step()
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
         now, params = self.quick.held()
-        result = self._run_from(before, params, 1, seed, fed, progress=False)
+        with self._silence():
+            result = self._run_from(before, params, 1, seed, fed, progress=False)
         if trouble_at(result.final.state) is not None:
             return ""  # NumPy has done what the compiled step leaves to it
         check(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
         return next((p for p, value in now.items() if not alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Let nothing be printed by compiled steps that were done before."""
+        self.quick.voice.silent = True
+        try:
+            yield
+        finally:
+            jax.effects_barrier()
+            self.quick.voice.silent = False
 
     def _stride(self) -> int:
         gaps = [

@@ -6,7 +6,7 @@ import contextlib
 import io
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, rais
 from recurra.tracing.indexing import Flat, places_of
 from recurra.tracing.randomness import Addressed, is_generator
 from recurra.tracing.rewriting import rewritten
+from recurra.tracing.saying import Voice, speak
 from recurra.tracing.session import Facts, Session, as_value, is_traced
 from recurra.tracing.slots import (
     Changed,
@@ -35,6 +36,7 @@ from recurra.tracing.surroundings import Surroundings
 from recurra.tracing.understanding import Understanding
 
 MAX_LEAVES = 64
+STOPPED = "stopped"  # whether an earlier step went past a guard, among what is computed ahead
 SELECT_BELOW = 4096  # numbers; below, both branches are computed and chosen between
 
 
@@ -60,6 +62,7 @@ class Plan:
 
     Attributes:
         smooth: whether spikes will have derivatives.
+        loud: whether what bodies print is printed; `voice` may silence it for a while.
         clock: the slot that is the number of the step at the beginning of a step, if any.
     """
 
@@ -70,6 +73,8 @@ class Plan:
     surroundings: Surroundings
     smooth: bool = False
     clock: str = ""
+    loud: bool = True
+    voice: Voice = field(default_factory=Voice)
 
     def owner(self, path: str) -> str:
         """Return the slot whose memory a slot shows."""
@@ -107,7 +112,7 @@ class Run:
         for body in bodies:
             self.session.body, self.leaves = body.name, 0
             self.plan.facts.notes[body.name] = {}
-            new, out, code = self.explore(body, values, layout, [])
+            new, out, code = self.explore(body, values, layout, [], ())
             self.code = jnp.where(self.code == 0, code, self.code)
             branched = bool(self.plan.facts.notes[body.name].get("branch"))
             self.recipes |= {path: None if branched else self.found.get(path) for path in new}
@@ -118,11 +123,22 @@ class Run:
         return emitted
 
     def explore(
-        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
+        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool], under: tuple
     ) -> tuple[dict[str, Any], dict[str, Any], Any]:
-        """Run a body with decided answers; where another is asked for, run it with both and join the outcomes."""
+        """Run a body with decided answers; where another is asked for, run it with both and join the outcomes.
+
+        `under` are the conditions of the answers, as far as both sides of a decision are computed.
+        """
         try:
-            return self.leaf(body, values, layout, decisions)
+            outcome = self.leaf(body, values, layout, decisions)
+            if self.session.said and self.plan.loud:
+                if not self.plan.facts.speaks:
+                    self.plan.facts.speaks = self.plan.facts.changed = True
+                right = (self.code == 0, outcome[2] == 0, *under)
+                stopped = self.session.given.get(STOPPED)
+                right = right if stopped is None else (*right, ~stopped["value"])
+                speak(self.session, self.step, right, self.plan.voice)
+            return outcome
         except Fork as fork:
             if len(decisions) >= MAX_LEAVES:
                 raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data") from None
@@ -131,11 +147,11 @@ class Run:
             self.plan.facts.notes[body.name] = {}
         self.session.note("branch")
 
-        def branch(answer: bool) -> Callable[[], tuple]:
+        def branch(answer: bool, under: tuple = ()) -> Callable[[], tuple]:
             def explore() -> tuple:
                 self.session.memos.append({})
                 try:
-                    return self.explore(body, values, layout, [*decisions, answer])
+                    return self.explore(body, values, layout, [*decisions, answer], under)
                 finally:
                     self.session.memos.pop()
 
@@ -143,7 +159,7 @@ class Run:
 
         writes = self.writes.get(body.name, set())
         if sum(self.plan.inventory.slots[p].value.size for p in writes if _is_array(self.plan, p)) < SELECT_BELOW:
-            yes, no = branch(True)(), branch(False)()
+            yes, no = branch(True, (*under, condition))(), branch(False, (*under, ~condition))()
             return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
         return jax.lax.cond(condition, branch(True), branch(False))
 
@@ -157,6 +173,7 @@ class Run:
         """
         session, plan = self.session, self.plan
         session.decisions, session.asked, session.escape, session.checks = decisions, 0, None, []
+        session.said = []
         self.leaves += 1
         if self.leaves > 2 * MAX_LEAVES:
             raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data")

@@ -223,7 +223,8 @@ class _Rewriter(_Mangler):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        return self._do("modulo", node, node.left, node.right) if isinstance(node.op, ast.Mod) else node
+        method = {ast.Mod: "modulo", ast.MatMult: "matmul"}.get(type(node.op))
+        return self._do(method, node, node.left, node.right) if method is not None else node
 
 
 def _as_value(index: ast.expr) -> ast.expr:

@@ -17,7 +17,7 @@ from recurra.tracing import products
 from recurra.tracing.ahead import Column, table
 from recurra.tracing.containers import entries_of, filled
 from recurra.tracing.escapes import Bake, Refusal, Untraceable
-from recurra.tracing.leaves import Body, Plan, Run
+from recurra.tracing.leaves import STOPPED, Body, Plan, Run
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.session import Facts, as_value
 from recurra.tracing.slots import Container, Inventory, Slot, Tree
@@ -40,6 +40,7 @@ class Traced:
         emitted: "body/key" -> shape and type of what the bodies return.
         inputs: path -> shape and type of the slots whose values come from outside in every step.
         guards: number -> (body, file, line, text, reason) of what must not happen when the step runs.
+        speaks: whether bodies print something; `voice` can silence them.
         columns: name -> what is computed ahead of the step, of its number alone.
         explanation: body -> branches, random draws and event-driven products in words.
         narrowest: bytes of the narrowest floating-point numbers that a step computes with; 8 if there are none.
@@ -67,6 +68,7 @@ class Traced:
         self.narrowest = min(_float_sizes(self.jaxpr.jaxpr), default=8)
         self.weak = frozenset(p for p in self.state if slots[p].kind == "python")
         self.guards = {number: place for place, number in facts.guards.items()}
+        self.speaks, self.voice = facts.speaks, plan.voice
         self.columns: dict[str, Column] = dict(sorted(facts.columns.items()))
         self.explanation = {name: _explain(notes) for name, notes in facts.notes.items()}
 
@@ -138,14 +140,17 @@ class Traced:
         k: Any,
         key: Any,
         ahead: Mapping[str, Any] | None = None,
+        stopped: Any = False,
     ) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Do what `update` does; return also the number of the guard that the step has gone past, or 0.
 
         What such a step gives is worth nothing: NumPy would do something else, such as raising an error. `ahead` is
-        the row of the table of `columns` for this step; without it Python is asked in every step.
+        the row of the table of `columns` for this step; without it Python is asked in every step. If it is `stopped`,
+        nothing is printed.
         """
         with jax.enable_x64(True):
-            flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*self.arguments(state, params, inputs, k, key, ahead))
+            arguments = self.arguments(state, params, inputs, k, key, ahead, stopped)
+            flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*arguments)
             new, emitted = jax.tree.unflatten(self.tree, flat)
             return new, emitted, emitted.pop(TROUBLE, jnp.int32(0))
 
@@ -165,6 +170,7 @@ class Traced:
         k: Any,
         key: Any,
         ahead: Mapping[str, Any] | None = None,
+        stopped: Any = False,
     ) -> list[Any]:
         """Return what the step is a function of, in the order of `jaxpr`: first the state, sorted by paths."""
         given = {"state": (state, self.state), "params": (params, self.params), "inputs": (inputs, self.inputs)}
@@ -173,10 +179,11 @@ class Traced:
         if any(row is None for row in rows.values()):
             made = self.derive(params)
             rows = {p: made[f"{p}:transposed"] for p in rows}
-        if self.columns and ahead is None:
-            shapes = _ahead_shapes(self.columns)
+        if self.columns and not ahead:
+            shapes = _ahead_shapes(self.columns, False)
             ahead = jax.pure_callback(self._ask, shapes, jnp.asarray(k, np.int64), vmap_method="sequential")
-        return jax.tree.leaves((*values.values(), rows, jnp.asarray(k, np.int32), key, ahead or {}))
+        beside = {**(ahead or {}), **({STOPPED: {"value": stopped}} if self.speaks else {})}
+        return jax.tree.leaves((*values.values(), rows, jnp.asarray(k, np.int32), key, beside))
 
     def _ask(self, k: Any) -> dict[str, dict[str, np.ndarray]]:
         made = table(self.columns, int(k), 1, 1)
@@ -259,6 +266,7 @@ def trace(
     given: Mapping[str, jax.ShapeDtypeStruct] | None = None,
     smooth: bool = False,
     clock: str = "",
+    loud: bool = True,
 ) -> Traced:
     """Compile what bodies do to the numbers of some objects; the objects are left exactly as they were found.
 
@@ -274,6 +282,7 @@ def trace(
             changes of single rows of large matrices then cost as much as those of all rows.
         clock: the slot that is the number of the step when a step begins. What Python must know of it, for
             `math.sin(number)` or an entry of a list, is then computed ahead.
+        loud: whether what the bodies print is printed when the step runs.
 
     Returns:
         The step as a pure function, with its state and parameters.
@@ -304,7 +313,7 @@ def trace(
             raise OptionError(unknown("slot", path, inventory.slots, "given"))
     facts = Facts()
     outside, around = frozenset(inputs), Surroundings(inventory.objects)
-    plan = Plan(inventory, facts, random or Addressed(0), outside, around, smooth, clock)
+    plan = Plan(inventory, facts, random or Addressed(0), outside, around, smooth, clock, loud and not smooth)
     facts.written |= set(inputs)
     wanted: set[str] | None = None
     for _ in range(MAX_PASSES):
@@ -350,7 +359,7 @@ def _attempt(
     params = numbers([p for p, s in slots.items() if plan.is_param(s) and (wanted is None or p in wanted)])
     wide = numbers([p for p in sorted(facts.transposed) if plan.is_param(slots[p])])
     rows = {p: _row_shapes(v, widths.get(p)) for p, v in wide.items()}
-    ahead = _ahead_shapes(facts.columns)
+    ahead = _ahead_shapes(facts.columns, facts.speaks)
     example = (state, params, dict(inputs), rows, jax.ShapeDtypeStruct((), np.int32), jax.random.key(0), ahead)
     try:
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
@@ -370,9 +379,10 @@ def _attempt(
     return jaxpr, jax.tree.structure(shape)
 
 
-def _ahead_shapes(columns: Mapping[str, Column]) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+def _ahead_shapes(columns: Mapping[str, Column], speaks: bool) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     valid = jax.ShapeDtypeStruct((), np.dtype(bool))
-    return {name: {"value": jax.ShapeDtypeStruct(c.shape, c.dtype), "valid": valid} for name, c in columns.items()}
+    found = {name: {"value": jax.ShapeDtypeStruct(c.shape, c.dtype), "valid": valid} for name, c in columns.items()}
+    return {**found, STOPPED: {"value": valid}} if speaks else found
 
 
 def _float_sizes(jaxpr: Any) -> Iterator[int]:

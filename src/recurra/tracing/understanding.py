@@ -17,7 +17,9 @@ from recurra.tracing import operations
 from recurra.tracing.ahead import Opaque, applied, foresee, recipe_of
 from recurra.tracing.code import is_library
 from recurra.tracing.rewriting import rewritten
+from recurra.tracing.saying import Late, say
 from recurra.tracing.session import Session, is_traced
+from recurra.tracing.sparse import Sparse, is_sparse
 
 _PURE = {
     abs, bool, int, float, complex, str, bytes, round, len, max, min, sum, sorted, tuple, list, chr, ord, divmod, pow,
@@ -42,12 +44,21 @@ class Understanding:
 
     def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function."""
+        if function is print:
+            return say(self._session, args, kwargs)
         given = (*args, *kwargs.values())
+        if function is str and len(args) == 1 and not kwargs and _late(args[0]) and not _moves(args[0]):
+            return Late(self._session, str, args)
+        bound = getattr(function, "__self__", None)
+        if isinstance(bound, str) and function.__name__ == "format" and any(map(_late, given)) and not kwargs:
+            return Late(self._session, str.format, (bound, *args))
         if isinstance(function, Opaque):
             return self._ahead(operator.call, (function, *args), kwargs)
         python = function.__func__ if isinstance(function, types.MethodType) else function
         if isinstance(python, types.FunctionType) and not is_library(python.__module__):
             return rewritten(function, self)(*args, **kwargs)
+        if is_sparse(bound) and any(map(_late, given)):
+            return getattr(self._sparse(bound), function.__name__)(*args, **kwargs)
         if self._is_pure(function) and (any(map(_moves, given)) or _moves(getattr(function, "__self__", None))):
             recipe = applied(self._session, function, args, kwargs)
             if self._is_known(recipe):
@@ -71,6 +82,20 @@ class Understanding:
         if recipe is None:
             raise self._session.refuse("a text or an object of the step together with numbers of the model")
         return foresee(self._session, recipe)
+
+    def _sparse(self, matrix: Any) -> Sparse:
+        """Return the stand-in of a sparse matrix that is no attribute."""
+        data = operations.boxes.Box(self._session, np.array(matrix.data), frozenset(), "array")
+        data._foreign = True
+        return Sparse(self._session, matrix, data)
+
+    def matmul(self, left: Any, right: Any) -> Any:
+        """Return `left @ right`."""
+        if is_sparse(left) and _late(right):
+            return self._sparse(left) @ right
+        if is_sparse(right) and _late(left):
+            return left @ self._sparse(right)
+        return left @ right
 
     # -- indices ------------------------------------------------------------------------------------------------
 
@@ -168,15 +193,19 @@ class Understanding:
 
     def modulo(self, left: Any, right: Any) -> Any:
         """Return `left % right`, which may be a text with numbers in it."""
-        if isinstance(left, str) and _moves(right):
-            return self._ahead(operator.mod, (left, right))
-        return left % right
+        if not isinstance(left, str) or not _late(right):
+            return left % right
+        return self._text(operator.mod, (left, right))
 
     def text(self, *parts: Any) -> Any:
         """Join the parts of an f-string: texts, and (value, conversion, form)."""
-        if any(_moves(v) for part in parts if isinstance(part, tuple) for v in part):
-            return self._ahead(joined, parts)
-        return joined(*parts)
+        if not any(_late(v) for part in parts if isinstance(part, tuple) for v in part):
+            return joined(*parts)
+        return self._text(joined, parts)
+
+    def _text(self, function: Callable, parts: tuple) -> Any:
+        recipe = applied(self._session, function, parts)
+        return foresee(self._session, recipe) if self._is_known(recipe) else Late(self._session, function, parts)
 
 
 def joined(*parts: Any) -> str:
@@ -203,7 +232,7 @@ def _late(value: Any) -> bool:
         return any(map(_late, value))
     if isinstance(value, slice):
         return any(map(_late, (value.start, value.stop, value.step)))
-    return isinstance(value, Opaque) or operations.is_ours(value)
+    return isinstance(value, Opaque | Late) or operations.is_ours(value)
 
 
 def _has_slice(index: Any) -> bool:
