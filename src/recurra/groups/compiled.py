@@ -314,7 +314,11 @@ class Compiled:
         traced = self.traced
         if traced.speaks:  # what is differentiated, swept or run elsewhere does not print
             bodies, roots = self._bodies(), self.roster.roots
-            traced = trace(bodies, roots, random=self.random, given=self._outside, clock=CLOCK, loud=False)
+            before, self.network.random = self.network.random, self.random
+            try:
+                traced = trace(bodies, roots, random=self.random, given=self._outside, clock=CLOCK, loud=False)
+            finally:
+                self.network.random = before
         return self._lower(traced, self._shown(traced))
 
     def snapshot(self) -> Snapshot:

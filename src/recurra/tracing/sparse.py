@@ -114,7 +114,8 @@ class Sparse:
     def __rmatmul__(self, other: Any) -> Any:
         if np.ndim(other) != 1:
             return self.T.dot(other.T).T
-        return self._product(other, *self._at[::-1], self.shape[1])
+        rows, columns = self._at
+        return self._product(other, columns, rows, self.shape[1])
 
     def _product(self, other: Any, into: np.ndarray, of: np.ndarray, size: int) -> Any:
         session = self._session
