@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,15 +22,17 @@ import numpy as np
 from recurra.engine import Graph, Program, Result, Snapshot, lower, simulate
 from recurra.engine.interrupts import came, check, holding, taking_parts
 from recurra.engine.origin import Origin
-from recurra.errors import PathError
-from recurra.groups.kept import KeptParams, alike
+from recurra.errors import CapabilityError, PathError
+from recurra.groups.agreement import Sampled, Shadow, alike, differing
+from recurra.groups.kept import KeptParams
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import CLOCK, COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.schedule import begin_step
 from recurra.groups.step import TROUBLE, rule_of, spec_of, table_of, trouble_at
 from recurra.groups.tags import free_name
-from recurra.tracing import Addressed, Body, Smooth, Traced, trace
+from recurra.tracing import Access, Addressed, Body, Smooth, Traced, joined, trace
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
@@ -87,6 +89,7 @@ class Compiled:
 
     def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
         self.network, self.random, self.apart = network, random, dict(apart)
+        self.sampled = Sampled()
         self.unchecked, self._pace = CHECKED_STEPS, FIRST_PACE
         self.trouble: tuple[str, str, int, str, str] | None = None
         self.roster = Roster(network)
@@ -104,7 +107,7 @@ class Compiled:
         self._program = self._lower(self.quick, self._told)
         self._kept = KeptParams(self.quick)
         self._guard = {TROUBLE: np.array(-1)} if self.quick.guards else {}
-        self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
+        self._smooth: dict[tuple[str, float, float], tuple[Smooth, Program]] = {}
 
     def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
         # Recorders that record every so many steps do so after the last of them.
@@ -165,10 +168,14 @@ class Compiled:
             KeyboardInterrupt: someone interrupted; the network stands after the last step that was completed.
         """
         every, start, self.trouble = self._stride(), self.network.iteration, None
+        self.sampled.begin()
         while steps and self.trouble is None:
             first = self.network.iteration
+            if self.sampled.is_due():
+                self._compare_later(seed)
+            block = min(steps, self.sampled.room())
             in_python = bool(self.apart or self.quick.columns)
-            block = min(steps, self._block(), self._pace) if in_python else steps
+            block = min(block, self._block(), self._pace) if in_python else block
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
@@ -176,6 +183,7 @@ class Compiled:
             self._run_block(block, seed, stride, progress, in_numpy)
             if self.quick.speaks:
                 jax.effects_barrier()
+            self.sampled.ran(block, time.perf_counter() - begun)
             if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
                 share = BLOCK_SECONDS / (time.perf_counter() - begun)
                 self._pace = max(1, int(block * min(max(share, 0.25), 4.0)))
@@ -260,18 +268,18 @@ class Compiled:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
         return self._with_numbers(self._general, self.traced)
 
-    def smooth_program(self, surrogate: str, slope: float) -> Program:
+    def smooth_program(self, surrogate: str, slope: float, scale: float) -> Program:
         """Return the program with the numbers that the objects hold now, and derivatives through spikes.
 
         Raises:
-            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+            OptionError: there is no such surrogate, or slope or scale is no finite number > 0.
         """
-        if (surrogate, slope) not in self._smooth:
+        if (surrogate, slope, scale) not in self._smooth:
             bodies, roots = self._bodies(), self.roster.roots
             again = trace(bodies, roots, random=self.random, given=self._outside, smooth=True, clock=CLOCK)
-            smooth = Smooth(again, surrogate, slope)
-            self._smooth[surrogate, slope] = smooth, self._lower(smooth, self._shown(smooth))
-        smooth, program = self._smooth[surrogate, slope]
+            smooth = Smooth(again, surrogate, slope, scale)
+            self._smooth[surrogate, slope, scale] = smooth, self._lower(smooth, self._shown(smooth))
+        smooth, program = self._smooth[surrogate, slope, scale]
         return self._with_numbers(program, smooth)
 
     def _with_numbers(self, program: Program, traced: Traced | Smooth) -> Program:
@@ -346,6 +354,7 @@ class Compiled:
         Returns:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
+        begun = time.perf_counter()
         before = self.snapshot()
         step()
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
@@ -357,6 +366,7 @@ class Compiled:
         check(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
+        self.sampled.cost = 2 * (time.perf_counter() - begun)  # the first of them compiles; one more block is begun
         return next((p for p, value in now.items() if not alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
 
     @contextmanager
@@ -368,6 +378,44 @@ class Compiled:
         finally:
             jax.effects_barrier()
             self.quick.voice.silent = False
+
+    def _compare_later(self, seed: int) -> None:
+        """Compare the step that comes next, without doing it; what runs in Python is left out of it.
+
+        Raises:
+            CapabilityError: the compiled step does something else than NumPy.
+        """
+        with self.sampled.comparing():
+            start, first = self.snapshot(), self.network.iteration
+            params = self.quick.held()[1]
+            fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
+            with self._silence():
+                found = self._run_from(start, params, 1, seed, fed, progress=False).final.state
+            if trouble_at(found) is not None:
+                return
+            try:
+                shadow = Shadow(self.roster.roots, self.traced.state)
+                wrong = differing(found, shadow, lambda: self._step_in_numpy(start), self.traced.narrowest)
+            finally:
+                self.network.iteration = first
+                if self.nodes is not None:
+                    self.nodes.put_state(start.state)
+        if wrong:
+            raise CapabilityError(
+                f"step {first + 1}, compiled, makes something else of {wrong!r} than NumPy does, so the steps since the"
+                " last comparison may be wrong too. Something that the behaviors depend on escapes the compiler: run"
+                " with simulate_iterations(steps, compile=False)."
+            )
+
+    def _step_in_numpy(self, start: Snapshot) -> None:
+        if self.nodes is not None:
+            self.nodes.put_state(start.state)
+        k = self.network.iteration
+        begin_step(self.network)
+        for member in self.roster.members:
+            if member.watcher is None and member.name not in self.apart:
+                with self.random.at(member.name, k, roots=self.roster.roots):
+                    member.execute()
 
     def _stride(self) -> int:
         gaps = [
@@ -393,7 +441,7 @@ class Compiled:
             self.network.iteration = k + 1
             for member in sources:
                 with self.random.at(member.name, k, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
                 for path, value in self.roster.values(self.apart[member.name].slots).items():
                     rows[path].append(np.ravel(np.array(value)))
         self.network.iteration = first
@@ -427,8 +475,27 @@ class Compiled:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                 self.network.iteration = first + i + 1
                 with self.random.at(member.name, first + i, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
         self.traced.write_back(end)
+
+
+def shared(accesses: Mapping[str, Access], slots: Iterable[str]) -> dict[str, Access]:
+    """Return accesses in which what is written counts for all that may hold the same, whichever body made it so."""
+    aliases = [pair for access in accesses.values() for pair in access.aliases]
+    found = {}
+    for name, access in accesses.items():
+        touched = joined(access.touched, aliases)
+        more = {path for path in slots if touched & set(path.split("/"))} if touched != access.touched else set()
+        found[name] = replace(access, touched=frozenset(touched), writes=access.writes | more)
+    return found
+
+
+def _meet(first: Access, second: Access, slots: Iterable[str]) -> bool:
+    """Tell whether a body may change something that another one reads and that cannot be handed over."""
+    if "*" in first.touched:
+        return True
+    known = {path.rpartition("/")[2] for path in slots}
+    return bool({name.removeprefix("@") for name in first.touched if name not in known} & second.names)
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:
@@ -446,13 +513,13 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     order = list(accesses)
     if accesses[name].names & RESTRUCTURING:
         return None
+    accesses = shared(accesses, slots)
     own, place = accesses[name], order.index(name)
     others = {other: access for other, access in accesses.items() if other != name}
     written = {path for access in others.values() for path in access.writes}
     read = {path for access in others.values() for path in access.reads}
-    known = {path.rpartition("/")[2] for path in slots}
-    if (own.stored - known) & frozenset().union(*(access.names for access in others.values())):
-        return None  # a text or an object that others read
+    if any(_meet(own, other, slots) or _meet(other, own, slots) for other in others.values()):
+        return None  # a text, an object or a global that the other reads
     read_names = {path.rpartition("/")[2] for path in read}
     shown = [path for path in sorted(own.writes) if path in read]
     earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}

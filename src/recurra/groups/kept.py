@@ -1,4 +1,4 @@
-"""Keep parameters where the engine computes, and compare what compiled steps give with what NumPy gives."""
+"""Keep parameters where the engine computes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from recurra.groups.agreement import identical
 from recurra.tracing import Traced
-
-TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
-PIECE = 1 << 15
 
 
 class KeptParams:
@@ -37,7 +35,7 @@ class KeptParams:
     def _same(self, path: str, value: np.ndarray) -> bool:
         entries, known = self._entries.get(path), self._known[path]
         if entries is None or value.shape != known.shape or value.dtype != known.dtype or not value.flags.c_contiguous:
-            return _identical(value, known)
+            return identical(value, known)
         # If as many entries as before are not 0, and those that were not are what they were, nothing has changed; this
         # reads one matrix instead of two.
         bits, (places, found) = value.reshape(-1).view(f"i{value.dtype.itemsize}"), entries
@@ -65,27 +63,3 @@ class KeptParams:
             if changed or not self._derived:
                 self._derived = {k: jax.device_put(v) for k, v in self.traced.derive(self._kept).items()}
         return {**self._kept, "derived:": self._derived}
-
-
-def alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
-    """Tell whether two arrays are equal up to rounding; what comes of narrow floats is not more exact than they are."""
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        return False
-    if _identical(found, expected):
-        return True
-    if found.dtype.kind not in "fc":
-        return False
-    tolerance = TOLERANCE[min(found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1), narrow)]
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 0.0
-    return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
-
-
-def _identical(first: np.ndarray, second: np.ndarray) -> bool:
-    """Compare in pieces, so that no long array of truth values is made."""
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if first.ndim < 2:
-        return np.array_equal(first, second)
-    step = max(1, PIECE // max(1, first[0].size))
-    return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))

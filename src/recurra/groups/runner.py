@@ -280,11 +280,11 @@ class Runner:
             )
         return self._compiled
 
-    def smooth_program(self, surrogate: str, slope: float) -> Program:
+    def smooth_program(self, surrogate: str, slope: float, scale: float) -> Program:
         """Return the program of everything with derivatives through spikes."""
         compiled = self.compiled
         with self._lent():
-            return compiled.smooth_program(surrogate, slope)
+            return compiled.smooth_program(surrogate, slope, scale)
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, kept apart, or runs in NumPy, and why."""

@@ -8,6 +8,7 @@ from recurra.tracing.randomness import Addressed
 from recurra.tracing.smooth import Smooth
 from recurra.tracing.tracer import Traced, trace
 from recurra.tracing.watching import Access, watch
+from recurra.tracing.writes import joined
 
-__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "echoing", "packed", "refuse", "table",
-           "trace", "watch"]  # fmt: skip
+__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "echoing", "joined", "packed",
+           "refuse", "table", "trace", "watch"]  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 from recurra.tracing import operations, patches
 from recurra.tracing.ahead import STEP
 from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, raised_by_user, source_line
+from recurra.tracing.guards import Hidden
 from recurra.tracing.indexing import Flat, places_of
 from recurra.tracing.randomness import Addressed, is_generator
 from recurra.tracing.rewriting import rewritten
@@ -216,6 +217,7 @@ class Run:
             with (
                 self.plan.random.at(body.name, self.step, self.key, self.session),
                 patches.arrays_of(self.session),
+                self.plan.surroundings.guards.up(self.session.refuse),
                 contextlib.redirect_stdout(Silence(self.session)),  # type: ignore[type-var]
             ):
                 if body.through is None or body.name not in self.plan.facts.understood:
@@ -262,7 +264,8 @@ class Run:
             holder.space[name] = self.plan.random
         for holder, name in self.plan.inventory.find(_hides_state):
             what = type(holder.trees[name].original).__name__  # type: ignore[union-attr]
-            holder.space[name] = Hidden(self.session, f"{_join(holder.path, name)} is a {what}, whose state is hidden")
+            why = f"{_join(holder.path, name)} is a {what}, whose state is hidden"
+            holder.space[name] = Hidden(self.session.refuse, why)
 
     def _outcome(
         self, body: Body, result: Any, stand_ins: dict[str, Any], layout: Layout
@@ -432,22 +435,6 @@ class Silence:
 
     def flush(self) -> None:
         """Do nothing."""
-
-
-class Hidden:
-    """Stand in for an iterator, a file or a generator of Python's `random`: any use of it is refused."""
-
-    def __init__(self, session: Session, reason: str):
-        self._session, self._reason = session, reason
-
-    def __next__(self) -> Any:
-        raise self._session.refuse(self._reason)
-
-    def __iter__(self) -> Any:
-        raise self._session.refuse(self._reason)
-
-    def __getattr__(self, name: str) -> Any:
-        raise self._session.refuse(self._reason)
 
 
 def _hides_state(value: object) -> bool:

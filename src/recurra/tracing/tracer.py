@@ -318,7 +318,7 @@ def trace(
     wanted: set[str] | None = None
     for _ in range(MAX_PASSES):
         facts.changed, before = False, set(facts.transposed)
-        facts.read = set()
+        facts.read, facts.emitted = set(), {}
         attempt = _attempt(plan, bodies, inputs, wanted)
         if attempt is None:
             continue
