@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from recurra.engine import Graph, Program, Result, Snapshot, lower, simulate
@@ -28,9 +29,9 @@ from recurra.groups.kept import KeptParams
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
-from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.roster import CLOCK, COUNTER, PACKED, Member, Roster, count_step
 from recurra.groups.schedule import begin_step
-from recurra.groups.step import TROUBLE, rule_of, spec_of, trouble_at
+from recurra.groups.step import TROUBLE, rule_of, spec_of, table_of, trouble_at
 from recurra.groups.tags import free_name
 from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
@@ -41,6 +42,7 @@ BLOCK_BYTES = 1 << 26
 BLOCK_SECONDS, FIRST_PACE = 0.3, 1024  # of steps for which behaviors in Python run ahead
 CHECKED_STEPS = 3
 BEFORE = "before the step"
+
 
 
 class Compiled:
@@ -70,7 +72,7 @@ class Compiled:
         self.nodes = network.nodes_among_groups()
         seen = {f"{g.tag}/{name}": spec_of(slots[f"{g.tag}/{name}"]) for g in network.node_groups for name in g.reads}
         outside = {**self.given, **seen}
-        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside)
+        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside, clock=CLOCK)
         self._outside = outside
         # What advances the network is quicker; what others differentiate and sweep is general.
         self.quick = self.traced.compressed()
@@ -93,7 +95,8 @@ class Compiled:
         for member in self.roster.members:
             apart = self.apart.get(member.name)
             if apart is None:
-                bodies.append(Body(member.name, member.trace))
+                through = None if member.watcher is not None else member.trace
+                bodies.append(Body(member.name, member.trace, through))
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
@@ -144,12 +147,15 @@ class Compiled:
             if self.sampled.is_due():
                 self._compare_later(seed)
             block = min(steps, self.sampled.room())
-            block = block if not self.apart else min(block, self._block(), self._pace)
+            in_python = bool(self.apart or self.quick.columns)
+            block = min(block, self._block(), self._pace) if in_python else block
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
             begun = time.perf_counter()
             self._run_block(block, seed, stride, progress, in_numpy)
+            if self.quick.speaks:
+                jax.effects_barrier()
             self.sampled.ran(block, time.perf_counter() - begun)
             if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
                 share = BLOCK_SECONDS / (time.perf_counter() - begun)
@@ -171,7 +177,8 @@ class Compiled:
                 if place is not None:  # the steps before are done again, without the one that NumPy must do
                     self.trouble, every = self.traced.guards[place[1]], 1
                     right = place[0] - first - done
-                    result = self._advance(right, seed, rest, every) if right else None
+                    with self._silence():
+                        result = self._advance(right, seed, rest, every) if right else None
                 if result is not None:
                     self.put(result.final)
                     self._deliver(result, first + done, every)
@@ -188,7 +195,8 @@ class Compiled:
             sources = [name for name, one in self.apart.items() if one.kind == "hoisted"]
             # All at the place of the first: nothing before it reads what they give.
             does = {name: partial(self.roster.put, given if name == sources[0] else {}) for name in sources}
-            in_numpy(does)
+            with self.quick.voice.again(self.network.iteration):
+                in_numpy(does)
 
     def _advance(
         self,
@@ -218,6 +226,9 @@ class Compiled:
     ) -> Result:
         record = dict(self._told)
         params = self._kept.on_device(params)
+        if self.quick.columns:
+            params["derived:"] = {**params["derived:"], **table_of(self.quick, start.step, steps)}
+        start = replace(start, state={**start.state, **self._guard})
         state = {path: start.state[path] for path in (*self.quick.state, *self._guard)}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
         with warnings.catch_warnings(), taking_parts():
@@ -237,7 +248,8 @@ class Compiled:
             OptionError: there is no such surrogate, or slope or scale is no finite number > 0.
         """
         if (surrogate, slope, scale) not in self._smooth:
-            again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
+            bodies, roots = self._bodies(), self.roster.roots
+            again = trace(bodies, roots, random=self.random, given=self._outside, smooth=True, clock=CLOCK)
             smooth = Smooth(again, surrogate, slope, scale)
             self._smooth[surrogate, slope, scale] = smooth, self._lower(smooth, self._shown(smooth))
         smooth, program = self._smooth[surrogate, slope, scale]
@@ -280,7 +292,15 @@ class Compiled:
 
     @cached_property
     def _general(self) -> Program:
-        return self._lower(self.traced, self._shown(self.traced))
+        traced = self.traced
+        if traced.speaks:  # what is differentiated, swept or run elsewhere does not print
+            bodies, roots = self._bodies(), self.roster.roots
+            before, self.network.random = self.network.random, self.random
+            try:
+                traced = trace(bodies, roots, random=self.random, given=self._outside, clock=CLOCK, loud=False)
+            finally:
+                self.network.random = before
+        return self._lower(traced, self._shown(traced))
 
     def snapshot(self) -> Snapshot:
         """Return where objects and equations stand now."""
@@ -289,7 +309,7 @@ class Compiled:
     def _standing(self, state: Mapping[str, np.ndarray]) -> Snapshot:
         equations = {} if self.nodes is None else self.nodes.state()
         origin = Origin(self._program.system)
-        return Snapshot({**equations, **state, **self._guard}, self.network.iteration, 0.0, self.network.dt, origin)
+        return Snapshot({**equations, **state}, self.network.iteration, 0.0, self.network.dt, origin)
 
     def put(self, snapshot: Snapshot) -> None:
         """Let objects and equations stand where a snapshot says."""
@@ -312,7 +332,8 @@ class Compiled:
         step()
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
         now, params = self.quick.held()
-        result = self._run_from(before, params, 1, seed, fed, progress=False)
+        with self._silence():
+            result = self._run_from(before, params, 1, seed, fed, progress=False)
         if trouble_at(result.final.state) is not None:
             return ""  # NumPy has done what the compiled step leaves to it
         check(f"interrupted after step {self.network.iteration}")
@@ -320,6 +341,16 @@ class Compiled:
         narrow = self.traced.narrowest
         self.sampled.cost = 2 * (time.perf_counter() - begun)  # the first of them compiles; one more block is begun
         return next((p for p, value in now.items() if not alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Let nothing be printed by compiled steps that were done before."""
+        self.quick.voice.silent = True
+        try:
+            yield
+        finally:
+            jax.effects_barrier()
+            self.quick.voice.silent = False
 
     def _compare_later(self, seed: int) -> None:
         """Compare the step that comes next, without doing it; what runs in Python is left out of it.
@@ -331,9 +362,10 @@ class Compiled:
             start, first = self.snapshot(), self.network.iteration
             params = self.quick.held()[1]
             fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
-            found = self._run_from(start, params, 1, seed, fed, progress=False).final.state
+            with self._silence():
+                found = self._run_from(start, params, 1, seed, fed, progress=False).final.state
             if trouble_at(found) is not None:
-                return  # the compiled step leaves this one to NumPy
+                return
             try:
                 shadow = Shadow(self.roster.roots, self.traced.state)
                 wrong = differing(found, shadow, lambda: self._step_in_numpy(start), self.traced.narrowest)
@@ -370,6 +402,7 @@ class Compiled:
 
     def _block(self) -> int:
         specs = (*self.given.values(), *(self.traced.emitted[name] for name in self._told))
+        specs = (*specs, *(jax.ShapeDtypeStruct(c.shape, c.dtype) for c in self.quick.columns.values()))
         row = sum(np.prod(spec.shape, dtype=int) * 8 for spec in specs)
         return int(max(1, BLOCK_BYTES // max(row, 1)))
 

@@ -1,4 +1,4 @@
-"""Keep parameters where the engine computes, and compare what compiled steps give with what NumPy gives."""
+"""Keep parameters where the engine computes."""
 
 from __future__ import annotations
 

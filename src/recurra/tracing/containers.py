@@ -1,4 +1,4 @@
-"""What holds numbers beside objects with attributes: lists, dicts, named tuples, data classes, objects with slots.
+"""What holds numbers beside objects with attributes: lists, dicts, named tuples, data classes, sparse matrices.
 
 Those that cannot be changed are made anew with other contents; all others stay the same objects.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
+from recurra.tracing.sparse import Sparse, is_sparse
+
 _DICTS = (dict, OrderedDict, defaultdict, Counter)
 
 
@@ -15,11 +17,11 @@ class _Fixed(type):
     """Tell what cannot be changed, for `isinstance`."""
 
     def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, tuple) or _is_record(value)
+        return isinstance(value, tuple) or _is_record(value) or is_sparse(value)
 
 
 class FIXED(metaclass=_Fixed):
-    """Stand for tuples, named tuples and frozen data classes in `isinstance`."""
+    """Stand for tuples, named tuples, frozen data classes and sparse matrices in `isinstance`."""
 
 
 def _is_record(value: object) -> bool:
@@ -49,7 +51,7 @@ def is_container(value: object) -> bool:
     (True, True, False)
     """
     kind = type(value)
-    if kind in (list, tuple, deque, *_DICTS):
+    if kind in (list, tuple, deque, *_DICTS) or is_sparse(value):
         return True
     if kind.__module__.split(".")[0] in ("recurra", "numpy", "jax", "jaxlib", "scipy", "builtins"):
         return False
@@ -66,6 +68,8 @@ def entries_of(value: Any) -> dict[Any, Any]:
     kind = type(value)
     if kind in _DICTS:
         return dict(value)
+    if kind is Sparse or is_sparse(value):
+        return {"data": value.data}
     if hasattr(kind, "_fields") and isinstance(value, tuple):
         return dict(zip(kind._fields, value, strict=True))  # type: ignore[attr-defined]
     if isinstance(value, list | tuple | deque):
@@ -84,6 +88,8 @@ def filled(original: Any, items: dict[Any, Any]) -> Any:
     kind = type(original)
     if isinstance(original, tuple):
         return tuple.__new__(kind, items.values())
+    if is_sparse(original):
+        return Sparse(items["data"]._session, original, items["data"])
     if kind in (list, deque):
         original.clear()
         original.extend(items.values())

@@ -6,7 +6,7 @@ import contextlib
 import io
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -14,10 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.tracing import operations, patches
+from recurra.tracing.ahead import STEP
 from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, raised_by_user, source_line
 from recurra.tracing.guards import Hidden
 from recurra.tracing.indexing import Flat, places_of
 from recurra.tracing.randomness import Addressed, is_generator
+from recurra.tracing.rewriting import rewritten
+from recurra.tracing.saying import Voice, speak
 from recurra.tracing.session import Facts, Session, as_value, is_traced
 from recurra.tracing.slots import (
     Changed,
@@ -31,8 +34,10 @@ from recurra.tracing.slots import (
     take_out,
 )
 from recurra.tracing.surroundings import Surroundings
+from recurra.tracing.understanding import Understanding
 
 MAX_LEAVES = 64
+STOPPED = "stopped"  # whether an earlier step went past a guard, among what is computed ahead
 SELECT_BELOW = 4096  # numbers; below, both branches are computed and chosen between
 
 
@@ -44,15 +49,23 @@ class Body:
         name: the name for messages and for the address of random numbers; different for each body.
         run: does the work, e.g. `lambda: behavior.iteration(group)`. A mapping that it returns is emitted in every
             step, under "name/key".
+        through: does the same after it has exchanged the user's function by what it is given, to understand more.
     """
 
     name: str
     run: Callable[[], Mapping[str, object] | None]
+    through: Callable[[Callable], Mapping[str, object] | None] | None = None
 
 
 @dataclass
 class Plan:
-    """What one pass starts from: which slots are traced, and how; `smooth` if spikes will have derivatives."""
+    """What one pass starts from: which slots are traced, and how.
+
+    Attributes:
+        smooth: whether spikes will have derivatives.
+        loud: whether what bodies print is printed; `voice` may silence it for a while.
+        clock: the slot that is the number of the step at the beginning of a step, if any.
+    """
 
     inventory: Inventory
     facts: Facts
@@ -60,6 +73,9 @@ class Plan:
     given: frozenset[str]
     surroundings: Surroundings
     smooth: bool = False
+    clock: str = ""
+    loud: bool = True
+    voice: Voice = field(default_factory=Voice)
 
     def owner(self, path: str) -> str:
         """Return the slot whose memory a slot shows."""
@@ -78,11 +94,15 @@ class Plan:
 class Run:
     """One pass over the bodies: runs leaves, and joins the branches between them."""
 
-    def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any):
+    def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any, given: Mapping[str, Any]):
         scalars = frozenset(p for p, s in plan.inventory.slots.items() if s.kind != "array" or s.value.size == 1)
         self.plan, self.step, self.key = plan, step, key
         self.session = Session(plan.facts, scalars, plan.smooth)
         self.session.transposes = dict(transposes)
+        self.session.slots, self.session.given = plan.inventory.slots, given
+        self.session.first = int(plan.inventory.slots[plan.clock].value) if plan.clock in plan.inventory.slots else 0
+        self.recipes: dict[str, Any] = {plan.clock: STEP}  # of slots that depend on the number of the step alone
+        self.found: dict[str, Any] = {}
         self.leaves = 0
         self.code = jnp.zeros((), np.int32)  # of the first guard that something has gone past in this step
         self.writes = {name: set(paths) for name, paths in plan.facts.writes.items()}
@@ -93,8 +113,10 @@ class Run:
         for body in bodies:
             self.session.body, self.leaves = body.name, 0
             self.plan.facts.notes[body.name] = {}
-            new, out, code = self.explore(body, values, layout, [])
+            new, out, code = self.explore(body, values, layout, [], ())
             self.code = jnp.where(self.code == 0, code, self.code)
+            branched = bool(self.plan.facts.notes[body.name].get("branch"))
+            self.recipes |= {path: None if branched else self.found.get(path) for path in new}
             values.update(new)
             emitted |= {f"{body.name}/{key}": value for key, value in out.items()}
             layout = self.plan.facts.layouts.get(body.name, layout)
@@ -102,11 +124,22 @@ class Run:
         return emitted
 
     def explore(
-        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
+        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool], under: tuple
     ) -> tuple[dict[str, Any], dict[str, Any], Any]:
-        """Run a body with decided answers; where another is asked for, run it with both and join the outcomes."""
+        """Run a body with decided answers; where another is asked for, run it with both and join the outcomes.
+
+        `under` are the conditions of the answers, as far as both sides of a decision are computed.
+        """
         try:
-            return self.leaf(body, values, layout, decisions)
+            outcome = self.leaf(body, values, layout, decisions)
+            if self.session.said and self.plan.loud:
+                if not self.plan.facts.speaks:
+                    self.plan.facts.speaks = self.plan.facts.changed = True
+                right = (self.code == 0, outcome[2] == 0, *under)
+                stopped = self.session.given.get(STOPPED)
+                right = right if stopped is None else (*right, ~stopped["value"])
+                speak(self.session, self.step, right, self.plan.voice)
+            return outcome
         except Fork as fork:
             if len(decisions) >= MAX_LEAVES:
                 raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data") from None
@@ -115,11 +148,11 @@ class Run:
             self.plan.facts.notes[body.name] = {}
         self.session.note("branch")
 
-        def branch(answer: bool) -> Callable[[], tuple]:
+        def branch(answer: bool, under: tuple = ()) -> Callable[[], tuple]:
             def explore() -> tuple:
                 self.session.memos.append({})
                 try:
-                    return self.explore(body, values, layout, [*decisions, answer])
+                    return self.explore(body, values, layout, [*decisions, answer], under)
                 finally:
                     self.session.memos.pop()
 
@@ -127,7 +160,7 @@ class Run:
 
         writes = self.writes.get(body.name, set())
         if sum(self.plan.inventory.slots[p].value.size for p in writes if _is_array(self.plan, p)) < SELECT_BELOW:
-            yes, no = branch(True)(), branch(False)()
+            yes, no = branch(True, (*under, condition))(), branch(False, (*under, ~condition))()
             return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
         return jax.lax.cond(condition, branch(True), branch(False))
 
@@ -141,6 +174,7 @@ class Run:
         """
         session, plan = self.session, self.plan
         session.decisions, session.asked, session.escape, session.checks = decisions, 0, None, []
+        session.said = []
         self.leaves += 1
         if self.leaves > 2 * MAX_LEAVES:
             raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data")
@@ -186,7 +220,10 @@ class Run:
                 self.plan.surroundings.guards.up(self.session.refuse),
                 contextlib.redirect_stdout(Silence(self.session)),  # type: ignore[type-var]
             ):
-                return body.run()
+                if body.through is None or body.name not in self.plan.facts.understood:
+                    return body.run()
+                helper = Understanding(self.session)
+                return body.through(lambda function: rewritten(function, helper))
         finally:
             after = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
             if not _same_states(states[0], after[0]) or states[1] != after[1]:
@@ -211,6 +248,7 @@ class Run:
                     self.plan.inventory.slots[owner].kind,
                     owner,
                 )
+                made[owner]._ahead = self.recipes.get(owner)
             if path not in made:
                 made[path] = made[owner] if places is None else made[owner]._view(Flat(places))
         return made
@@ -251,6 +289,7 @@ class Run:
         new = {}
         for path in sorted(self.writes.get(body.name, set()) if self.session.decisions else known):
             new[path] = self._final(path, now[path])
+            self.found[path] = now[path]._ahead if operations.is_box(now[path]) else None
         return new, self._emitted(body, result)
 
     def _raised(self, body: Body, place: Any, stand_ins: dict[str, Any]) -> tuple[dict, dict, Any]:
@@ -315,7 +354,9 @@ class Run:
             if path not in before:
                 continue
             layout[path] = (path, None)
-            if operations.is_box(value) and value._kind == "array":
+            if operations.is_box(value) and value._kind == "array" and value._root()._foreign:
+                self._entangle(path, "an array that is no attribute")
+            elif operations.is_box(value) and value._kind == "array":
                 groups.setdefault(id(value._root()), []).append(path)
         for paths in groups.values():
             if len(paths) < 2:

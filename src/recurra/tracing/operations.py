@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeGuard
 import jax.numpy as jnp
 import numpy as np
 
-from recurra.tracing import boxes, functions, masked, products, rows
+from recurra.tracing import ahead, boxes, functions, masked, products, rows
 from recurra.tracing.promotion import PYTHON, UFUNCS, cast, resolve, weak
 from recurra.tracing.session import Session, as_value, is_traced
 
@@ -138,7 +138,8 @@ def operator(session: Session, ufunc: np.ufunc, inputs: tuple, target: Any = Non
     if is_masked(target):
         return apply_ufunc(session, ufunc, "__call__", inputs, {"out": (target,)})
     if all(not is_masked(i) and not isinstance(i, list | tuple) and operand(session, i).weak for i in inputs):
-        return _python_operator(session, ufunc, [operand(session, i) for i in inputs])
+        made = _python_operator(session, ufunc, [operand(session, i) for i in inputs])
+        return ahead.follow(session, made, ufunc, inputs)
     return apply_ufunc(session, ufunc, "__call__", inputs, {})
 
 
@@ -282,7 +283,7 @@ def apply_ufunc(session: Session, ufunc: np.ufunc, method: str, inputs: tuple, o
         if where is not True:
             raise session.refuse("where= without out=: the other elements are undefined")
         wrapped = tuple(wrap(session, r, sources) for r in results)
-        return wrapped[0] if len(wrapped) == 1 else wrapped
+        return ahead.follow(session, wrapped[0], ufunc, inputs) if len(wrapped) == 1 else wrapped
     for target, result in zip(out, results, strict=True):
         store(session, ufunc, found, target, result, sources, where)
     return out[0] if len(out) == 1 else out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -31,6 +31,9 @@ class Facts:
         transposed: read-only matrices whose transpose is wanted.
         notes: per body, what was met on the way.
         guards: what must not happen while the model runs, as (body, file, line, text, reason) -> its number, from 1.
+        columns: what is computed ahead, by name; `names` has the name of each recipe.
+        speaks: whether something is printed.
+        understood: the bodies that are written again to be understood, and why they could not be traced as they are.
     """
 
     written: set[str] = field(default_factory=set)
@@ -44,6 +47,10 @@ class Facts:
     transposed: set[str] = field(default_factory=set)
     notes: dict[str, dict[str, int]] = field(default_factory=dict)
     guards: dict[tuple[str, str, int, str, str], int] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
+    names: dict[tuple, str] = field(default_factory=dict)
+    understood: dict[str, Any] = field(default_factory=dict)
+    speaks: bool = False
     changed: bool = False
 
     def add(self, kind: str, item: object) -> None:
@@ -70,6 +77,11 @@ class Session:
         self.asked = 0
         self.escape: Escape | None = None
         self.checks: list[tuple[int, jax.Array]] = []
+        self.said: list[tuple[Callable, list]] = []  # what this leaf prints: how, and of which values
+        self.loud = True
+        self.slots: Mapping[str, Any] = {}
+        self.given: Mapping[str, Any] = {}  # what is computed ahead, by name: value, and whether there is one
+        self.first = 0  # number of the step that follows
         self.memos: list[dict] = [{}]
         self.transposes: dict[str, jax.Array] = {}
         # By the id of a large value: how it was computed; the values are kept alive.

@@ -15,6 +15,7 @@ import numpy as np
 from recurra.errors import OptionError
 from recurra.tracing.containers import FIXED, entries_of, filled, is_container
 from recurra.tracing.session import as_value
+from recurra.tracing.sparse import Sparse, is_sparse, structure_of
 
 LARGEST = 1 << 62  # whole numbers of Python beyond it stay with Python
 MAX_LENGTH = 4096  # longer lists of numbers are taken for stores of results, not for state
@@ -175,7 +176,8 @@ class Inventory:
         while waiting:
             tree = waiting.pop()
             if isinstance(tree, Container):
-                found[tree.path] = type(tree.original), *tree.items
+                shape = structure_of(tree.original) if is_sparse(tree.original) else ()
+                found[tree.path] = type(tree.original), *tree.items, *shape
                 waiting += tree.items.values()
             elif isinstance(tree, Other) and isinstance(tree.original, _PLAIN):
                 found[tree.path] = tree.original
@@ -332,7 +334,7 @@ def take_out(tree: Tree, now: Any) -> Iterator[tuple[Slot, Any]]:
     if isinstance(tree, Slot):
         yield tree, now
     elif isinstance(tree, Container):
-        if type(now) is not type(tree.original):
+        if type(now) is not type(tree.original) and type(now) is not Sparse:
             raise Changed(f"{tree.path} turns from a {type(tree.original).__name__} into a {type(now).__name__}")
         found = entries_of(now)
         if list(found) != list(tree.items):
