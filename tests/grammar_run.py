@@ -1,7 +1,7 @@
 """Run the behaviors of `behavior_grammar.py` both ways, and compare.
 
-`PYTHONPATH=src:tests python -W ignore tests/grammar_run.py 0 3000` tries the seeds from 0 to 2999, prints the texts whose
-outcomes differ, and counts. It is quicker with `XLA_FLAGS=--xla_backend_optimization_level=0`.
+`PYTHONPATH=src:tests python -W ignore tests/grammar_run.py 0 3000` tries the seeds from 0 to 2999, prints the texts
+whose outcomes differ, and counts. It is quicker with `XLA_FLAGS=--xla_backend_optimization_level=0`.
 """
 
 from __future__ import annotations
