@@ -154,7 +154,7 @@ class Runner:
         if self._compiled is None and done < steps:
             done += self._compile(must_compile, progress)
         while self._compiled is not None and self._compiled.unchecked and done < steps:
-            wrong = self._compiled.compare(lambda: self.step(Roster(self.network)), self.seed)
+            wrong = self._compiled.compare(lambda does: self.step(Roster(self.network), does), self.seed)
             self._compiled.unchecked -= 1
             done += 1
             progress(1)
@@ -313,4 +313,5 @@ class Runner:
         return "not compiled yet; the first run with simulate_iterations does it"
 
 
-_PLACES: dict[str, Any] = {"hoisted": "ahead of each block of steps", "fed": "after each block of steps"}
+_PLACES: dict[str, Any] = {"hoisted": "ahead of each block of steps", "fed": "after each block of steps",
+                           "called": "within each step"}  # fmt: skip

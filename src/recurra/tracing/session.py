@@ -78,7 +78,8 @@ class Session:
         self.escape: Escape | None = None
         self.checks: list[tuple[int, jax.Array]] = []
         self.said: list[tuple[Callable, list]] = []  # what this leaf prints: how, and of which values
-        self.loud = True
+        self.step: Any = 0
+        self.past: Any = 0  # the number of the guard that an earlier body of this step has gone past
         self.slots: Mapping[str, Any] = {}
         self.given: Mapping[str, Any] = {}  # what is computed ahead, by name: value, and whether there is one
         self.first = 0  # number of the step that follows

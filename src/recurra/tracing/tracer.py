@@ -15,9 +15,10 @@ from recurra.engine import events
 from recurra.errors import OptionError, RecurraError, unknown
 from recurra.tracing import products
 from recurra.tracing.ahead import Column, table
+from recurra.tracing.asking import STOPPED
 from recurra.tracing.containers import entries_of, filled
 from recurra.tracing.escapes import Bake, Refusal, Untraceable
-from recurra.tracing.leaves import STOPPED, Body, Plan, Run
+from recurra.tracing.leaves import Body, Plan, Run
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.session import Facts, as_value
 from recurra.tracing.slots import Container, Inventory, Slot, Tree
