@@ -37,6 +37,10 @@ class Asides:
         """Forget what was done; it will not be computed again."""
         self._done, self.error = {}, None
 
+    def failure(self) -> tuple[int, BaseException]:
+        """Return in which step something was raised, and what."""
+        return self.error if self.error is not None else (-1, RuntimeError("nothing was raised"))
+
     def done_in(self, k: int) -> list[tuple[str, dict[str, np.ndarray]]]:
         """List who was executed in a step already, and what it gave."""
         return [(name, values) for (name, step), values in self._done.items() if step == k]

@@ -230,8 +230,7 @@ class Compiled:
 
     def _stop_at_error(self, start: Snapshot, seed: int, fed: Mapping[str, np.ndarray]) -> None:
         """Let the network stand before the step in which a behavior that is called raised an error; raise it."""
-        assert self.asides.error is not None
-        k, error = self.asides.error
+        k, error = self.asides.failure()
         if k > start.step:
             with self._silence():
                 result = self._advance(start, k - start.step, seed, fed)

@@ -13,6 +13,7 @@ from jax.experimental import io_callback
 from recurra.tracing import operations
 from recurra.tracing.session import Session, as_value
 from recurra.tracing.slots import kind_of
+from recurra.tracing.words import from_words, from_words_now, to_words, to_words_now, words_shape
 
 STOPPED = "stopped"  # whether an earlier step went past a guard, among what is computed ahead
 
@@ -45,12 +46,17 @@ def ask(
     given = [jnp.asarray(operations.value_of(session, values[p])) for p in paths]
     shapes = {p: jax.ShapeDtypeStruct(np.shape(v), as_value(v).dtype) for p, v in models.items()}
 
-    def call(k: Any, counts: Any, *arrays: Any) -> dict[str, np.ndarray]:
-        found = function(int(k), bool(counts), {p: np.array(a) for p, a in zip(paths, arrays, strict=True)})
-        return {p: np.asarray(found[p], s.dtype).reshape(s.shape) for p, s in shapes.items()}
+    forms = [(v.shape, v.dtype) for v in given]
+
+    def call(k: Any, counts: Any, *words: Any) -> dict[str, np.ndarray]:
+        handed = {p: from_words_now(w, *form) for p, w, form in zip(paths, words, forms, strict=True)}
+        found = function(int(k), bool(counts), handed)
+        return {p: to_words_now(np.asarray(found[p], s.dtype).reshape(s.shape)) for p, s in shapes.items()}
 
     stopped = session.given.get(STOPPED)
     counts = session.past == 0 if stopped is None else (session.past == 0) & ~stopped["value"]
-    got = io_callback(call, shapes, session.step, counts, *given, ordered=True)
+    words = {p: words_shape(s.shape, s.dtype) for p, s in shapes.items()}
+    got = io_callback(call, words, session.step, counts, *map(to_words, given), ordered=True)
     session.note("call of Python")
-    return {p: operations.wrap(session, got[p], frozenset({""}), kind_of(models[p])) for p in models}
+    values = {p: from_words(got[p], shapes[p].dtype) for p in models}
+    return {p: operations.wrap(session, values[p], frozenset({""}), kind_of(models[p])) for p in models}

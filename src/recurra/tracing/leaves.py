@@ -406,7 +406,10 @@ class Run:
         for first, second in sorted(self.plan.facts.entangled | self.plan.inventory.entangled):
             for changed in (first, second) if first != second else ():
                 if changed in self.plan.facts.inplace:
-                    raise _refuse_body(f"{first} shares memory with {second}, and {changed} is changed in place")
+                    body, filename, line = self.plan.facts.changers.get(changed, (self.session.body, "", 0))
+                    self.session.body = body
+                    reason = f"{first} shares memory with {second}, and {changed} is changed in place"
+                    raise Refusal(reason, filename, line, source_line(filename, line))
 
     def _emitted(self, body: Body, result: Any) -> dict[str, Any]:
         if result is None:

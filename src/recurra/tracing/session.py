@@ -32,6 +32,7 @@ class Facts:
         notes: per body, what was met on the way.
         guards: what must not happen while the model runs, as (body, file, line, text, reason) -> its number, from 1.
         columns: what is computed ahead, by name; `names` has the name of each recipe.
+        changers: for slots whose array is changed in place: the body that does so, its file and line.
         speaks: whether something is printed.
         understood: the bodies that are written again to be understood, and why they could not be traced as they are.
     """
@@ -50,6 +51,7 @@ class Facts:
     columns: dict[str, Any] = field(default_factory=dict)
     names: dict[tuple, str] = field(default_factory=dict)
     understood: dict[str, Any] = field(default_factory=dict)
+    changers: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     speaks: bool = False
     changed: bool = False
 
