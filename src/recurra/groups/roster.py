@@ -162,6 +162,10 @@ class Roster:
             old = getattr(obj, name)
             setattr(obj, name, value if isinstance(old, np.ndarray) else type(old)(value))
 
+    def replace(self, path: str, value: Any) -> None:
+        """Set one attribute, whatever it was."""
+        setattr(*self._place(path), value)
+
     def _place(self, path: str) -> tuple[object, str]:
         root, _, name = path.rpartition("/")
         return self.roots[root], name
