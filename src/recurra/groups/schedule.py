@@ -61,7 +61,8 @@ class Entry:
             method(self.parent)
         except Exception as error:
             if not getattr(error, "__notes__", None):
-                error.add_note(f"in {method.__name__}() of {self}, iteration {self.parent.iteration}")
+                name = getattr(method, "__name__", "check_run")
+                error.add_note(f"in {name}() of {self}, iteration {self.parent.iteration}")
             raise
 
     def __str__(self) -> str:
@@ -127,6 +128,12 @@ class Schedule:
         waiting = [str(entry) for entry in self if not entry.ready]
         if waiting:
             raise TemplateError(f"{'; '.join(waiting)}: not initialised yet; call initialize() of the network first.")
+
+    def check_run(self) -> None:
+        """Let every behavior complain of what a run cannot do, or could not do."""
+        for entry in self:
+            if entry.active or type(entry.behavior).iteration is Behavior.iteration:
+                entry.call(entry.behavior.check_run)
 
 
 def begin_step(network: GroupNetwork) -> None:
