@@ -61,8 +61,9 @@ class Entry:
             method(self.parent)
         except Exception as error:
             if not getattr(error, "__notes__", None):
-                name = getattr(method, "__name__", "check_run")
-                error.add_note(f"in {name}() of {self}, iteration {self.parent.iteration}")
+                name, step = getattr(method, "__name__", "check_run"), self.parent.iteration
+                when = f", iteration {step}" if type(step) is int else ""  # it is none while a step is traced
+                error.add_note(f"in {name}() of {self}{when}")
             raise
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ from jax import lax
 from recurra.engine.spiking import check_surrogate, differentiated_as, truth
 from recurra.engine.taming import do_alone
 from recurra.errors import OptionError
-from recurra.tracing.tracer import Traced
+from recurra.tracing.tracer import TROUBLE, Traced
 
 COUNT = np.dtype(np.float64)  # twins of whole numbers
 
@@ -113,7 +113,9 @@ class Smooth:
         twins = [jnp.asarray(state[p], carried[p]) if p in carried else None for p in sorted(self.traced.state)]
         parts = [Part(value) for value in arguments]
         parts[: len(twins)] = [Part(part.value, twin) for part, twin in zip(parts, twins, strict=False)]
-        return jax.tree.unflatten(self.traced.tree, self.steps.evaluate(self.traced.jaxpr, parts))
+        new, emitted = jax.tree.unflatten(self.traced.tree, self.steps.evaluate(self.traced.jaxpr, parts))
+        emitted.pop(TROUBLE, None)
+        return new, emitted
 
     def _find_twins(self) -> tuple[dict[str, np.dtype], dict[str, np.dtype]]:
         """Find out which truth values and whole numbers get derivatives, over any number of steps."""
