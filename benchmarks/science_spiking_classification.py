@@ -3,12 +3,12 @@
     .venv/bin/python benchmarks/science_spiking_classification.py
     PEER/bin/python benchmarks/science_spiking_classification.py --peer
 
-where PEER is an environment with snntorch 1.0.0, torch and scikit-learn; both need scikit-learn, for its digits. Each side
-prints its accuracy on the training set, the gradient's norm in the first epoch and the seconds of an epoch.
+where PEER is an environment with snntorch 1.0.0, torch and scikit-learn; both need scikit-learn, for its digits. Each
+side prints its accuracy on the training set, the gradient's norm in the first epoch and the seconds of an epoch.
 
-600 digits of 8 x 8 pixels are shown for 25 steps to 60 leaky integrate-and-fire units (tau 10, threshold 1, reset to 0 in
-the step after the crossing) with all-to-all weights through synapses (tau 5) and a linear readout. Cross-entropy over the
-last 5 steps; Adam at 2e-3, batches of 60, 8 epochs; all three matrices are trained. float32, one thread.
+600 digits of 8 x 8 pixels are shown for 25 steps to 60 leaky integrate-and-fire units (tau 10, threshold 1, reset to 0
+in the step after the crossing) with all-to-all weights through synapses (tau 5) and a linear readout. Cross-entropy
+over the last 5 steps; Adam at 2e-3, batches of 60, 8 epochs; all three matrices are trained. float32, one thread.
 """
 
 from __future__ import annotations
