@@ -264,7 +264,7 @@ def test_layout_for_the_network_of_document_2():
     assert trials.stimulus(2).shape == (4, 500) and trials.target(2).shape == (499,)
     np.testing.assert_array_equal(trials.stimulus(2), trials.inputs[2].T)
     np.testing.assert_array_equal(trials.target(2), trials.targets[2, :499, 0])
-    assert get("yang_go").trials(1).target().shape == (134, 33)
+    assert get("yang_go").trials(1).target().shape == (132, 33)
 
 
 def test_batches_are_a_sequence_of_disjoint_trials():

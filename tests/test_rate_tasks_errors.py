@@ -84,7 +84,11 @@ TASKS = [
     (lambda: Choice((1, "2")), OptionError, "Choice: values must be a tuple of at least one number"),
     (lambda: Uniform(2, 1), OptionError, "Uniform: expected two numbers low <= high, got 2 and 1."),
     (lambda: Exponential(0, 1, 2), OptionError, "Exponential: expected mean > 0 and low <= high, got 0, 1, 2."),
-    (lambda: Batches(task=GoNoGo), OptionError, "Batches: task must be a task, got ABCMeta."),
+    (
+        lambda: Batches(task=GoNoGo),
+        OptionError,
+        "Batches: expected a task, got the class GoNoGo; make one",
+    ),
     (lambda: Batches(task=GoNoGo(), size=0), OptionError, "Batches: size must be a whole number >= 1, got 0."),
     (lambda: from_neurogym(3), OptionError, "expected an environment of NeuroGym or its id, got int."),
     (lambda: from_neurogym(GoNoGo(), dt=3), OptionError, "settings ['dt'] go with an id, not with an environment."),

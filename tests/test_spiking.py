@@ -9,8 +9,8 @@ import pytest
 
 from recurra.engine import simulate
 from recurra.errors import OptionError, RecurraError, ShapeError, StoreError, TimeError
-from recurra.rate.evaluation import evaluate
 from recurra.rate.model import FR_RNN_dale
+from recurra.rate.streams import seed_for
 from recurra.rate.tasks import XOR, GoNoGo
 from recurra.spiking import (
     SpikingNetwork,
@@ -140,8 +140,9 @@ def test_the_search_returns_the_whole_curve():
     found = scaling_search(net, TASK, factors=[20.0, 40.0, 60.0], trials=6, batch=3)
     assert found.right.shape == (3, 6) and found.best in (20.0, 40.0, 60.0) and found.network.scale == found.best
     for factor, right in zip(found.factors, found.right, strict=True):
-        alone = evaluate(convert(net, factor), TASK, 6)
-        assert np.array_equal(alone.right, right)
+        alone, trials = convert(net, factor), TASK.trials(6, seed_for("search", 0))
+        outputs = alone.respond(trials, seed=seed_for("search", 0))
+        assert np.array_equal(alone.judge(TASK, outputs, trials), right)
     assert set(found.to_mat()) == {"opt_scaling_factor", "all_perfs", "scaling_factors"}
     assert found.to_dataframe()["accuracy"].tolist() == found.accuracy.tolist()
 

@@ -218,7 +218,7 @@ def _row(
             values, _, spikes = evaluate(own, incoming, drive)
             slopes = derivatives(system, clock.t, values, tables)
             moved = runge_kutta(TABLEAUS["euler"], lambda *_: slopes, dict(own), clock.dt)
-            return reset_spikes(system, moved, spikes, params, clock.dt), named(values)
+            return reset_spikes(system, own, moved, spikes, params, clock.dt), named(values)
 
         values, incoming, _ = evaluate(own, None, drive)
         carry, added, out = observe(carry, Moment(j, named(values), values, incoming, own, local))

@@ -38,11 +38,11 @@ def by_bptt(
     targets: Any,
     train: Any,
     output: Any,
-    through_spikes: tuple[str | None, float],
+    through_spikes: tuple[str | None, float, float],
     options: Mapping[str, Any],
 ) -> Training:
     """Train by gradients through time; see `Network.fit_bptt`."""
-    surrogate, slope = through_spikes
+    surrogate, slope, scale = through_spikes
     if surrogate is not None and not network.has_groups:
         raise OptionError(
             "surrogate: it is for the spikes of behaviors, and the network has no group; nodes of equations are given"
@@ -60,7 +60,7 @@ def by_bptt(
     with _on(network):
         try:
             found = training.fit_bptt(
-                network.program if surrogate is None else network.program_with(surrogate, slope),
+                network.program if surrogate is None else network.program_with(surrogate, slope, scale),
                 *data,
                 output=list(bundle.paths),
                 train=constraints,

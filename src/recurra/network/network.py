@@ -384,6 +384,7 @@ class Network(Builder, GroupNetwork):
         output: Any = None,
         surrogate: str | None = None,
         slope: float = 25.0,
+        scale: float = 1.0,
         **options: Any,
     ) -> Training:
         """Train the network by gradients through time; it has the trained numbers afterwards.
@@ -395,7 +396,8 @@ class Network(Builder, GroupNetwork):
                 group, `"SYN/W"`: a list, or a dict name -> constraint; if `None`, the `train_params` of nodes and the
                 edges with `train="gd"`. Masks of edges hold in any case.
             output: a node or variable (or several) that is compared with the targets; the network's if `None`.
-            surrogate, slope: the derivative through the spikes of behaviors, see :meth:`program_with`; none if `None`.
+            surrogate, slope, scale: the derivative through the spikes of behaviors, see :meth:`program_with`; none if
+                `surrogate` is `None`.
                 Nodes of equations have their own, see :meth:`add_diffeq_node`.
             **options: `loss`, `optimizer`, `lr`, `epochs`, `batch_size`, `truncate`, `mask`, `penalties`, `clip`,
                 `validation`, `patience`, `checkpoint` and others, see :func:`recurra.training.fit_bptt`.
@@ -409,7 +411,7 @@ class Network(Builder, GroupNetwork):
         """
         from recurra.network.fitting import by_bptt
 
-        return by_bptt(self, inputs, targets, train, output, (surrogate, slope), options)
+        return by_bptt(self, inputs, targets, train, output, (surrogate, slope, scale), options)
 
     def fit_eprop(
         self, inputs: Any, targets: Any, *, train: Any = None, edge: str | None = None, **options: Any

@@ -13,7 +13,9 @@ from recurra.courtesy import guard
 from recurra.errors import OptionError, PathError, unknown
 from recurra.rate.model import LOSSES, FR_RNN_dale, trial_loss
 from recurra.rate.running import respond
-from recurra.rate.tasks import Task, Trials
+from recurra.rate.streams import seed_for
+from recurra.rate.tasks import AbstractTask, Task, Trials
+from recurra.rate.tasks.base import as_task, check_output, full_length, mean_at, response_window
 
 if TYPE_CHECKING:
     import pandas
@@ -81,41 +83,63 @@ class Assessment:
         return table.groupby(names).agg({"accuracy": "mean", "loss": "mean", "trials": "sum"})
 
     def psychometric(
-        self, condition: str, *, output: int = 0, threshold: float = 0.0, bins: int | ArrayLike | None = None
+        self,
+        condition: str,
+        *,
+        output: int = 0,
+        threshold: float | None = None,
+        bins: int | ArrayLike | None = None,
     ) -> pandas.DataFrame:
-        """Return how often the mean output during the last tenth of a trial was above a threshold.
+        """Return how often the answer was yes.
+
+        The answer is read in the period in which it is due (`response`, `decision`, or else the last). Where there are
+        several outputs, yes means that `output` was chosen, with one output that it was on the upper side; a task may
+        say otherwise in its `answers`. Trials without an answer do not count.
 
         Arguments:
             condition: along which; its values are put into bins if there are more than 12.
-            output: which output.
-            threshold: height of the answer that counts as yes.
+            output: which output is yes.
+            threshold: if given, yes means that the mean of `output` in that period is above it, whatever the others.
             bins: number of bins of equal width, or their edges.
 
         Returns:
-            A row for each value or bin: part of yes, its standard error, number of trials.
+            A row for each value or bin: part of yes, its standard error, number of trials with an answer, and of those
+            without.
 
         Raises:
             PathError: there is no such condition.
+            OptionError: there is no such output.
         """
         import pandas
 
         known = self.trials.conditions
         if condition not in known:
             raise PathError(unknown("condition", condition, known))
-        ends = self.trials.lengths - 1
-        starts = np.maximum(ends - np.maximum(self.trials.lengths // 10, 1), 0)
-        answers = np.array([o[a:b, output].mean() for o, a, b in zip(self.outputs, starts, ends, strict=True)])
-        yes, places = answers > threshold, np.asarray(known[condition], float)
+        places, yes = np.asarray(known[condition], float), self._yes(output, threshold)
+        kept = np.isfinite(places)  # nan: a condition that the task of this trial does not have
+        places, yes = places[kept], yes[kept]
         if bins is not None or len(np.unique(places)) > 12:
             edges = np.histogram_bin_edges(places, 10 if bins is None else bins)  # type: ignore[arg-type]
             inside = (places >= edges[0]) & (places <= edges[-1])
             which = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, len(edges) - 2)
             yes, places = yes[inside], ((edges[1:] + edges[:-1]) / 2)[which][inside]
         levels, member = np.unique(places, return_inverse=True)
-        trials = np.bincount(member)
-        part = np.bincount(member, yes) / trials
-        columns = {"yes": part, "error": np.sqrt(part * (1 - part) / trials), "trials": trials}
+        answered = np.isfinite(yes)
+        trials = np.bincount(member, answered, len(levels)).astype(int)
+        with np.errstate(invalid="ignore"):
+            part = np.bincount(member, np.where(answered, yes, 0.0), len(levels)) / trials
+            error = np.sqrt(part * (1 - part) / trials)
+        columns = {"yes": part, "error": error, "trials": trials, "silent": np.bincount(member) - trials}
         return pandas.DataFrame(columns, index=pandas.Index(levels, name=condition))
+
+    def _yes(self, output: int, threshold: float | None) -> np.ndarray:
+        """Return 1 for yes, 0 for no, nan for no answer, `(trials,)`."""
+        outputs = full_length(self.outputs, self.trials)
+        if threshold is None:
+            return self.task.answers(outputs, self.trials, output)
+        check_output(output, self.trials.outputs)
+        means = mean_at(self.trials, outputs, response_window(self.trials))
+        return (means[:, output] > threshold).astype(float)
 
     def plot(self, by: str | None = None, output: int = 0, ax: Axes | None = None) -> Axes:
         """Draw the output over time in every trial, coloured by a condition; wrong answers are dashed.
@@ -135,7 +159,7 @@ class Assessment:
 
 def evaluate(
     net: Any,
-    task: Task,
+    task: Task | AbstractTask,
     trials: int | Trials = 100,
     *,
     seed: int = 0,
@@ -149,7 +173,7 @@ def evaluate(
         net: a :class:`FR_RNN_dale`, or a :class:`recurra.spiking.SpikingNetwork`.
         task: the task.
         trials: how many, or the trials themselves.
-        seed: of the trials and of the noise.
+        seed: of the trials and of the noise; none of them are those of a training, whatever its seed.
         conditions: as for `task.trials`.
         loss_fn: `"l1"` or `"l2"`, see :func:`loss_op`.
         options: of the run, see :func:`recurra.rate.running.respond` and `SpikingNetwork.respond`.
@@ -166,17 +190,17 @@ def evaluate(
     >>> evaluate(net, GoNoGo(), 4, conditions={"go": [0, 0, 0, 1]}).accuracy
     0.75
     """
-    if not isinstance(task, Task):
-        raise OptionError(f"evaluate: expected a task of recurra.rate.tasks, got {type(task).__name__}.")
+    task = as_task(task, "evaluate")
     kind = loss_fn.lower() if isinstance(loss_fn, str) else loss_fn
     if kind not in LOSSES:
         raise OptionError(unknown("loss_fn", loss_fn, LOSSES))
-    given = trials if isinstance(trials, Trials) else task.trials(trials, seed, conditions=conditions)
+    address = seed_for("evaluation", seed)
+    given = trials if isinstance(trials, Trials) else task.trials(trials, address, conditions=conditions)
     if isinstance(net, FR_RNN_dale):
-        outputs = respond(net, given, seed=seed, **options)["o"]
+        outputs = respond(net, given, seed=address, **options)["o"]
         right = task.accuracy(outputs, given)
     elif hasattr(net, "respond"):
-        outputs = net.respond(given, seed=seed, **options)
+        outputs = net.respond(given, seed=address, **options)
         right = net.judge(task, outputs, given)
     else:
         raise OptionError(f"evaluate: expected a rate or spiking network, got {type(net).__name__}.")
@@ -194,5 +218,6 @@ def trial_losses(outputs: np.ndarray, trials: Trials, kind: str) -> np.ndarray:
 def weight_of(mask: Any, kind: str) -> Any:
     """Return what errors are multiplied by, so that a mask weighs their sum or the sum of their squares."""
     return mask if kind == "l1" else mask**0.5
+
 
 guard(globals(), ["evaluate"])

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from recurra.errors import OptionError
 from recurra.training.optimizers import import_optax
 
-MULTIPLIED = ("w", "w_out")
+MULTIPLIED = ("w", "w_out", "w_in")
 
 
 def exponentiated_gradient(lr: float, others: Any = None) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from recurra.engine import Edge, Graph, Node, Operator, Variable
 from recurra.equations import parse_equation
-from recurra.errors import OptionError, ShapeError, unknown
+from recurra.errors import OptionError, ShapeError, TimeError, unknown
 
 STEP_MS = 5.0  # one step of the published model, the unit of its time constants
 CEILING = 20.0
@@ -29,8 +29,12 @@ ACTIVATIONS: Mapping[str, str] = MappingProxyType(
 )
 
 #: Noise: `kim` adds the same to every step and takes no account of dt and tau (Kim, Li & Sejnowski 2019); `ou` leaves
-#: x with the standard deviation sigma when nothing else drives it (Ornstein & Uhlenbeck 1930; Song, Yang & Wang 2016).
-NOISES: Mapping[str, str] = MappingProxyType({"kim": " + sigma*xi", "ou": " + sigma*sqrt(2/tau)*xi", "none": ""})
+#: x with the standard deviation sigma when nothing else drives it (Ornstein & Uhlenbeck 1930). For that the noise of
+#: steps of finite length is smaller than the sqrt(2/tau) of continuous time (Song, Yang & Wang 2016), which would leave
+#: sigma / sqrt(1 - step / (2 tau)).
+NOISES: Mapping[str, str] = MappingProxyType(
+    {"kim": " + sigma*xi", "ou": " + sigma*sqrt((2 - step/tau)/tau)*xi", "none": ""}
+)
 
 #: Name of a number of the model -> its path in the program.
 PATHS: Mapping[str, str] = MappingProxyType(
@@ -54,7 +58,7 @@ def rate_graph(
 
     Arguments:
         weights: effective `w` `(N, N)`, `w_in` `(N, inputs)`, `w_out` `(outputs, N)`, `b_out` `(outputs,)`, `tau`
-            `(N,)` in the unit of time, `sigma` and `x` `(N,)`.
+            `(N,)` in the unit of time, `sigma` and `x` `(N,)`, and for `ou` noise the `step`.
         activation: a name in `ACTIVATIONS`.
         noise: a name in `NOISES`.
         name: of the network, for people.
@@ -82,6 +86,9 @@ def rate_graph(
     if NOISES[noise]:
         variables["sigma"] = Variable("parameter", 0.0)
         values["op/sigma"] = weights["sigma"]
+    if noise == "ou":
+        variables["step"] = Variable("parameter", 1.0)
+        values["op/step"] = weights["step"]
     units = Operator((parse_equation(current), parse_equation(ACTIVATIONS[activation])), variables)
     entry = Operator((parse_equation("s = u"),), {"s": Variable("algebraic"), "u": Variable("input")})
     readout = Operator(
@@ -118,8 +125,9 @@ def effective_weights(w: Any, signs: Any, som_mask: Any, apply_dale: bool) -> An
     if isinstance(w, np.ndarray):
         # Adding 0 turns the -0 of a silent inhibitory connection into 0.
         return (np.maximum(w, 0.0) if apply_dale else w) * signs[None, :] * som_mask + 0.0
-    # The derivative of relu at 0 is 0, so that absent connections stay absent.
-    return (jax.nn.relu(w) if apply_dale else w) * signs[None, :] * som_mask
+    # The derivative of relu at 0 is 0, so that absent connections stay absent; without it `where` sees to that.
+    acting = jax.nn.relu(w) if apply_dale else jnp.where(w == 0, 0.0, w)
+    return acting * signs[None, :] * som_mask
 
 
 def time_constants(taus: ArrayLike, taus_gaus: Any) -> Any:
@@ -155,3 +163,26 @@ def check_taus(taus: ArrayLike) -> tuple[float, float]:
     if not 0 < low <= high < np.inf:
         raise OptionError(f"taus: expected 0 < lowest <= highest, got {low:g} and {high:g}.")
     return low, high
+
+
+def check_step(step: float, shortest: float, where: str) -> None:
+    """Refuse a step longer than a time constant, with which x would swing from step to step and grow without bound.
+
+    x + step/tau (drive - x) overshoots what it leaks to as soon as step > tau, and runs away from step = 2 tau on.
+
+    Arguments:
+        step: duration of a step, in units of 5 ms.
+        shortest: the shortest time constant, in the same unit.
+        where: how the message begins.
+
+    Raises:
+        TimeError: the step is longer.
+
+    >>> check_step(4.0, 4.0, "train")
+    """
+    if step > shortest * (1 + 1e-9):
+        raise TimeError(
+            f"{where}: a step of {step * STEP_MS:g} ms is longer than the shortest time constant,"
+            f" {shortest * STEP_MS:g} ms. Use steps of at most that (dt of the task, DeltaT), or longer time"
+            f" constants: taus from {step:g} on, in units of {STEP_MS:g} ms."
+        )

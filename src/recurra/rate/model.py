@@ -31,6 +31,7 @@ from recurra.rate.lowering import (
     PATHS,
     PERTURBATION,
     STIMULUS,
+    check_step,
     check_taus,
     effective_weights,
     rate_graph,
@@ -174,17 +175,22 @@ class FR_RNN_dale:
 
         Arguments:
             noise: `"kim"`: `level` is the standard deviation added in each step; `"ou"`: `level` is the standard
-                deviation of x that the noise alone would keep up; `"none"`.
+                deviation of x that the noise alone keeps up, at this step exactly; `"none"`.
             level: how strong the noise is.
-            step: the step it will be run with, which the scale of `kim` noise depends on: with it, the graph refuses
+            step: the step it will be run with, which the scale of noise depends on: with noise, the graph refuses
                 other steps.
             taus, activation: in place of the network's own.
             x0: where x starts, `(N,)`; 0 if not given.
 
         Returns:
             The graph: `input/op/u` is driven, `units/op/x`, `units/op/r` and `output/op/o` can be recorded.
+
+        Raises:
+            TimeError: with noise, a step longer than a time constant.
         """
         tau = self.tau if taus is None else time_constants(taus, self.taus_gaus)
+        if noise != "none":
+            check_step(step, float(np.min(tau)), "FR_RNN_dale")
         numbers = {
             "w": self.effective_w,
             "w_in": self.w_in,
@@ -192,9 +198,10 @@ class FR_RNN_dale:
             "b_out": np.broadcast_to(np.asarray(self.b_out, float).reshape(-1), (len(self.w_out),)).copy(),
             "tau": tau,
             "sigma": np.full(self.N, level / np.sqrt(step) if noise == "kim" else level),
+            "step": np.asarray(float(step)),
             "x": np.zeros(self.N) if x0 is None else np.asarray(x0, float).reshape(-1),
         }
-        dt = float(step) if noise == "kim" else None
+        dt = None if noise == "none" else float(step)
         return rate_graph(numbers, activation or self.activation, noise, "FR_RNN_dale", dt)
 
     def to_program(self, **options: Any) -> Program:
@@ -232,8 +239,11 @@ class FR_RNN_dale:
 
         Raises:
             ShapeError: a wrong shape, or a stimulus shorter than the trial.
+            TimeError: a step longer than a time constant.
         """
         stimulus, rows = self._stimulus(stim, T, step)
+        tau = self.tau if taus is None else time_constants(taus, self.taus_gaus)
+        check_step(step, float(np.min(tau)), "FR_RNN_dale")
         kind = noise if isinstance(noise, str) else "none"
         inputs: dict[str, np.ndarray] = {STIMULUS: stimulus}
         if not isinstance(noise, str):
@@ -509,5 +519,6 @@ def eval_rnn(
     _, x, r, o, *_ = placed.forward(u, net.taus, params, settings, seed=seed, noise=noise)
     flat = [float(row[0, 0]) if row.size == 1 else row[:, 0] for row in o]
     return flat, r, x  # type: ignore[return-value]
+
 
 guard(globals(), ["FR_RNN_dale", "eval_rnn", "loss_op"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -14,46 +14,88 @@ from recurra.engine import Program, as_function
 from recurra.engine.interrupts import check, interruptible
 from recurra.engine.randomness import seed_key
 from recurra.errors import OptionError, ShapeError, unknown
-from recurra.rate.lowering import NOISES, OUTPUT, PATHS, STEP_MS, STIMULUS, effective_weights, time_constants
+from recurra.rate.lowering import (
+    NOISES,
+    OUTPUT,
+    PATHS,
+    STEP_MS,
+    STIMULUS,
+    check_step,
+    effective_weights,
+    time_constants,
+)
 from recurra.rate.model import KIM_NOISE, START_NOISE, FR_RNN_dale
 from recurra.rate.tasks import Trials
+from recurra.training.constraints import Constraint
 
-#: What a training changes.
+#: What a training changes, and what it can change besides.
 TRAINED = ("w", "w_out", "b_out", "taus_gaus")
+FREE = (*TRAINED, "w_in")
 KEPT_BYTES = 1e9
 RECORDS: Mapping[str, str] = {"o": OUTPUT, "r": "units/op/r", "x": PATHS["x"]}
 
 
-def free_numbers(net: FR_RNN_dale, precision: str) -> dict[str, np.ndarray]:
-    """Return what is trained, as it is before any constraint."""
-    found = {name: np.asarray(getattr(net, name), precision) for name in TRAINED}
-    return found | {"b_out": found["b_out"].reshape(-1)}
+def free_numbers(
+    net: FR_RNN_dale, precision: str, constraints: Mapping[str, Constraint] | None = None
+) -> dict[str, Any]:
+    """Return the numbers that an optimiser moves: those of the network, or what is behind them under a constraint.
+
+    Raises:
+        ShapeError: a constraint does not fit.
+        OptionError: the network does not obey a constraint.
+    """
+    found: dict[str, Any] = {name: np.array(getattr(net, name), float) for name in FREE}
+    found["b_out"] = found["b_out"].reshape(-1)
+    for name, constraint in (constraints or {}).items():
+        found[name] = constraint.free(found[name], name)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, precision), found)
 
 
-def fixed_numbers(net: FR_RNN_dale, precision: str) -> dict[str, np.ndarray]:
-    """Return what the values of a network need besides what is trained."""
-    arrays = {"signs": net.signs, "som_mask": net.som_mask, "w_in": net.w_in}
+def fixed_numbers(net: FR_RNN_dale, precision: str, constraints: Mapping[str, Constraint] | None = None) -> dict:
+    """Return what the values of a network need besides the free numbers: signs, masks, what constraints start from."""
+    arrays = {"signs": net.signs, "som_mask": net.som_mask}
+    arrays |= {f"origin {name}": np.atleast_1d(getattr(net, name)) for name in constraints or {}}
     return {name: np.asarray(array, precision) for name, array in arrays.items()}
 
 
-def values(free: Mapping[str, Any], fixed: Mapping[str, Any], taus: tuple[float, float], dale: bool) -> dict[str, Any]:
-    """Return path -> value in the program: whatever the free numbers are, Dale's principle and the masks hold."""
+def constrained(
+    free: Mapping[str, Any], fixed: Mapping[str, Any], constraints: Mapping[str, Constraint]
+) -> dict[str, Any]:
+    """Return name -> number of the network, as `vars` holds it, of free numbers."""
+    return dict(free) | {name: rule.value(free[name], fixed[f"origin {name}"]) for name, rule in constraints.items()}
+
+
+def values(
+    numbers: Mapping[str, Any], fixed: Mapping[str, Any], taus: tuple[float, float], dale: bool
+) -> dict[str, Any]:
+    """Return path -> value in the program: whatever the numbers are, Dale's principle and the masks hold."""
     return {
-        PATHS["w"]: effective_weights(free["w"], fixed["signs"], fixed["som_mask"], dale),
-        PATHS["w_in"]: fixed["w_in"],
-        PATHS["w_out"]: free["w_out"],
-        PATHS["b_out"]: free["b_out"],
-        PATHS["tau"]: time_constants(taus, free["taus_gaus"]),
+        PATHS["w"]: effective_weights(numbers["w"], fixed["signs"], fixed["som_mask"], dale),
+        PATHS["w_in"]: numbers["w_in"],
+        PATHS["w_out"]: numbers["w_out"],
+        PATHS["b_out"]: numbers["b_out"],
+        PATHS["tau"]: time_constants(taus, numbers["taus_gaus"]),
     }
 
 
-def with_free(net: FR_RNN_dale, free: Mapping[str, Any]) -> FR_RNN_dale:
-    """Return a copy of a network with other trained numbers."""
+def with_free(
+    net: FR_RNN_dale,
+    free: Mapping[str, Any],
+    still: Collection[str] = (),
+    constraints: Mapping[str, Constraint] | None = None,
+) -> FR_RNN_dale:
+    """Return a copy of a network with other free numbers but for those that stay `still`, which are not rounded.
+
+    Constraints hold to the last bit of float64.
+    """
     made = net.copy()
-    for name in TRAINED:
-        setattr(made, name, np.asarray(free[name], float))
-    if len(net.w_out) == 1:
-        made.b_out = float(np.ravel(free["b_out"])[0])
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: np.asarray(leaf, float), dict(free))
+        numbers = constrained(wide, fixed_numbers(net, "float64", constraints), constraints or {})
+    for name in FREE:
+        if name not in still:
+            setattr(made, name, np.array(numbers[name], float))
+    made.b_out = float(np.ravel(made.b_out)[0]) if len(net.w_out) == 1 else made.b_out
     return made
 
 
@@ -146,6 +188,7 @@ def respond(
     Raises:
         ShapeError: the trials have other inputs or outputs than the network.
         OptionError: an unknown name.
+        TimeError: a step of the trials is longer than a time constant.
 
     >>> from recurra.rate.tasks import GoNoGo
     >>> net = FR_RNN_dale(10, 0.2, 0.5, np.ones((10, 1)), 0, "gaus", 1.5, True, np.ones((1, 10)))
@@ -159,6 +202,7 @@ def respond(
     if noise not in NOISES:
         raise OptionError(unknown("noise", noise, NOISES))
     step = steps_of(trials.dt)
+    check_step(step, float(np.min(net.tau)), "respond")
     program = net.to_program(noise=noise, level=level, step=step)
     noisy = noise != "none"
     run = batch_function(program, trials.steps, step, precision, record, noisy)

@@ -23,12 +23,15 @@ from recurra.errors import OptionError, ShapeError, TrainingError, unknown
 from recurra.files import path_of
 from recurra.rate.evaluation import trial_losses, weight_of
 from recurra.rate.exponentiated import exponentiated_gradient
-from recurra.rate.lowering import NOISES
+from recurra.rate.lowering import NOISES, PATHS, check_step
 from recurra.rate.model import KIM_NOISE, LOSSES, FR_RNN_dale, trial_loss
 from recurra.rate.running import (
+    FREE,
+    RECORDS,
     TRAINED,
     batch_function,
     check_fits,
+    constrained,
     fixed_numbers,
     free_numbers,
     steps_of,
@@ -36,14 +39,18 @@ from recurra.rate.running import (
     values,
     with_free,
 )
-from recurra.rate.tasks import Task, Trials
+from recurra.rate.streams import seed_for
+from recurra.rate.tasks import AbstractTask, Task, Trials
+from recurra.rate.tasks.base import as_task
 from recurra.training.checkpoint import Checkpoint
+from recurra.training.constraints import Constraint
 from recurra.training.history import History
 from recurra.training.optimizers import OPTIMIZERS, find_optimizer, import_optax, plain_number
+from recurra.training.parameters import Penalties, make_penalties
 
 COMMON = ("epoch", "updates", "trials", "stage", "lr", "seconds")
 OWN = ("loss", "gradient_norm", "evaluation_loss", "accuracy")
-EVALUATION = 1 << 31  # added to the seed, so that no network is judged by trials it has learned from
+EVALUATION = 1 << 31  # folded into the keys of noise
 BLOCK_BYTES = 64e6
 UNDER_WAY = 4  # updates that are computed while others are prepared
 
@@ -117,7 +124,7 @@ class Trained:
 
 def train(
     net: FR_RNN_dale | Sequence[FR_RNN_dale],
-    task: Task | Sequence[Task],
+    task: Task | AbstractTask | Sequence[Task | AbstractTask],
     *,
     updates: int = 6000,
     batch: int = 1,
@@ -129,7 +136,10 @@ def train(
     level: float = KIM_NOISE,
     criterion: Criterion | None = None,
     evaluate_every: int = 100,
+    trained: Sequence[str] = TRAINED,
     fixed: Sequence[str] = (),
+    constraints: Mapping[str, Constraint] | None = None,
+    penalties: Mapping[str, Mapping[str, float]] | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     optimizer_id: str | None = None,
@@ -141,7 +151,9 @@ def train(
     """Train rate networks by gradients through time until they have learned a task.
 
     Every trial is new. Dale's principle and the masks hold at every update, since what is trained are the free numbers
-    behind the weights; the time constants are trained too, if they have a range.
+    behind the weights; the time constants are trained too, if they have a range. Recurrent weights of 0 are absent
+    synapses and stay absent, with Dale's principle and without; entries of `w_in` and `w_out` that are to stay 0 need
+    a `Mask`.
 
     Arguments:
         net: a network, or several of the same size that are trained side by side, network i with seed + i.
@@ -155,7 +167,14 @@ def train(
         noise, level: as for `FR_RNN_dale.to_graph`.
         criterion: when to stop; :class:`Criterion` by default.
         evaluate_every: updates between evaluations.
-        fixed: what is not trained, of `"w"`, `"w_out"`, `"b_out"`, `"taus_gaus"`.
+        trained: what is, of `"w"`, `"w_out"`, `"b_out"`, `"taus_gaus"` and `"w_in"`.
+        fixed: what of these is not.
+        constraints: name -> one of :mod:`recurra.training`'s constraints for what is trained, as
+            `{"w": Mask(present), "w_in": Fixed(entries), "w_out": Bounds(0.0)}`; of `w` they hold for the free numbers,
+            before Dale's principle.
+        penalties: what is added to the loss, kind -> name -> coefficient: `"l1"` (sum of absolute values) and `"l2"`
+            (sum of squares) of what is trained, of `w` the weights that act; `"rate"` (mean square over all trials,
+            rows and units) of `"r"`, `"x"` or `"o"`.
         checkpoint: path of a file that is written at every evaluation.
         resume: go on from that file if it exists; the outcome is that of an undisturbed training.
         optimizer_id: for a checkpoint, a text that stands for an optimiser and its rate in place of their code; change
@@ -170,6 +189,7 @@ def train(
 
     Raises:
         RecurraError: something given does not fit.
+        TimeError: a step of a task is longer than a time constant.
         TrainingError: the loss stopped being finite.
 
     >>> from recurra.rate.tasks import GoNoGo
@@ -181,22 +201,26 @@ def train(
     (2, True, False)
     """
     nets = [net] if isinstance(net, FR_RNN_dale) else list(net)
-    tasks = [task] if isinstance(task, Task) else list(task)
+    single = isinstance(task, (Task, AbstractTask, str, type))
+    tasks = [as_task(one, "train") for one in ([task] if single else task)]  # type: ignore[union-attr]
     check_nets(nets, tasks)
     for name, value, low in (("updates", updates, 1), ("batch", batch, 1), ("evaluate_every", evaluate_every, 1),
                              ("seed", seed, 0)):  # fmt: skip
         whole_number(value, name, low)
+    seed_for("training", seed + len(nets) - 1)
     for name, value, known in (("loss_fn", loss_fn, LOSSES), ("noise", noise, NOISES),
                                ("precision", precision, ("float32", "float64"))):  # fmt: skip
         if value not in known:
             raise OptionError(unknown(name, value, known))
-    for name in fixed:
-        if name not in TRAINED:
-            raise OptionError(f"fixed: {unknown('part', name, TRAINED)}")
+    still, costs = check_free(trained, fixed, constraints or {}, penalties)
     if criterion is not None and not isinstance(criterion, Criterion):
         raise OptionError(f"criterion: expected a Criterion, got {type(criterion).__name__}.")
     transform, rate = choose_optimizer(optimizer, lr, clip)
-    rules = Rules(loss_fn, noise, level, batch, evaluate_every, seed, precision, tuple(fixed))
+    rules = Rules(
+        loss_fn, noise, level, batch, evaluate_every, seed, precision, still, dict(constraints or {}), costs
+    )  # fmt: skip
+    for one in tasks:
+        check_tau(nets, one, still)
     limits = (updates, criterion or Criterion(), progress, on_evaluation)
     with jax.enable_x64(precision == "float64"):
         loop = Loop(nets, tasks, rules, transform, rate, *limits)
@@ -223,6 +247,8 @@ class Rules:
     seed: int
     precision: str
     fixed: tuple[str, ...]
+    constraints: Mapping[str, Constraint]
+    penalties: Penalties
 
 
 @dataclass
@@ -247,10 +273,10 @@ class Loop:
     compiled: dict[int, tuple[Callable, Callable]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        precision = self.rules.precision
-        each = [{n: jnp.asarray(v) for n, v in free_numbers(net, precision).items()} for net in self.nets]
-        self.free = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        self.fixed = jax.tree.map(lambda *v: jnp.stack(v), *[fixed_numbers(net, precision) for net in self.nets])
+        told = (self.rules.precision, self.rules.constraints)
+        stacked = lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves])  # noqa: E731
+        self.free = jax.tree.map(stacked, *[free_numbers(net, *told) for net in self.nets])
+        self.fixed = jax.tree.map(stacked, *[fixed_numbers(net, *told) for net in self.nets])
         self.momenta = jax.vmap(self.transform.init)(self.free)
         #: Update at which each network met the criterion of the present task, -1 before.
         self.good = jnp.full(len(self.nets), -1, jnp.int32)
@@ -321,9 +347,7 @@ class Loop:
         first = self.updates
         for start in range(first, first + count, size):
             some = min(size, first + count - start)
-            yield [
-                task.trials(some * batch, self.rules.seed + i, start=start * batch) for i in range(len(self.nets))
-            ]
+            yield [task.trials(some * batch, self.rules.seed + i, start=start * batch) for i in range(len(self.nets))]
 
     def _learn(self, trials: list[Trials]) -> list[tuple[Array, Array]]:
         """Make one update after the other; a few are under way at a time."""
@@ -353,9 +377,7 @@ class Loop:
         """Return loss and accuracy of each network on trials that no one has seen."""
         task, count = self.tasks[self.stage], self.criterion.trials
         number = self.epoch * count
-        trials = [
-            task.trials(count, EVALUATION + self.rules.seed + i, start=number) for i in range(len(self.nets))
-        ]
+        trials = [task.trials(count, EVALUATION + self.rules.seed + i, start=number) for i in range(len(self.nets))]
         _, answer = self._functions()
         inputs = jnp.asarray(np.stack([t.inputs for t in trials]).astype(self.rules.precision))
         outputs = np.asarray(answer(self.free, self.fixed, inputs, number), float)
@@ -394,14 +416,15 @@ class Loop:
         at = np.asarray(self.good)
         losses = np.array(self.history.losses).reshape(-1, len(self.nets))
         for i, net in enumerate(self.nets):
-            free = {name: np.asarray(value[i]) for name, value in self.free.items()}
+            free = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), self.free)
             columns = {name: self.history.columns[name] for name in COMMON}
             columns |= {name: self.history.columns[f"{name}/{i}"] for name in OWN}
             reached = bool(at[i] >= 0) and self.stage == len(self.tasks) - 1
             stopped = "criterion met" if reached else self.stopped
             updates = int(at[i]) if reached else self.updates
             history = History(columns, losses[:, i].tolist())
-            found.append(Trained(with_free(net, free), history, reached, updates, stopped))
+            made = with_free(net, free, self.rules.fixed, self.rules.constraints)
+            found.append(Trained(made, history, reached, updates, stopped))
         return found
 
 
@@ -409,20 +432,28 @@ def make_functions(nets: list[FR_RNN_dale], task: Task, rules: Rules, transform:
     """Compile an update of all networks, and their answers to trials."""
     net, step, many = nets[0], steps_of(task.dt), len(nets) > 1
     program = net.to_program(noise=rules.noise, level=rules.level, step=step)
+    costs = rules.penalties
     run = batch_function(
-        program, task.steps, step, rules.precision, noisy=rules.noise != "none", batch=rules.batch * len(nets)
-    )
+        program, task.steps, step, rules.precision, tuple(dict.fromkeys(("o", *costs.recorded))),
+        noisy=rules.noise != "none", batch=rules.batch * len(nets),
+    )  # fmt: skip
 
-    def outputs(free: Any, fixed: Any, inputs: Array, keys: Array) -> Array:
-        return run(values(free, fixed, net.taus, net.apply_dale), inputs, keys)["o"]
+    def respond_to(free: Any, fixed: Any, inputs: Array, keys: Array) -> tuple[dict[str, Any], dict[str, Array]]:
+        numbers = constrained(free, fixed, rules.constraints)
+        found = values(numbers, fixed, net.taus, net.apply_dale)
+        return {**numbers, "w": found[PATHS["w"]]}, run(found, inputs, keys)
 
-    def loss_of(free: Any, fixed: Any, inputs: Array, targets: Array, weights: Array, keys: Array) -> Array:
-        errors = (outputs(free, fixed, inputs, keys) - targets) * weights
-        return jnp.mean(jax.vmap(lambda error: trial_loss(error, rules.loss_fn))(errors))
+    def loss_of(moving: Any, still: Any, fixed: Any, inputs: Array, targets: Array, weights: Array, keys: Array) -> Any:
+        numbers, rows = respond_to({**moving, **still}, fixed, inputs, keys)
+        errors = (rows["o"] - targets) * weights
+        loss = jnp.mean(jax.vmap(lambda error: trial_loss(error, rules.loss_fn))(errors))
+        return loss + costs.cost(numbers, rows), loss
 
     def update_one(free: Any, momenta: Any, fixed: Any, active: Array, data: tuple, keys: Array) -> tuple:
-        loss, gradient = jax.value_and_grad(loss_of)(free, fixed, *data, keys)
-        gradient = {name: jnp.zeros_like(v) if name in rules.fixed else v for name, v in gradient.items()}
+        still = {name: free[name] for name in rules.fixed}
+        moving = {name: value for name, value in free.items() if name not in still}
+        (_, loss), gradient = jax.value_and_grad(loss_of, has_aux=True)(moving, still, fixed, *data, keys)
+        gradient = gradient | jax.tree.map(jnp.zeros_like, still)
         norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
         change, after = transform.update(gradient, momenta, free)
         moved = import_optax().apply_updates(free, change)
@@ -442,7 +473,7 @@ def make_functions(nets: list[FR_RNN_dale], task: Task, rules: Rules, transform:
         stream = jax.vmap(lambda s: trial_keys(s, number, inputs.shape[1]))(seeds(rules.seed))
         # Another stream than that of the updates, for the same seed.
         keys = jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, EVALUATION)))(stream)
-        return each(outputs, many)(free, fixed, inputs, keys)
+        return each(lambda *given: respond_to(*given)[1]["o"], many)(free, fixed, inputs, keys)
 
     return jax.jit(update, donate_argnums=(0, 1)), jax.jit(answer)
 
@@ -480,8 +511,8 @@ def check_nets(nets: list[Any], tasks: list[Any]) -> None:
     """Refuse what is no network or no task, networks that differ in size, and tasks they cannot do."""
     if not nets or not all(isinstance(net, FR_RNN_dale) for net in nets):
         raise OptionError("train: expected a FR_RNN_dale, or a list of them.")
-    if not tasks or not all(isinstance(task, Task) for task in tasks):
-        raise OptionError("train: expected a task of recurra.rate.tasks, or a list of them.")
+    if not tasks:
+        raise OptionError("train: expected a task, or a list of them, got an empty list.")
 
     def structure(net: FR_RNN_dale) -> tuple:
         return (net.N, net.w_in.shape, net.w_out.shape, net.taus, net.activation, net.apply_dale)
@@ -496,10 +527,45 @@ def check_nets(nets: list[Any], tasks: list[Any]) -> None:
         check_fits(nets[0], task.trials(1))
 
 
+def check_free(
+    trained: Sequence[str], fixed: Sequence[str], constraints: Mapping[str, Constraint], penalties: Any
+) -> tuple[tuple[str, ...], Penalties]:
+    """Return what stays as it is, and the penalties; refuse names and constraints that mean nothing."""
+    if isinstance(trained, str) or isinstance(fixed, str):
+        raise OptionError("trained, fixed: give a list of names, as trained=['w', 'w_in'].")
+    for where, names in (("trained", trained), ("fixed", fixed)):
+        for name in names:
+            if name not in FREE:
+                raise OptionError(f"{where}: {unknown('part', name, FREE)}")
+    still = tuple(name for name in FREE if name in fixed or name not in trained)
+    moving = [name for name in FREE if name not in still]
+    for name, constraint in constraints.items():
+        if name not in moving:
+            raise OptionError(f"constraints: of what is not trained. {unknown('part', name, moving)}")
+        if not isinstance(constraint, Constraint):
+            raise OptionError(
+                f"constraints: {name!r} needs one of recurra.training's Mask, Fixed, Bounds, LowRank, Compose, ..., got"
+                f" {type(constraint).__name__}."
+            )
+    costs = make_penalties(penalties, dict.fromkeys(moving))
+    for name in costs.recorded:
+        if name not in RECORDS:
+            raise OptionError(f"penalties: 'rate' {unknown('of', name, RECORDS)}")
+    return still, costs
+
+
+def check_tau(nets: list[FR_RNN_dale], task: Task, still: tuple[str, ...]) -> None:
+    """Refuse a task whose steps are longer than a time constant is, or may become."""
+    trained = "taus_gaus" not in still
+    shortest = min(net.taus[0] if trained else float(np.min(net.tau)) for net in nets)
+    check_step(steps_of(task.dt), shortest, "train")
+
+
 def identity_of(loop: Loop, optimizer: object, lr: Any, clip: Any) -> Identity:
     """Return what a training is, so that another one is not taken for it."""
     kept = {f"network {i}": {k: v for k, v in vars(net).items() if k != "device"} for i, net in enumerate(loop.nets)}
     rules = {**vars(loop.rules), "level": plain_number(loop.rules.level), "fixed": sorted(loop.rules.fixed)}
+    rules |= {"penalties": sorted(loop.rules.penalties.terms)}
     criterion = vars(loop.criterion) | {name: float(getattr(loop.criterion, name)) for name in ("loss", "accuracy")}
     return identify(
         {
@@ -516,5 +582,6 @@ def whole_number(value: object, name: str, lowest: int) -> None:
     """Refuse what is no whole number from `lowest` on."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
         raise OptionError(f"{name} must be a whole number >= {lowest}, got {value!r}.")
+
 
 guard(globals(), ["train"])

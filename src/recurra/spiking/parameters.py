@@ -66,6 +66,11 @@ class SpikingParameters:
             if not positive:
                 raise OptionError(f"{name} must not be negative{'' if name in ('tref', 'rise', 'noise') else ' or 0'},"
                                   f" got {getattr(self, name)!r}.")  # fmt: skip
+        if self.unit == "lif" and self.dt > self.tm:
+            raise OptionError(
+                f"dt, {self.dt:g} ms, must not be longer than the membrane time constant tm, {self.tm:g} ms: potentials"
+                " would swing from step to step and grow without bound."
+            )
         if not self.reset < self.threshold <= self.peak:
             raise OptionError(
                 f"expected reset < threshold <= peak, got {self.reset:g}, {self.threshold:g} and {self.peak:g}."

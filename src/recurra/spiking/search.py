@@ -12,7 +12,9 @@ from recurra.engine import simulate
 from recurra.engine.interrupts import interruptible
 from recurra.errors import OptionError
 from recurra.rate.model import FR_RNN_dale
-from recurra.rate.tasks import Task
+from recurra.rate.streams import seed_for
+from recurra.rate.tasks import AbstractTask, Task
+from recurra.rate.tasks.base import as_task
 from recurra.spiking.network import LABEL, SpikingNetwork, convert
 from recurra.spiking.parameters import SpikingParameters, Stimulation
 
@@ -93,7 +95,7 @@ def best_of(accuracy: np.ndarray) -> int:
 
 def scaling_search(
     net: FR_RNN_dale,
-    task: Task,
+    task: Task | AbstractTask,
     *,
     factors: ArrayLike = FACTORS,
     trials: int = 100,
@@ -114,7 +116,7 @@ def scaling_search(
         parameters, use_initial_weights: as for :func:`convert`.
         stimulation: light.
         batch: trials that run at once, at all factors.
-        seed: of trials and noise.
+        seed: of trials and noise: others than those of a training or an evaluation with the same seed.
         precision: `"float32"` or `"float64"`.
 
     Returns:
@@ -134,8 +136,9 @@ def scaling_search(
     if scales.size == 0 or not np.all((scales > 0) & np.isfinite(scales)):
         raise OptionError(f"factors: expected numbers > 0, got {factors!r}.")
     network = convert(net, scales[0], parameters, use_initial_weights=use_initial_weights)
-    given = task.trials(trials, seed)
-    outputs = network.respond_scaled(given, scales, seed, stimulation, batch, precision)
+    task, address = as_task(task, "scaling_search"), seed_for("search", seed)
+    given = task.trials(trials, address)
+    outputs = network.respond_scaled(given, scales, address, stimulation, batch, precision)
     right = np.stack([network.judge(task, one, given) for one in outputs])
     best = float(scales[best_of(right.mean(axis=1))])
     return ScalingSearch(scales, right, guess_scale(network.parameters), network.with_scale(best))

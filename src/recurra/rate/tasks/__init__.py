@@ -6,12 +6,13 @@ judges answers. `get("go_nogo")` finds a task by name, `TASKS` holds them all.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from recurra.courtesy import guard
 from recurra.errors import OptionError, unknown
-from recurra.rate.tasks.base import PeriodTask, Task
+from recurra.rate.tasks.base import PeriodTask, Task, as_task
 from recurra.rate.tasks.batches import Batches
 from recurra.rate.tasks.choosing import ChoiceTask
 from recurra.rate.tasks.decisions import (
@@ -47,11 +48,11 @@ TASKS: dict[str, PeriodTask | Mixture] = {
 }
 
 
-def get(name: str, **parameters: Any) -> PeriodTask | Mixture:
+def get(name: str | Task | AbstractTask | type, **parameters: Any) -> Any:
     """Return a task by its name.
 
     Arguments:
-        name: one of `TASKS`; `-` and capitals are taken as `_` and small letters.
+        name: one of `TASKS`; `-` and capitals are taken as `_` and small letters. Or a task of your own, or its class.
         parameters: of the task, in place of its defaults.
 
     Returns:
@@ -63,20 +64,33 @@ def get(name: str, **parameters: Any) -> PeriodTask | Mixture:
 
     >>> get("go-nogo", dt=2.5).steps
     400
+    >>> get(GoNoGo, dt=2.5) == get("go_nogo", dt=2.5)
+    True
     >>> get("reddy_set_go")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     recurra.errors.OptionError: unknown task 'reddy_set_go'. Did you mean 'ready_set_go'? Known: go_nogo, ...
     """
-    key = name.lower().replace("-", "_") if isinstance(name, str) else name
-    if key not in TASKS:
-        raise OptionError(unknown("task", name, TASKS))
-    task = TASKS[key]
-    known = [field.name for field in fields(task)]
+    if isinstance(name, type) and issubclass(name, AbstractTask):
+        return name(parameters).batched()
+    if isinstance(name, type) and issubclass(name, Task):
+        _check_parameters(name, parameters)
+        return name(**parameters)
+    if not isinstance(name, (Task, AbstractTask)):
+        key = name.lower().replace("-", "_") if isinstance(name, str) else ""
+        if key not in TASKS:
+            raise OptionError(unknown("task", name, TASKS))
+        name = TASKS[key]
+    task: Any = as_task(name, "get")
+    _check_parameters(type(task), parameters)
+    return replace(task, **parameters) if parameters else task
+
+
+def _check_parameters(kind: type, parameters: Mapping[str, object]) -> None:
+    known = [field.name for field in fields(kind)] if is_dataclass(kind) else []
     for parameter in parameters:
         if parameter not in known:
-            raise OptionError(unknown("parameter", parameter, known, where=type(task).__name__))
-    return replace(task, **parameters)
+            raise OptionError(unknown("parameter", parameter, known, where=kind.__name__))
 
 
 __all__ = [

@@ -33,6 +33,8 @@ NOISE_TIME = 100.0  # ms
 class Task(ABC):
     """Make trials and judge answers; `PeriodTask` is the way to write one down.
 
+    A task needs no name and no registration: `train`, `evaluate`, `get` and the others take it as it is.
+
     A task has `channels` and `outputs` (their names), `dt` (ms) and `steps` (rows of every batch).
 
     >>> from recurra.rate.tasks import GoNoGo
@@ -131,10 +133,37 @@ class Task(ABC):
         >>> GoNoGo().accuracy(trials.targets, trials)
         array([ True,  True,  True,  True])
         """
-        found = trials.check_outputs(outputs)
-        if found.shape[1] < trials.steps:
-            found = np.concatenate([found, found[:, -1:]], axis=1)
+        found = full_length(outputs, trials)
         return self.correct(found, trials) & np.all(np.isfinite(found), axis=(1, 2))
+
+    def answers(self, outputs: np.ndarray, trials: Trials, output: int = 0) -> np.ndarray:
+        """Return whether the answer was yes in each trial: 1, 0, or nan where there was none, `(batch,)`.
+
+        What a psychometric curve counts. It reads the period `response` (`decision` where that is missing, else the
+        last period). Of several outputs yes means that `output` has the largest mean there, of a single one that its
+        mean is above the middle between the lowest and the highest target. Override it where an answer is another
+        thing.
+
+        Arguments:
+            outputs: `(batch, rows, outputs)` with as many rows as the trials.
+            trials: the trials.
+            output: which answer is yes.
+
+        Raises:
+            OptionError: there is no such output.
+
+        >>> from recurra.rate.tasks import PerceptualDiscrimination
+        >>> task = PerceptualDiscrimination()
+        >>> trials = task.trials(3, conditions={"side": [1, -1, 1]})
+        >>> task.answers(trials.targets, trials), task.answers(trials.targets, trials, output=1)
+        (array([1., 0., 1.]), array([0., 1., 0.]))
+        """
+        check_output(output, self.outputs)
+        means = mean_at(trials, outputs, response_window(trials))
+        if len(self.outputs) > 1:
+            return (means.argmax(axis=1) == output).astype(float)
+        counted = trials.targets[trials.mask > 0] if np.any(trials.mask > 0) else trials.targets
+        return (means[:, 0] > (counted.min() + counted.max()) / 2).astype(float)
 
     def plot(self, trials: Trials, trial: int = 0, outputs: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
         """Draw one trial: inputs, targets, and answers if there are any.
@@ -274,9 +303,10 @@ class PeriodTask(Task):
         Arguments:
             trials: what it is for.
             draws: where it comes from.
-            noise: its strength, which is the standard deviation that is left after a leak with a time constant of 100
-                ms: samples have `noise * sqrt(2 * 100 / dt)`, so that the effect does not depend on dt (Song, Yang
-                and Wang 2016).
+            noise: its strength. Samples have the standard deviation `noise * sqrt(2 * 100 / dt)`, as published (Song,
+                Yang and Wang 2016), so that the effect does hardly depend on dt: a leak x + dt/tau (input - x) with
+                tau = 100 ms leaves `noise / sqrt(1 - dt / (2 tau))`, which is `noise` for small dt and 5% more at 20
+                ms.
             channels: number of inputs.
         """
         shape = (self.steps, channels)
@@ -318,6 +348,70 @@ class PeriodTask(Task):
         }
 
 
+def as_task(given: object, where: str) -> Task:
+    """Return a task as it is, and the batches of one that gives its trials one by one (`AbstractTask`).
+
+    Raises:
+        OptionError: it is no task.
+    """
+    if isinstance(given, Task):
+        return given
+    if isinstance(given, type):
+        raise OptionError(f"{where}: expected a task, got the class {given.__name__}; make one: {given.__name__}(...).")
+    batched = getattr(given, "batched", None)
+    found = batched() if callable(batched) else None
+    if not isinstance(found, Task):
+        named = f" {given!r}; get({given!r}) finds one by name" if isinstance(given, str) else ""
+        raise OptionError(
+            f"{where}: expected a task of recurra.rate.tasks or of your own (PeriodTask, AbstractTask), got"
+            f" {type(given).__name__}{named}."
+        )
+    return found
+
+
+def full_length(outputs: ArrayLike, trials: Trials) -> np.ndarray:
+    """Return what a network gave as `(batch, steps, outputs)`: a last row that is missing is that before it.
+
+    Raises:
+        ShapeError: the outputs do not fit the trials.
+    """
+    found = trials.check_outputs(outputs)
+    return found if found.shape[1] == trials.steps else np.concatenate([found, found[:, -1:]], axis=1)
+
+
+def check_output(output: object, outputs: tuple[str, ...]) -> None:
+    """Refuse what is no number of an output."""
+    if isinstance(output, bool) or not isinstance(output, int | np.integer) or not 0 <= output < len(outputs):
+        raise OptionError(
+            f"output must be a whole number from 0 to {len(outputs) - 1} ({', '.join(outputs[:6])}"
+            f"{', ...' if len(outputs) > 6 else ''}), got {output!r}."
+        )
+
+
+def response_window(trials: Trials) -> np.ndarray:
+    """Return where answers are read, `(batch, time)`: in the response, the decision, or else the last period."""
+    for name in ("response", "decision"):
+        if name in trials.periods:
+            return trials.during(name)
+    inside = np.arange(trials.steps) < trials.lengths[:, None]
+    if not trials.periods:
+        return inside
+    starts = np.max([np.where(b > a, a, 0) for a, b in (steps.T for steps in trials.periods.values())], axis=0)
+    return inside & (np.arange(trials.steps) >= starts[:, None])
+
+
+def mean_at(trials: Trials, values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return the mean of values over the steps that are inside, `(batch, outputs)`.
+
+    Arguments:
+        trials: the trials.
+        values: `(batch, time, outputs)`.
+        inside: `(batch, time)` booleans.
+    """
+    where = inside[..., None]
+    return np.sum(np.where(where, values, 0.0), axis=1) / np.maximum(where.sum(axis=1), 1)
+
+
 def mean_during(trials: Trials, values: np.ndarray, *periods: str) -> np.ndarray:
     """Return the mean over the steps of some periods, `(batch, outputs)`.
 
@@ -326,5 +420,4 @@ def mean_during(trials: Trials, values: np.ndarray, *periods: str) -> np.ndarray
         values: `(batch, time, outputs)`.
         periods: names of periods, together at least one step long.
     """
-    inside = trials.during(*periods)[..., None]
-    return np.sum(np.where(inside, values, 0.0), axis=1) / np.maximum(inside.sum(axis=1), 1)
+    return mean_at(trials, values, trials.during(*periods))

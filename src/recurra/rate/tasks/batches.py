@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recurra.errors import OptionError
-from recurra.rate.tasks.base import Task
+from recurra.rate.tasks.base import Task, as_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,7 @@ class Batches:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.task, Task):
-            raise OptionError(f"Batches: task must be a task, got {type(self.task).__name__}.")
+        object.__setattr__(self, "task", as_task(self.task, "Batches"))
         for name in ("size", "count"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -111,10 +111,11 @@ def ring_direction(activity: np.ndarray) -> np.ndarray:
         activity: `(..., units)`.
 
     Returns:
-        Directions in radians from 0 to 2 pi, `(...)`.
+        Directions in radians from 0 to 2 pi, `(...)`; nan where there is no activity at all.
 
     >>> round(float(ring_direction(ring_bump(np.array(2.0), 32))), 3)
     2.0
     """
     angles = ring_angles(activity.shape[-1])
-    return np.arctan2(activity @ np.sin(angles), activity @ np.cos(angles)) % (2 * np.pi)
+    up, right = activity @ np.sin(angles), activity @ np.cos(angles)
+    return np.where((up == 0) & (right == 0), np.nan, np.arctan2(up, right) % (2 * np.pi))

@@ -193,7 +193,8 @@ class ContextDecision(ChoiceTask):
     """Decide by motion or by color, as a cue says, about a stimulus that has both (Mante et al. 2013).
 
     Each feature has an input for the left and one for the right, `(1 +- c) / 2` during the stimulus, where c is its
-    signed coherence (Song, Yang and Wang 2016). Two inputs tell, during the whole trial, which feature counts.
+    signed coherence (Song, Yang and Wang 2016). Two inputs tell, during the whole trial, which feature counts; the
+    condition `evidence` is its coherence.
 
     Arguments:
         dt: duration of a step, in ms.
@@ -254,5 +255,6 @@ class ContextDecision(ChoiceTask):
         trials.inputs[..., :4] = trials.during("stimulus")[..., None] * drive + self.input_noise(trials, draws, 4)
         context = found["context"][:, None]
         trials.inputs[..., 4:] = np.concatenate([context == 0, context == 1], axis=1)[:, None]
+        found["evidence"] = np.where(found["context"] == 0, motion, color)
         side = np.where(found["context"] == 0, found["motion side"], found["color side"])
         self.answer(trials, np.where(side > 0, 0, 1))

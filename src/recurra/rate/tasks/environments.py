@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from recurra.errors import CapabilityError, MissingPackageError, OptionError
 from recurra.rate.tasks.base import Task
+from recurra.rate.tasks.randomness import Pristine, global_seed, trial_seed
 from recurra.rate.tasks.sampling import Draws
 from recurra.rate.tasks.trials import Trials
 
@@ -23,8 +24,9 @@ class NeuroGymTask(Task):
     """Make batches of trials of a NeuroGym environment; use `from_neurogym`.
 
     Observations are the inputs. Actions that are numbers become one output each, and the target of a step is 1 for the
-    right action; continuous actions are the targets as they are. The environment is seeded anew for each trial, so
-    trials are independent: a wrapper that makes trials depend on those before them has no effect.
+    right action; continuous actions are the targets as they are. Each trial is made by a copy of the environment as it
+    was given here, seeded anew, so trials are independent and trial i of a seed is always the same: what an environment
+    or a wrapper remembers of earlier trials has no effect.
 
     A trial is right if in each stretch of steps that asks for the same action (other than 0, to do nothing) the mean
     output of that action is the largest. Where action 0 is right all the time, that has to hold in the period
@@ -75,6 +77,14 @@ class NeuroGymTask(Task):
     discrete: bool = True
     tolerance: float = 0.2
 
+    def __post_init__(self) -> None:
+        # A copy, so that what its owner does with it later changes no trial.
+        object.__setattr__(self, "_pristine", Pristine(self.env, type(self.env).__name__))
+        object.__setattr__(self, "env", self._pristine.source)  # type: ignore[attr-defined]
+
+    def __identity__(self) -> object:
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
     def generate(self, draws: Draws, conditions: Mapping[str, ArrayLike]) -> Trials:
         """Make the trials one by one, as the environment does; conditions are passed to its `new_trial`."""
         n, width = draws.count, len(self.outputs)
@@ -92,7 +102,7 @@ class NeuroGymTask(Task):
         given = {name: np.broadcast_to(np.asarray(value), (n,)) for name, value in conditions.items()}
         for row, number in enumerate(draws.numbers):
             fixed = {name: value[row].item() for name, value in given.items()}
-            _write(found, row, _trial(self.env, draws.seed, int(number), fixed), self.discrete)
+            _write(found, row, _trial(self._pristine, draws.seed, int(number), fixed), self.discrete)
         return found
 
     def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
@@ -145,7 +155,7 @@ def from_neurogym(env: Any, *, steps: int | None = None, tolerance: float = 0.2,
     (100.0, 7)
     >>> trials = task.trials(5)
     >>> trials.lengths.tolist(), trials.mask[:, :, 0].sum(axis=1).tolist()
-    ([3, 4, 4, 4, 5], [3.0, 4.0, 4.0, 4.0, 5.0])
+    ([4, 4, 4, 4, 2], [4.0, 4.0, 4.0, 4.0, 2.0])
     """
     if isinstance(env, str):
         env = _make(env, settings)
@@ -156,9 +166,10 @@ def from_neurogym(env: Any, *, steps: int | None = None, tolerance: float = 0.2,
         raise OptionError(f"from_neurogym: expected an environment of NeuroGym or its id, got {type(env).__name__}.")
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 2):
         raise OptionError(f"from_neurogym: steps must be a whole number >= 2, got {steps!r}.")
-    probed = _trial(env, 0, 0, {})
+    pristine = Pristine(env, type(env).__name__)
+    probed = _trial(pristine, 0, 0, {})
     if steps is None:
-        longest = max(len(_trial(env, 0, number, {}).targets) for number in range(PROBED))
+        longest = max(len(_trial(pristine, 0, number, {}).targets) for number in range(PROBED))
         steps = max(2, int(np.ceil(SPARE * longest)) if longest > len(probed.targets) else longest)
     discrete = hasattr(env.action_space, "n")
     actions = int(env.action_space.n) if discrete else int(np.prod(env.action_space.shape))
@@ -194,32 +205,20 @@ def _make(name: str, settings: dict[str, Any]) -> Any:
         raise OptionError(f"from_neurogym: NeuroGym cannot make {name!r}: {problem}") from problem
 
 
-def trial_seed(seed: int, number: int) -> int:
-    """Return the seed of one trial, below 2^32: those of 2^32 trials in a row are all different.
+def _trial(pristine: Pristine, seed: int, number: int, fixed: dict[str, float]) -> _Trial:
+    """Seed a copy of the environment for one trial and read what it makes.
 
-    Environments take no longer seeds, and of so many drawn at random two are soon equal; this is a permutation
-    instead (a Feistel network of six rounds; Luby & Rackoff 1988).
-
-    >>> len({trial_seed(0, number) for number in range(100_000)})
-    100000
+    A copy, since an environment may remember earlier trials (blocks, counts of rewards): so each trial is the first.
     """
-    left, right = number >> 16 & 0xFFFF, number & 0xFFFF
-    for key in np.random.SeedSequence([seed, number >> 32]).generate_state(6, np.uint32).tolist():
-        mixed = (right * 0x9E3779B1 + key) & 0xFFFFFFFF
-        mixed = ((mixed ^ mixed >> 15) * 0x85EBCA6B) & 0xFFFFFFFF
-        left, right = right, left ^ mixed >> 16
-    return left << 16 | right
-
-
-def _trial(env: Any, seed: int, number: int, fixed: dict[str, float]) -> _Trial:
-    """Seed the environment for one trial and read what it makes."""
-    core = getattr(env, "unwrapped", env)
     address = trial_seed(seed, number)
-    core.seed(address)
-    for space in (env.action_space, env.observation_space):
-        space.seed(address)
-    new_trial = env.get_wrapper_attr("new_trial") if hasattr(env, "get_wrapper_attr") else env.new_trial
-    info = new_trial(**fixed)
+    with global_seed(address):
+        env = pristine.copy(address)
+        core = getattr(env, "unwrapped", env)
+        core.seed(address)
+        for space in (env.action_space, env.observation_space):
+            space.seed(address)
+        new_trial = env.get_wrapper_attr("new_trial") if hasattr(env, "get_wrapper_attr") else env.new_trial
+        info = new_trial(**fixed)
     right = getattr(core, "gt", None)
     if right is None or getattr(core, "ob", None) is None:
         raise CapabilityError(

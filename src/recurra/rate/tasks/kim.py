@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recurra.errors import unknown
-from recurra.rate.tasks.base import PeriodTask
+from recurra.rate.tasks.base import PeriodTask, check_output, mean_during
 from recurra.rate.tasks.sampling import Choice, Draws, Quantity, Uniform, is_number
 from recurra.rate.tasks.trials import Trials
 
@@ -35,6 +35,11 @@ class KimTask(PeriodTask):
         super().check()
         fine = is_number(self.threshold) and self.threshold > 0
         self.require(fine, f"threshold must be a number > 0, got {self.threshold!r}.")
+
+    def answers(self, outputs: np.ndarray, trials: Trials, output: int = 0) -> np.ndarray:
+        """Return whether the mean output of the response is above zero."""
+        check_output(output, self.outputs)
+        return (mean_during(trials, outputs, "response")[:, 0] > 0).astype(float)
 
 
 def passes(outputs: np.ndarray, trials: Trials, side: np.ndarray, threshold: float, strict: bool) -> np.ndarray:
@@ -104,6 +109,11 @@ class GoNoGo(KimTask):
         go = trials.conditions["go"][:, None]
         trials.inputs[..., 0] = trials.during("stimulus") * go
         trials.targets[..., 0] = trials.during("response") * go
+
+    def answers(self, outputs: np.ndarray, trials: Trials, output: int = 0) -> np.ndarray:
+        """Return whether the output passes the threshold of a Go trial."""
+        check_output(output, self.outputs)
+        return (np.where(trials.during("response"), outputs[..., 0], 0.0).max(axis=1) > self.threshold).astype(float)
 
     def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
         answer = np.where(trials.during("response"), outputs[..., 0], 0.0)
@@ -250,6 +260,7 @@ class Mante(KimTask):
             trials.inputs[..., :2] = np.where(shown, evidence + noise, 0.0)
             trials.inputs[..., 2:] = np.stack([context == 1, context == -1], axis=1)[:, None]
         attended = np.where(context == 1, color, motion)
+        trials.conditions["evidence"] = attended
         trials.conditions["choice"] = np.where(attended >= 0, 1.0, -1.0)
         trials.targets[..., 0] = np.where(trials.during("response"), trials.conditions["choice"][:, None], 0.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.errors import OptionError
-from recurra.rate.tasks.base import Task
+from recurra.rate.tasks.base import Task, as_task
 from recurra.rate.tasks.sampling import Choice, Draws, given_values
 from recurra.rate.tasks.trials import Trials
 
@@ -31,8 +31,8 @@ class Mixture(Task):
     >>> from recurra.rate.tasks import Yang
     >>> both = Mixture(tasks=(Yang(rule="go"), Yang(rule="anti")))
     >>> trials = both.trials(3, conditions={"task": [0, 1, 1]})
-    >>> trials.inputs[:, 0, trials.channel("rule anti")]
-    array([0., 1., 1.])
+    >>> trials.inputs[:, 0, trials.channel("rule anti")] > 0.5
+    array([False,  True,  True])
     """
 
     tasks: tuple[Task, ...]
@@ -40,8 +40,9 @@ class Mixture(Task):
 
     def __post_init__(self) -> None:
         tasks = tuple(self.tasks) if isinstance(self.tasks, tuple | list) else ()
-        if not tasks or not all(isinstance(task, Task) for task in tasks):
+        if not tasks:
             raise OptionError(f"Mixture: tasks must be a tuple of at least one task, got {self.tasks!r}.")
+        tasks = tuple(as_task(task, "Mixture") for task in tasks)
         object.__setattr__(self, "tasks", tasks)
         for number, task in enumerate(tasks):
             for what in ("channels", "outputs", "dt"):
@@ -98,6 +99,15 @@ class Mixture(Task):
             if len(rows):
                 right[rows] = task.correct(outputs[rows], trials.take(rows))
         return right
+
+    def answers(self, outputs: np.ndarray, trials: Trials, output: int = 0) -> np.ndarray:
+        """Return whether the answer was yes, by what each trial's task calls an answer."""
+        found = np.full(len(trials), np.nan)
+        for number, task in enumerate(self.tasks):
+            rows = np.flatnonzero(trials.conditions["task"] == number)
+            if len(rows):
+                found[rows] = task.answers(outputs[rows], trials.take(rows), output)
+        return found
 
     def _which(self) -> Choice:
         return Choice(tuple(range(len(self.tasks))), self.weights)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recurra.errors import OptionError, TimeError, unknown
+from recurra.errors import OptionError, ShapeError, TimeError, unknown
+from recurra.rate.tasks.base import Task
 from recurra.rate.tasks.kim import XOR, GoNoGo, KimTask, Mante
+from recurra.rate.tasks.one_by_one import OneByOne
 from recurra.rate.tasks.trials import Trials
 
 STEP = 5.0  # ms
@@ -22,7 +24,91 @@ Label = int | str
 
 
 class AbstractTask(ABC):
-    """Give the trials of a task one by one, in the layout of `FR_RNN_dale.forward`.
+    """Give the trials of a task one by one, in the layout of `FR_RNN_dale.forward`; subclass it for a task of your own.
+
+    A subclass needs `validate_settings`, `generate_stimulus` and `generate_target`. `batched()` makes a task of it that
+    `train`, `evaluate` and the others take; these call it themselves.
+
+    Arguments:
+        settings: name -> value; what is in there is up to the subclass.
+
+    >>> class Copy(AbstractTask):
+    ...     def validate_settings(self):
+    ...         if "T" not in self.settings:
+    ...             raise ValueError("Copy: settings need 'T', in steps.")
+    ...     def generate_stimulus(self, trial_type=None, seed=False):
+    ...         sign = int(np.random.choice([1, -1]))
+    ...         return sign * np.ones((1, self.settings["T"])), sign
+    ...     def generate_target(self, label, seed=False):
+    ...         return label * np.ones(self.settings["T"] - 1)
+    >>> u, z, label = Copy({"T": 20}).simulate_trial()
+    >>> u.shape, z.shape, bool(u[0, 0] == z[0] == label)
+    ((1, 20), (19,), True)
+    >>> trials = Copy({"T": 20}).batched().trials(50, seed=1)
+    >>> trials.inputs.shape, np.unique(trials.targets).tolist()
+    ((50, 20, 1), [-1.0, 1.0])
+    """
+
+    def __init__(self, settings: Mapping[str, Any]):
+        self.settings = dict(settings)
+        self.validate_settings()
+
+    @abstractmethod
+    def validate_settings(self) -> None:
+        """Raise an error if the settings make no task."""
+
+    @abstractmethod
+    def generate_stimulus(self, trial_type: Any = None, seed: int | bool = False) -> tuple[np.ndarray, Any]:
+        """Return the inputs of a trial, `(input_dim, T)`, and its label.
+
+        Arguments:
+            trial_type: which kind; `None` draws it.
+            seed: of the trial; `False` draws a new one.
+        """
+
+    @abstractmethod
+    def generate_target(self, label: Any, seed: int | bool = False) -> np.ndarray:
+        """Return the targets of a trial, `(T - 1,)`, or `(T - 1, outputs)`.
+
+        Arguments:
+            label: of the trial.
+            seed: of the trial.
+        """
+
+    def simulate_trial(self, trial_type: Any = None, seed: int | bool = False) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Return inputs `(input_dim, T)`, targets `(T - 1,)` and label of a trial; see `generate_stimulus`.
+
+        Raises:
+            ShapeError: a subclass gives something of another shape.
+        """
+        u, label = self.generate_stimulus(trial_type, seed)
+        z = np.asarray(self.generate_target(label, seed))
+        name, u = type(self).__name__, np.asarray(u)
+        if u.ndim != 2 or u.dtype.kind not in "biuf":
+            raise ShapeError(f"{name}.generate_stimulus: expected numbers (inputs, T), got shape {u.shape}, {u.dtype}.")
+        if z.ndim not in (1, 2) or len(z) != u.shape[1] - 1 or z.dtype.kind not in "biuf":
+            raise ShapeError(
+                f"{name}.generate_target: expected numbers (T - 1,) or (T - 1, outputs) with T - 1 = {u.shape[1] - 1},"
+                f" got shape {z.shape}, {z.dtype}."
+            )
+        return u, z, label
+
+    def is_correct(self, outputs: np.ndarray, label: Any) -> bool | None:
+        """Return whether a trial was answered rightly; override it, or a mean distance of 0.2 from the targets counts.
+
+        Arguments:
+            outputs: what a network gave, `(T - 1,)`, or `(T - 1, outputs)`.
+            label: of the trial.
+        """
+        return None
+
+    def batched(self) -> Task:
+        """Return the same task as one that makes batches: for `train`, `evaluate` and whatever takes a task."""
+        return OneByOne(source=self)
+
+
+class KnownTask(AbstractTask):
+    """Hold what the three tasks of the publication share: settings in steps, and a task that makes batches.
 
     Arguments:
         settings: in steps: `T` of a trial, `stim_on`, `stim_dur`, and for XOR `delay`; `DeltaT` is not used.
@@ -47,8 +133,7 @@ class AbstractTask(ABC):
     TYPES: Mapping[str, Mapping[str, float]] = {}
 
     def __init__(self, settings: Mapping[str, Any]):
-        self.settings = dict(settings)
-        self.validate_settings()
+        super().__init__(settings)
         self.task: KimTask = self._make(*(int(self.settings[key]) for key in self.KEYS))
         self._next = 0
 
@@ -82,26 +167,6 @@ class AbstractTask(ABC):
         Raises:
             OptionError: an unknown kind.
         """
-        u, _, label = self.simulate_trial(trial_type, seed)
-        return u, label
-
-    @abstractmethod
-    def generate_target(self, label: Label, seed: int | bool = False) -> np.ndarray:
-        """Return the targets of a trial, `(T - 1,)`.
-
-        Arguments:
-            label: of the trial.
-            seed: not used, since targets are not random.
-        """
-
-    def simulate_trial(
-        self, trial_type: str | None = None, seed: int | bool = False
-    ) -> tuple[np.ndarray, np.ndarray, Label]:
-        """Return inputs `(input_dim, T)`, targets `(T - 1,)` and label of a trial; see `generate_stimulus`.
-
-        Raises:
-            OptionError: an unknown kind.
-        """
         if trial_type is not None and trial_type not in self.TYPES:
             raise OptionError(unknown("trial type", trial_type, self.TYPES, where=type(self).__name__))
         conditions: Mapping[str, ArrayLike] | None = None if trial_type is None else self.TYPES[trial_type]
@@ -110,7 +175,15 @@ class AbstractTask(ABC):
             self._next += 1
         else:
             trials = self.task.trials(1, 42 if seed is True else seed, conditions=conditions)
-        return trials.stimulus(), trials.target(), self._label(trials)
+        return trials.stimulus(), self._label(trials)
+
+    def batched(self) -> Task:
+        """Return the same task for batches; one of a subclass that changes its trials goes through them one by one."""
+        mine = type(self)
+        kind = next((base for base in mine.__mro__ if base in (GoNogoTask, XORTask, ManteTask)), KnownTask)
+        changed = [n for n in ("generate_stimulus", "generate_target", "simulate_trial", "is_correct")
+                   if getattr(mine, n) is not getattr(kind, n)]  # fmt: skip
+        return super().batched() if changed else self.task
 
     @abstractmethod
     def _make(self, *steps: int) -> KimTask: ...
@@ -126,7 +199,7 @@ class AbstractTask(ABC):
             raise OptionError(unknown("label", label, known, where=type(self).__name__))
 
 
-class GoNogoTask(AbstractTask):
+class GoNogoTask(KnownTask):
     """Give Go-NoGo trials; labels are 1 (go) and 0, trial types `"go"` and `"nogo"`.
 
     Arguments:
@@ -151,7 +224,7 @@ class GoNogoTask(AbstractTask):
         return int(trials.conditions["go"][0])
 
 
-class XORTask(AbstractTask):
+class XORTask(KnownTask):
     """Give XOR trials; labels are `"same"` and `"diff"`, trial types `"++"`, `"+-"`, `"-+"` and `"--"`.
 
     Arguments:
@@ -196,7 +269,7 @@ class XORTask(AbstractTask):
         return self.settings["stim_on"] + 2 * self.settings["stim_dur"] + self.settings["delay"]
 
 
-class ManteTask(AbstractTask):
+class ManteTask(KnownTask):
     """Give trials of the context task in its constant coding; labels are 1 and -1, trial types the contexts.
 
     Arguments:
@@ -222,22 +295,27 @@ class ManteTask(AbstractTask):
         return int(trials.conditions["choice"][0])
 
 
+KINDS: dict[str, type[KnownTask]] = {"go_nogo": GoNogoTask, "xor": XORTask, "mante": ManteTask}
+
+
 class TaskFactory:
     """Make these tasks by name.
 
-    >>> TaskFactory.list_available_tasks()
+    >>> TaskFactory.list_available_tasks()[:3]
     ['go_nogo', 'xor', 'mante']
     >>> u, z, label = TaskFactory.create_task("go_nogo", {"T": 200, "stim_on": 50, "stim_dur": 25}).simulate_trial("go")
     >>> u[0, [49, 50, 74, 75]].tolist(), label
     ([0.0, 1.0, 1.0, 0.0], 1)
     """
 
-    @staticmethod
-    def create_task(name: str, settings: Mapping[str, Any]) -> AbstractTask:
+    _registered: ClassVar[dict[str, type[AbstractTask]]] = {}
+
+    @classmethod
+    def create_task(cls, name: str | type[AbstractTask], settings: Mapping[str, Any]) -> AbstractTask:
         """Return a task.
 
         Arguments:
-            name: `"go_nogo"`, `"xor"` or `"mante"`; `-` is taken as `_`.
+            name: `"go_nogo"`, `"xor"` or `"mante"`, a name that was registered, or a class; `-` is taken as `_`.
             settings: of the task.
 
         Raises:
@@ -246,13 +324,53 @@ class TaskFactory:
         >>> TaskFactory.create_task("go-nogo", {"T": 200, "stim_on": 50, "stim_dur": 25}).task.steps
         200
         """
-        kinds: dict[str, type[AbstractTask]] = {"go_nogo": GoNogoTask, "xor": XORTask, "mante": ManteTask}
-        key = name.lower().replace("-", "_") if isinstance(name, str) else name
+        if isinstance(name, type) and issubclass(name, AbstractTask):
+            return name(settings)
+        kinds, key = {**KINDS, **cls._registered}, _key(name)
         if key not in kinds:
             raise OptionError(unknown("task", name, kinds))
         return kinds[key](settings)
 
-    @staticmethod
-    def list_available_tasks() -> list[str]:
+    @classmethod
+    def register_task(cls, name: str, task_class: type[AbstractTask]) -> None:
+        """Give a class of your own a name for `create_task`, in this process.
+
+        A name stands for one class, so that no later call can change what an earlier one means: it is refused for a
+        task of this library and for a class other than the one that has it.
+
+        Arguments:
+            name: the name; `-` and capitals are taken as `_` and small letters.
+            task_class: a subclass of `AbstractTask`.
+
+        Raises:
+            OptionError: this is no such class, or the name is taken.
+
+        >>> class Longer(GoNogoTask):
+        ...     pass
+        >>> TaskFactory.register_task("longer", Longer)
+        >>> type(TaskFactory.create_task("longer", {"T": 200, "stim_on": 50, "stim_dur": 25})).__name__
+        'Longer'
+        """
+        key = _key(name)
+        if not key:
+            raise OptionError(f"register_task: the name must be a text, got {name!r}.")
+        if not isinstance(task_class, type) or not issubclass(task_class, AbstractTask):
+            raise OptionError(
+                f"register_task: expected a subclass of AbstractTask, got {task_class!r}. Tasks that make batches"
+                " (PeriodTask) need no name: give them to train, evaluate or get as they are."
+            )
+        known = {**KINDS, **cls._registered}.get(key, task_class)
+        # The same class again, as from a cell of a notebook that is run twice, may take its own place.
+        same = (known.__module__, known.__qualname__) == (task_class.__module__, task_class.__qualname__)
+        if key in KINDS or not same:
+            raise OptionError(f"register_task: {name!r} is the name of {known.__qualname__}; choose another one.")
+        cls._registered[key] = task_class
+
+    @classmethod
+    def list_available_tasks(cls) -> list[str]:
         """Return the names."""
-        return ["go_nogo", "xor", "mante"]
+        return [*KINDS, *cls._registered]
+
+
+def _key(name: object) -> str:
+    return name.lower().replace("-", "_") if isinstance(name, str) else ""
