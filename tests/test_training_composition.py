@@ -39,7 +39,7 @@ def holds(part, value, origin):
 
 
 def check(together, start, parts=None):
-    """Hold a composition against its parts, before and for free numbers far away; and its slopes against differences."""
+    """Hold a composition against its parts, for free numbers far away too, and its slopes against differences."""
     origin = together.project(start)
     free = together.free(origin, "w")
     with jax.enable_x64(True):
