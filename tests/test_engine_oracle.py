@@ -253,9 +253,10 @@ def test_random_networks(graph, solver):
 
 
 def test_a_ramp_with_a_threshold_by_hand():
-    """v' = 1 from 0, threshold 1, reset 0, in steps of 0.25; the refractory time is two steps."""
+    """v' = 1 from 0, threshold 1, reset 0, in steps of 0.25; the refractory time of two steps counts from the spike."""
     ramp = nets.operator("v' = 1", {"v": 0.0})
-    for refractory, expected in ((0.0, [0, 0.25, 0.5, 0.75, 1, 0, 0.25, 0.5]), (0.5, [0, 0.25, 0.5, 0.75, 1, 0, 0, 0])):
+    held = [0, 0.25, 0.5, 0.75, 1, 0, 0, 0.25]
+    for refractory, expected in ((0.0, [0, 0.25, 0.5, 0.75, 1, 0, 0.25, 0.5]), (0.5, held)):
         cell = Node({"op": ramp}, spikes=(Spike("op/v", None, threshold=1.0, reset=0.0, refractory=refractory),))
         for run in (lambda graph, **o: simulate(lower(graph), **o), reference.simulate):
             assert run(Graph({"cell": cell}), duration=2.0, dt=0.25)["cell/op/v"][:, 0].tolist() == expected

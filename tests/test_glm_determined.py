@@ -138,6 +138,16 @@ def test_features_that_separate_are_named(fit):
     assert len(seen) == 1 and seen[0].startswith("x1 (neuron 0): they separate bins")
 
 
+@pytest.mark.parametrize("bins", [1, 3, 8])
+@pytest.mark.parametrize("tol", [1e-5, 1e-9])
+def test_a_feature_that_separates_a_few_bins_is_named_whatever_the_tolerance(bins, tol):
+    x, _, events = SEPARATING
+    x, events = x.copy(), events.copy()
+    x[:, 1], events[:bins] = np.arange(ROWS) < bins, 1
+    _, seen = told(lambda: GLM("Bernoulli", solver_kwargs={"tol": tol}).fit(x, events))
+    assert len(seen) == 1 and seen[0].startswith("x1 (neuron 0): they separate bins")
+
+
 def test_a_separating_feature_has_no_finite_error_and_leaves_the_others_theirs():
     x, counts, _ = SEPARATING
     model, _ = told(lambda: GLM().fit(x, counts))

@@ -28,7 +28,7 @@ def fires(margin):
     return jnp.where(margin > 0, 1.0, 0.0)
 
 
-fires.defjvp(lambda p, t: (fires(p[0]), t[0] * SLOPE / (1.0 + SLOPE * jnp.abs(p[0])) ** 2))
+fires.defjvp(lambda p, t: (fires(p[0]), t[0] / (1.0 + SLOPE * jnp.abs(p[0])) ** 2))
 
 
 class Weights(Behavior):

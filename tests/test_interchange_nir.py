@@ -27,19 +27,19 @@ def chain(*nodes):
     return nir.NIRGraph.from_list(*nodes)
 
 
-# One node at a time against its equations. Euler: x_(k+1) = x_k + dt*f(x_k); a unit with v > v_threshold at the
-# beginning of a step has z = 1 in it and v = v_reset after it.
+# One node at a time against its equations. Euler: x_(k+1) = x_k + dt*f(x_k); where that is above v_threshold, v is
+# v_reset instead, and z is 1 in the next step.
 
 
 def lif(node, x):
     n = x.shape[1]
     leaky = hasattr(node, "v_leak")
-    v, out = (np.array(node.v_leak) if leaky else np.zeros(n)), []
+    v, z, out = (np.array(node.v_leak) if leaky else np.zeros(n)), np.zeros(n, bool), []
     for row in x:
-        z = v > node.v_threshold
         out.append(z * 1.0)
-        slope = ((node.v_leak - v) + node.r * row) / node.tau if leaky else node.r * row
-        v = np.where(z, node.v_reset, v + DT * slope)
+        v = v + DT * (((node.v_leak - v) + node.r * row) / node.tau if leaky else node.r * row)
+        z = v > node.v_threshold
+        v = np.where(z, node.v_reset, v)
     return np.array(out)
 
 
@@ -54,13 +54,13 @@ def li(node, x):
 
 def cuba(node, x):
     i, v, out = np.zeros(x.shape[1]), np.array(node.v_leak), []
-    spiking = hasattr(node, "v_threshold")
+    spiking, z = hasattr(node, "v_threshold"), np.zeros(x.shape[1], bool)
     for row in x:
-        z = v > node.v_threshold if spiking else np.zeros(len(v), bool)
         out.append(z * 1.0 if spiking else v)
         di = (node.w_in * row - i) / node.tau_syn
         v = v + DT * ((node.v_leak - v) + node.r * i) / node.tau_mem
         i = i + DT * di
+        z = v > node.v_threshold if spiking else z
         v = np.where(z, node.v_reset, v) if spiking else v
     return np.array(out)
 
@@ -142,14 +142,15 @@ def recurrent_graph():
 def recurrent_loop(graph, x):
     """Run that graph in a NumPy loop."""
     g, steps = graph.nodes, [1, 1, 3, 4, 2]
-    v, u, spikes, out = np.zeros(5), ones(2, 0.2), [], []
+    v, z, u, spikes, out = np.zeros(5), np.zeros(5), ones(2, 0.2), [], []
     for k, row in enumerate(x):
-        z = (v > 1.0) * 1.0
         spikes.append(z)
         late = np.array([spikes[k - s][j] if k >= s else 0.0 for j, s in enumerate(steps)])
         out.append(u)
         i = g["fc"].weight @ row + g["rec"].weight @ z
-        v = np.where(z > 0, -0.1, v + DT * ((0.0 - v) + 1.5 * i) / 2.0)
+        v = v + DT * ((0.0 - v) + 1.5 * i) / 2.0
+        z = (v > 1.0) * 1.0
+        v = np.where(z > 0, -0.1, v)
         drive = g["fc2"].weight @ late + g["aff"].weight @ row + g["aff"].bias
         u = u + DT * ((0.2 - u) + drive) / 3.0
     return np.array(spikes), np.array(out)
@@ -422,3 +423,48 @@ def test_garbled_notes_give_errors_of_the_library():
         except RecurraError:
             seen += 1
     assert seen > 10
+
+
+def _peer_lif(n):
+    return nir.LIF(ones(n, 1e-2), ones(n, 100.0), ones(n, 0.0), ones(n, 1.0), ones(n, 0.0))
+
+
+_MIXED = np.array([[4, 0, 0, 2, 0, 0, 0, 1], [0, 3, 1, 0, 0, 2, 0, 0], [0.5] * 8]) / 10
+_CUBA = nir.CubaLIF(
+    tau_syn=ones(8, 5e-3), tau_mem=ones(8, 1e-2), r=ones(8, 100.0), v_leak=ones(8, 0.0), v_threshold=ones(8, 1.0),
+    v_reset=ones(8, 0.0), w_in=ones(8, 50.0),
+)  # fmt: skip
+
+# Spikes of each output unit in 1,000 steps of 1e-4 with the inputs linspace(0.05, 1.2, 8), counted by snnTorch 1.0.0
+# (import_from_nir, nirtorch 2.6, PyTorch 2.14 on a CPU) from the same graphs.
+PEER_COUNTS = {
+    "one layer": (
+        [nir.Affine(np.eye(8), np.zeros(8)), _peer_lif(8)],
+        [43, 200, 333, 500, 500, 500, 1000, 1000],
+    ),
+    "two layers": (
+        [nir.Affine(np.eye(8), np.zeros(8)), _peer_lif(8), nir.Affine(_MIXED, np.zeros(3)), _peer_lif(3)],
+        [174, 166, 166],
+    ),
+    "synapses": ([nir.Affine(np.eye(8) * 0.02, np.zeros(8)), _CUBA], [41, 189, 317, 471, 484, 489, 908, 948]),
+}
+
+
+@pytest.mark.parametrize("name", PEER_COUNTS)
+def test_counts_are_those_of_snntorch(name):
+    """But for the spikes of the last steps, which z shows a step (and a step a layer, or synapse) later."""
+    nodes, peer = PEER_COUNTS[name]
+    got = from_nir(chain(*nodes), 1e-4).run(np.tile(np.linspace(0.05, 1.2, 8), (1000, 1)))["out"].sum(axis=0)
+    missing = np.array(peer) - got
+    assert missing.min() >= 0
+    assert missing.max() <= 2
+
+
+def test_a_file_of_an_earlier_version_is_reset_a_step_later():
+    """Those versions noted no `prompt`, and their networks were reset after the step of the spike."""
+    graph = to_nir(from_nir(chain(_peer_lif(1)), 1e-4))
+    name = next(n for n, node in graph.nodes.items() if isinstance(node, nir.LIF))
+    x = ones((500, 1), 2.0)
+    prompt = from_nir(graph, 1e-4).run(x)["out"].sum()
+    del graph.nodes[name].metadata["recurra"]["prompt"]
+    assert (prompt, from_nir(graph, 1e-4).run(x)["out"].sum()) == (499, 250)

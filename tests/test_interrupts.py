@@ -128,6 +128,13 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(name, ctrl_c_at, monk
     assert np.array_equal(model.predict(x), predicted)
 
 
+@pytest.mark.parametrize("solver", ["scipy", "tsit5", "heun"])
+def test_ctrl_c_before_the_first_step_has_no_part_to_give(solver, monkeypatch):
+    monkeypatch.setattr(interrupts._Watch, "came", property(lambda watch: True))
+    with pytest.raises(KeyboardInterrupt, match="interrupted after 0 of 500 rows"):
+        simulate(VDP, 50.0, dt=0.1, solver=solver)
+
+
 @pytest.mark.parametrize("solver", ["scipy", "tsit5"])
 def test_a_solver_with_steps_of_its_own_gives_the_rows_so_far(solver, monkeypatch):
     whole = simulate(VDP, 50.0, dt=0.1, solver=solver)

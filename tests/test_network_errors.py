@@ -183,10 +183,6 @@ ERRORS = {
         "unknown surrogate 'fast'",
     ),
     "refractory": (lif(spike_var="spike", reset_var="v", refractory=-1.0), "refractory must be a time >= 0, got -1"),
-    "refractory without reset": (
-        lambda: spiking_without_reset().program,
-        "a refractory time of 1 needs a value at which 'lif_op/v' is held",
-    ),
     "spike lists": (
         lif(spike_var=["spike", "s_ext", "s_in"], reset_var=["v", "s"]),
         "3 spike_var and 2 reset_var are given; give one reset_var, or as many",
@@ -296,12 +292,6 @@ def unclear() -> Network:
     made = Network(dt=0.1)
     made.add_func_node("a", 1, "tanh")
     made.add_diffeq_node("r", TANH)
-    return made
-
-
-def spiking_without_reset() -> Network:
-    made = Network(dt=0.1)
-    made.add_diffeq_node("n", LIF, N=2, spike_var="spike", reset_var="v", refractory=1.0, reset=False)
     return made
 
 

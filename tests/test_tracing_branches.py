@@ -320,12 +320,6 @@ def python_random(n):
     n.v += random.random()
 
 
-def assertion(n):
-    n.v *= 0.9
-    if n.v.sum() > 100:
-        raise RuntimeError("too big")
-
-
 def sparse(n):
     from scipy import sparse as s
 
@@ -419,7 +413,6 @@ REFUSED = [
     (dictionary, "a key of a dict or a set needs a number now"),
     (unseen_random, "random numbers that are not drawn through"),
     (python_random, "random numbers that are not drawn through"),
-    (assertion, "raises RuntimeError .too big. depending on traced data"),
     (sparse, "real array"),
     (swallowed, r"int\(\) needs a number now"),
     (module_array, "real array"),

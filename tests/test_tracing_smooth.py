@@ -27,7 +27,7 @@ def crossing(margin):
 crossing.defjvp(
     lambda primals, tangents: (
         crossing(primals[0]),
-        tangents[0] * SLOPE / (1.0 + SLOPE * jnp.abs(primals[0])) ** 2,
+        tangents[0] / (1.0 + SLOPE * jnp.abs(primals[0])) ** 2,
     )
 )
 
@@ -145,7 +145,7 @@ def test_surrogates_are_those_of_the_engine(surrogate: str) -> None:
     with jax.enable_x64(True):
         run = outcome(differentiated(lambda n: 1.0 * (n.v > 0.5), surrogate=surrogate))
         got = jax.jacrev(run)(jnp.asarray(V), X, W)
-        expected = SLOPE * SURROGATES[surrogate](SLOPE * jnp.asarray(V - 0.5))
+        expected = SURROGATES[surrogate](SLOPE * jnp.asarray(V - 0.5))
     assert np.abs(np.asarray(got) - np.diag(np.asarray(expected))).max() < 1e-14
 
 
@@ -154,7 +154,7 @@ def test_infinite_thresholds_have_no_undefined_derivative() -> None:
         run = outcome(differentiated(lambda n: 1.0 * (n.v >= n.x)))
         sides = jnp.array([np.inf, -np.inf, 1.0, 1.0, np.inf, 0.0]), jnp.array([np.inf, 0.0, np.inf, 1.0, 0.0, 0.0])
         slopes = jnp.diag(jax.jacrev(run)(*sides, W))
-    assert np.abs(np.asarray(slopes) - np.array([SLOPE, 0, 0, SLOPE, 0, SLOPE])).max() < 1e-14
+    assert np.abs(np.asarray(slopes) - np.array([1, 0, 0, 1, 0, 1])).max() < 1e-14
 
 
 def test_what_is_remembered_is_a_float_only_if_it_comes_of_comparisons_of_floats() -> None:
@@ -203,7 +203,7 @@ def test_branches_over_large_arrays_differentiate_what_both_sides_make() -> None
 
             got = jax.grad(total, (0, 1))(jnp.asarray(v), jnp.asarray(w))
         chosen, other = (0, 1) if first > 0.5 else (1, 0)
-        expected = c * SLOPE / (1 + SLOPE * np.abs((v, w)[chosen] - 0.5)) ** 2
+        expected = c / (1 + SLOPE * np.abs((v, w)[chosen] - 0.5)) ** 2
         assert np.abs(np.asarray(got[chosen]) - expected).max() < 1e-12
         assert np.abs(np.asarray(got[other])).max() == 0
 
@@ -234,6 +234,7 @@ def test_event_driven_sums_are_differentiated_by_the_spikes_too() -> None:
         ({"slope": 0.0}, "slope must be a finite number > 0, got 0.0"),
         ({"slope": np.inf}, "got inf"),
         ({"slope": True}, "got True"),
+        ({"scale": 0}, "scale must be a finite number > 0, got 0"),
         ({"slope": "steep"}, "got 'steep'"),
     ],
 )

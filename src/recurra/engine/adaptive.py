@@ -254,7 +254,7 @@ def _diffrax(
             f"{run.solver} gave up: {diffrax.RESULTS[carry['result']]} Try max_steps=, looser tolerances, or"
             " 'kvaerno5' for a stiff model."
         )
-    path: Any = np.asarray(carry["rows"])[: int(carry["row"])]
+    path: Any = np.asarray(carry["rows"])[: max(int(carry["row"]), 1)]  # the start is always there
     return path if not np.iscomplexobj(y0) else path[:, : len(y0)] + 1j * path[:, len(y0) :]
 
 
@@ -284,7 +284,7 @@ class _DiffraxSteps:
         carry = {
             "t": first, "to": to, "y": y, "solver": self.solver.init(self.term, first, to, y, None),
             "control": control, "jump": False, "result": diffrax.RESULTS.successful, "steps": 0, "row": 0,
-            "rows": jnp.full((len(self.times), *y.shape), jnp.inf, y.dtype),
+            "rows": jnp.full((len(self.times), *y.shape), jnp.inf, y.dtype).at[0].set(y),
         }  # fmt: skip
         return jax.tree.map(jnp.asarray, carry)
 

@@ -126,11 +126,6 @@ def check_spikes(label: str, node: Node) -> None:
     """
     for rule in node.spikes:
         check_surrogate(rule.surrogate)
-        if rule.reset is None and np.any(rule.refractory):
-            raise TemplateError(
-                f"{label}: a refractory time of {rule.refractory:g} needs a value at which {rule.variable!r} is held; "
-                "give the spike a reset."
-            )
         for path, kind in ((rule.variable, "state"), (rule.input, "input")):
             if path is None:
                 continue

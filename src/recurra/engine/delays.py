@@ -103,6 +103,8 @@ def plan_delays(system: System, params: Mapping[str, np.ndarray], dt: float) -> 
 
 def with_jumps(plan: DelayPlan, state: Mapping[str, Any]) -> DelayPlan:
     """Return a plan that knows from the rings of a state for which units the past ends in a jump."""
+    if not plan.lengths:
+        return plan
 
     def of(ring: int) -> Jumps:
         jumps = np.asarray(state[ring_key(ring)][..., -1, :]) != 0

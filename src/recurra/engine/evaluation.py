@@ -65,8 +65,7 @@ def derivatives(system: System, t: Array, values: Values, tables: Mapping[str, A
         # Lowering has seen to it that no complex value reaches a real state; this lifts real ones into complex states.
         found[item.target] = slope.astype(dtype)
     for rule in system.spikes:
-        if rule.countdown:
-            found[rule.countdown] = jnp.zeros_like(values[rule.countdown])
+        found |= {key: jnp.zeros_like(values[key]) for key in rule.memory}
     for chain in system.chains:
         z = values[chain.state]
         before = jnp.concatenate([chain_source(chain, values, tables)[None].astype(z.dtype), z[:-1]])

@@ -40,7 +40,8 @@ def _phases(program: Program, solver: str) -> list[str]:
     for item in system.schedule:
         phases.append(_assign(item, "=") if isinstance(item, Assign) else _collect(item, program))
     for rule in system.spikes:
-        phases.insert(len(system.rings) + len(system.noises), f"spike where {rule.variable} >= {rule.threshold}")
+        how = "where a step has crossed" if rule.fired else "where" if rule.reset else "where it has become true that"
+        phases.insert(len(system.rings) + len(system.noises), f"spike {how} {rule.variable} >= {rule.threshold}")
     phases.append("record")
     phases += [f"remember {ring.source}" for ring in system.rings]
     changes = [_assign(item, "' =") for item in system.derivatives]
@@ -51,7 +52,8 @@ def _phases(program: Program, solver: str) -> list[str]:
     if changes:
         phases.append(f"advance by {solver}:" + "".join(f"\n       {c}" for c in changes))
     phases += [
-        f"set {r.variable} to {r.reset} where it spiked" + (" or is refractory" if r.refractory else "")
+        f"set {r.variable} to {r.reset} where it {'crossed' if r.fired else 'spiked'}"
+        + (" or is refractory" if r.refractory else "")
         for r in system.spikes
         if r.reset
     ]

@@ -68,17 +68,22 @@ class Spike:
     """Let the units of a node spike.
 
     Where `variable` has reached `threshold` at the beginning of a step, `input` gets 1/dt during that step, and after
-    it `variable` is set to `reset`, and held there for the `refractory` time. With `reset=None` it is left alone: then
-    the equations must see to it.
+    it `variable` is set to `reset`, and held there until the `refractory` time since the spike is over. A unit that is
+    refractory does not spike. With `reset=None` the variable is left alone: then a unit spikes when it comes to be
+    above the threshold (or begins above it), and not again before it was below. With `prompt=True` the threshold is
+    compared with what the step has made of `variable`, which is reset at once; `input` gets 1/dt during the next step.
 
     Arguments:
         variable: `"operator/variable"`, a state.
         input: `"operator/variable"`, an input; `None` if nothing is to feel the spike.
         threshold, reset: in the unit of the variable; like the other numbers here one, or one for each unit. They are
             parameters: `"node/spike/threshold"` (`spike1` for the second rule of a node) is a path as any other.
-        refractory: time after a spike during which the variable is held at `reset`.
+        refractory: time from one spike to the earliest moment at which the next can begin to be made: the variable is
+            held at `reset` until then. One step or less is as none.
         surrogate: name of the derivative that stands in for that of the step, see :data:`recurra.engine.SURROGATES`.
-        slope: how steep the surrogate is, per unit of the variable.
+        slope: how steep the surrogate is, per unit of the variable: how fast it falls off beside the threshold.
+        scale: the surrogate derivative at the threshold, where it is highest.
+        prompt: whether the reset belongs to the step that crosses the threshold.
 
     >>> from recurra.engine import Graph, lower, simulate
     >>> from recurra.equations import parse_equation
@@ -95,6 +100,8 @@ class Spike:
     refractory: float | np.ndarray = 0.0
     surrogate: str = "fast_sigmoid"
     slope: float | np.ndarray = 1.0
+    scale: float | np.ndarray = 1.0
+    prompt: bool = False
 
     __repr__ = brief
 

@@ -109,8 +109,10 @@ def interruptible(stop: Stop | None = None) -> Iterator[bool]:
         raise
     finally:
         _here.watch = None
-        if ours and signal.getsignal(signal.SIGINT) == watch.hear:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if ours:
+            last = signal.signal(signal.SIGINT, signal.default_int_handler)
+            if last != watch.hear:  # somebody has set another one meanwhile
+                signal.signal(signal.SIGINT, last)
         if watch.heard and not watch.told:
             raise KeyboardInterrupt
 

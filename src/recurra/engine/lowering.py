@@ -258,12 +258,18 @@ class _Lowering:
             stem = f"{group.label}/spike{i or ''}"
             every = [self.nodes[m].spikes[i] for m in group.members]
             reset = "" if first.reset is None else f"{stem}/reset"
-            rule = SpikeRule(key, f"{stem}/signal", f"{stem}/threshold", reset, f"{stem}/slope", first.surrogate)
+            rule = SpikeRule(
+                key, f"{stem}/signal", f"{stem}/threshold", reset, f"{stem}/slope", first.surrogate, f"{stem}/scale"
+            )
             if any(np.any(s.refractory) for s in every):
                 rule = replace(rule, refractory=f"{stem}/refractory", countdown=f"{stem}/countdown")
-                self.numbers.state[rule.countdown] = np.zeros(group.units)
-                self.shapes[rule.countdown] = (group.units,)
-            for name in ("threshold", "slope", *(n for n in ("reset", "refractory") if getattr(rule, n))):
+            rule = replace(
+                rule, above="" if reset else f"{stem}/above", fired=f"{stem}/fired" if first.prompt else ""
+            )
+            for hidden in rule.memory:
+                self.numbers.state[hidden] = np.zeros(group.units)
+                self.shapes[hidden] = (group.units,)
+            for name in ("threshold", "slope", "scale", *(n for n in ("reset", "refractory") if getattr(rule, n))):
                 where = f"{group.members[0]}/spike{i or ''}/{name}"
                 values = [_broadcast(getattr(s, name), (n,), where) for s, n in zip(every, group.sizes, strict=True)]
                 self.numbers.params[f"{stem}/{name}"] = np.concatenate(values)
@@ -425,7 +431,7 @@ def _signature(node: Node, known: dict[int, object]) -> object:
     thresholds = []
     for rule in node.spikes:
         ends = [(positions[p.split("/")[0]], p.split("/")[1]) for p in (rule.variable, rule.input) if p]
-        thresholds.append((tuple(ends), rule.surrogate, rule.reset is None))
+        thresholds.append((tuple(ends), rule.surrogate, rule.reset is None, rule.prompt))
     return (tuple(parts), tuple(thresholds), node.size if noisy else 0)
 
 

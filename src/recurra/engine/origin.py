@@ -112,7 +112,7 @@ def _read(system: System) -> Identity:
     equations |= {f"{c.state} (delay)": (c.output, c.source, c.order) for c in system.chains}
     equations |= {f"{n.target} (noise)": (n.streams, n.size) for n in system.noises}
     equations |= {
-        f"{s.variable} (spikes)": (s.signal, bool(s.reset), bool(s.refractory), s.countdown) for s in system.spikes
+        f"{s.variable} (spikes)": (s.signal, bool(s.reset), bool(s.refractory), s.memory) for s in system.spikes
     }
     rules = {
         rule.label or BEHAVIORS: getattr(rule.update, "__model__", lambda u=rule.update: u)() for rule in system.rules

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,26 +46,23 @@ class Recording:
     Arguments:
         tracks: what the loop records.
         units: for each track, the units it records.
-        pieces: name -> for each piece its track and the columns there, laid side by side.
+        pieces: name -> for each piece its track and the columns there, laid side by side; `...` for all of them.
         labels: name -> the path of every unit.
     """
 
     tracks: tuple[Track, ...]
     units: tuple[np.ndarray, ...]
-    pieces: Mapping[str, list[tuple[int, np.ndarray]]]
+    pieces: Mapping[str, list[tuple[int, np.ndarray | EllipsisType]]]
     labels: Mapping[str, list[str]]
 
     def named(self, tracks: Sequence) -> dict:
         """Sort what the tracks recorded, `(..., rows, units)`, NumPy or JAX, by the user's names."""
         found = {}
         for name, pieces in self.pieces.items():
-            parts = [tracks[i] if self._all(i, columns) else tracks[i][..., columns] for i, columns in pieces]
+            parts = [tracks[i] if columns is ... else tracks[i][..., columns] for i, columns in pieces]
             join = np.concatenate if isinstance(parts[0], np.ndarray) else jnp.concatenate
             found[name] = parts[0] if len(parts) == 1 else join(parts, axis=-1)
         return found
-
-    def _all(self, track: int, columns: np.ndarray) -> bool:
-        return np.array_equal(columns, np.arange(len(self.units[track])))
 
 
 def make_recording(program: Program, record: object) -> Recording:
@@ -82,7 +81,7 @@ def make_recording(program: Program, record: object) -> Recording:
     shape_of = program.system.shape_of
 
     def size_of(key: str) -> int:
-        return int(np.prod(shape_of[key]))
+        return math.prod(shape_of[key])
 
     for name, paths in _wanted(program, record).items():
         targets = [t for path in paths for t in program.layout.resolve(path)]
@@ -97,7 +96,7 @@ def make_recording(program: Program, record: object) -> Recording:
             asked.setdefault(target.key, []).append(units)
         labels[name] = [label for target in targets for label in unit_labels(target)]
     keys = list(asked)
-    units_of = [np.unique(np.concatenate(asked[key])) for key in keys]
+    units_of = [_in_order(asked[key]) for key in keys]
     emitted = {key: (dtype, early) for rule in program.system.rules for _, key, dtype, early in rule.emits}
     complex_keys, plain = program.system.complex_keys, ("", False)
     tracks = tuple(
@@ -106,17 +105,29 @@ def make_recording(program: Program, record: object) -> Recording:
     )
     place = {key: i for i, key in enumerate(keys)}
     pieces = {
-        name: [(place[key], np.searchsorted(units_of[place[key]], units)) for key, units in _joined(parts)]
+        name: [(place[key], _columns(units_of[place[key]], units)) for key, units in _joined(parts)]
         for name, parts in wanted.items()
     }
     return Recording(tracks, tuple(u.astype(np.int32) for u in units_of), pieces, labels)
+
+
+def _in_order(pieces: list[np.ndarray]) -> np.ndarray:
+    """Return every unit once; the pieces of neighbours, as a rule, are in order already."""
+    units = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    return units if (units[1:] > units[:-1]).all() else np.unique(units)
+
+
+def _columns(track: np.ndarray, units: np.ndarray) -> np.ndarray | EllipsisType:
+    """Say where units stand in a track."""
+    return ... if units is track or np.array_equal(units, track) else np.searchsorted(track, units)
 
 
 def _joined(parts: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]:
     """Join neighbouring pieces of the same array."""
     found = []
     for key, group in itertools.groupby(parts, key=lambda part: part[0]):
-        found.append((key, np.concatenate([units for _, units in group])))
+        pieces = [units for _, units in group]
+        found.append((key, pieces[0] if len(pieces) == 1 else np.concatenate(pieces)))
     return found
 
 

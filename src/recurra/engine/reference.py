@@ -13,7 +13,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from recurra.engine.graph import Edge, Graph, Node, Sparse
+from recurra.engine.graph import Edge, Graph, Node, Sparse, Spike
 from recurra.engine.lowering import lower
 from recurra.engine.outcome import cut_off, make_result
 from recurra.engine.randomness import seed_key, stream_address, stream_key
@@ -83,6 +83,8 @@ class _Oracle:
         self.state: dict[Key, np.ndarray] = {}
         self.past: dict[Key, list[np.ndarray]] = {}
         self.left: dict[tuple[str, int], np.ndarray] = {}  # of refractory times
+        self.above: dict[tuple[str, int], np.ndarray] = {}  # of thresholds without reset, at the last comparison
+        self.crossed: dict[tuple[str, int], np.ndarray] = {}  # in the step before, of thresholds that reset at once
         self._start()
 
     def _size(self, path: str) -> int:
@@ -159,23 +161,36 @@ class _Oracle:
         found = {}
         for label, node in self.nodes.items():
             for i, rule in enumerate(node.spikes):
-                reached = self.state[label, *rule.variable.split("/")] >= self._of_spike(label, i, "threshold")
-                found[label, i] = reached & ~(self.left.get((label, i), 0.0) > 0)
+                if rule.prompt:
+                    found[label, i] = self.crossed.get((label, i), np.zeros(node.size, bool))
+                else:
+                    found[label, i] = self._crosses(label, i, rule, self.state)
         return found
+
+    def _crosses(self, label: str, i: int, rule: Spike, state: Mapping[Key, np.ndarray]) -> np.ndarray:
+        """Which units are above a threshold, are not refractory, and were not above it all the time if none resets."""
+        operator, variable = rule.variable.split("/")
+        reached = state[label, operator, variable] >= self._of_spike(label, i, "threshold")
+        fires = reached & ~(self.left.get((label, i), 0.0) > 0)
+        if rule.reset is None:
+            fires, self.above[label, i] = fires & ~self.above.get((label, i), np.zeros_like(reached)), reached
+        return fires
 
     def _reset(self) -> None:
         """Reset what has spiked, and hold what is refractory."""
         for (label, i), fired in self.spikes.items():
-            rule, held = self.nodes[label].spikes[i], fired
-            if rule.reset is None:
-                continue
+            rule = self.nodes[label].spikes[i]
+            if rule.prompt:
+                fired = self.crossed[label, i] = self._crosses(label, i, rule, self.state)
+            held = fired
             if np.any(rule.refractory):
                 before = self.left.get((label, i), np.zeros(len(fired)))
-                left = np.where(fired, self._of_spike(label, i, "refractory"), before - self.dt)
+                left = np.where(fired, self._of_spike(label, i, "refractory"), before) - self.dt
                 # Half a step of grace: a whole number of steps may be a little more or less than that.
                 self.left[label, i], held = np.where(left > self.dt / 2, left, 0.0), fired | (before > 0)
-            key = (label, *rule.variable.split("/"))
-            self.state[key] = np.where(held, self._of_spike(label, i, "reset"), self.state[key])
+            if rule.reset is not None:
+                key = (label, *rule.variable.split("/"))
+                self.state[key] = np.where(held, self._of_spike(label, i, "reset"), self.state[key])
 
     def _of_spike(self, label: str, i: int, name: str) -> np.ndarray:
         return self.run_.program.get(f"{label}/spike{i or ''}/{name}")

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from recurra.engine.system import System
+from recurra.engine.system import SpikeRule, System
 from recurra.errors import OptionError, unknown
 
-# Each is a function of slope * (variable - threshold) and falls from 1 at the threshold; times the slope it is the
-# derivative that reverse mode sees.
+# Each is a function of slope * (variable - threshold) and falls from 1 at the threshold; times the scale, which is 1 if
+# nothing else is said, it is the derivative that reverse mode sees. So have RectiPy, snnTorch, Norse and SpyTorch it;
+# where a paper has the derivative of a sigmoid that rises from 0 to 1, its scale is the slope.
 SURROGATES: Mapping[str, Callable[[Array], Array]] = {
     # Zenke & Vogels 2021.
     "fast_sigmoid": lambda x: 1.0 / (1.0 + jnp.abs(x)) ** 2,
@@ -40,12 +41,13 @@ def check_surrogate(name: str) -> str:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def spike(surrogate: str, slope: Array, distance: Array) -> Array:
+def spike(surrogate: str, slope: Array, scale: Array, distance: Array) -> Array:
     """Return 1 where `distance` to the threshold is 0 or more, else 0; in reverse mode with a surrogate derivative.
 
     Arguments:
         surrogate: a name in `SURROGATES`.
-        slope: how steep the surrogate is.
+        slope: how steep the surrogate is: how fast it falls with the distance.
+        scale: the derivative at the threshold.
         distance: variable minus threshold.
     """
     return (distance >= 0).astype(distance.dtype)
@@ -53,17 +55,17 @@ def spike(surrogate: str, slope: Array, distance: Array) -> Array:
 
 @spike.defjvp
 def _spike_jvp(surrogate: str, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    slope, distance = primals
-    return spike(surrogate, slope, distance), slope * SURROGATES[surrogate](slope * distance) * tangents[1]
+    slope, scale, distance = primals
+    return spike(surrogate, *primals), scale * SURROGATES[surrogate](slope * distance) * tangents[2]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def truth(surrogate: str, slope: float, holds: Array, larger: Array, smaller: Array) -> Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def truth(surrogate: str, slope: float, scale: float, holds: Array, larger: Array, smaller: Array) -> Array:
     """Return 1 where a comparison `larger > smaller` holds, else 0; with a surrogate derivative of `larger - smaller`.
 
     Arguments:
         surrogate: a name in `SURROGATES`.
-        slope: how steep the surrogate is.
+        slope, scale: how steep the surrogate is, and the derivative where both sides are equal.
         holds: what the comparison says.
         larger, smaller: its two sides, which may be broadcast; floating-point numbers of one type.
     """
@@ -71,11 +73,11 @@ def truth(surrogate: str, slope: float, holds: Array, larger: Array, smaller: Ar
 
 
 @truth.defjvp
-def _truth_jvp(surrogate: str, slope: float, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _truth_jvp(surrogate: str, slope: float, scale: float, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     holds, larger, smaller = primals
     distance = jnp.where(larger == smaller, 0.0, larger - smaller)  # equal infinities too have no distance
-    height = slope * SURROGATES[surrogate](slope * distance)
-    return truth(surrogate, slope, holds, larger, smaller), height * (tangents[1] - tangents[2])
+    height = scale * SURROGATES[surrogate](slope * distance)
+    return truth(surrogate, slope, scale, holds, larger, smaller), height * (tangents[1] - tangents[2])
 
 
 @jax.custom_jvp
@@ -91,32 +93,57 @@ def _differentiated_as_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Arra
 
 def find_spikes(system: System, state: Mapping[str, Array], params: Mapping[str, Array], dt: Array) -> dict[str, Array]:
     """Return the spikes of the step by their keys: 1/dt where a unit spikes."""
-    found = {}
-    for rule in system.spikes:
-        distance = state[rule.variable] - params[rule.threshold]
-        fires = spike(rule.surrogate, params[rule.slope], distance)
-        if rule.countdown:
-            fires = jnp.where(state[rule.countdown] > 0, 0.0, fires)
-        found[rule.signal] = fires / dt
-    return found
+    return {
+        rule.signal: (state[rule.fired] if rule.fired else _fires(rule, state[rule.variable], state, params)) / dt
+        for rule in system.spikes
+    }
+
+
+def _fires(rule: SpikeRule, value: Array, state: Mapping[str, Array], params: Mapping[str, Array]) -> Array:
+    """Return 1 where a value is above the threshold, and neither refractory nor above it all the time, else 0."""
+    fires = spike(rule.surrogate, params[rule.slope], params[rule.scale], value - params[rule.threshold])
+    for silent in (rule.countdown, rule.above):
+        if silent:
+            fires = jnp.where(state[silent] > 0, 0.0, fires)
+    return fires
 
 
 def reset_spikes(
-    system: System, state: Mapping[str, Array], spikes: Mapping[str, Array], params: Mapping[str, Array], dt: Array
+    system: System,
+    before: Mapping[str, Array],
+    after: Mapping[str, Array],
+    spikes: Mapping[str, Array],
+    params: Mapping[str, Array],
+    dt: Array,
 ) -> dict[str, Array]:
-    """Return the state with those units reset that spiked, and those held that are refractory."""
-    changed = dict(state)
+    """Return the state with those units reset that spiked, and those held that are refractory.
+
+    Arguments:
+        system: whose thresholds.
+        before, after: the state before the step, and what the solver has made of it.
+        spikes: what :func:`find_spikes` found before the step.
+        params: thresholds and the like.
+        dt: the step.
+    """
+    changed = dict(after)
     for rule in system.spikes:
-        if not rule.reset:
-            continue
+        compared = after if rule.fired else before
         # The reset itself is not differentiated: only the way through the spikes is.
-        fired = lax.stop_gradient(spikes[rule.signal]) > 0
+        if rule.fired:
+            changed[rule.fired] = _fires(rule, after[rule.variable], before, params)
+            fired = lax.stop_gradient(changed[rule.fired]) > 0
+        else:
+            fired = lax.stop_gradient(spikes[rule.signal]) > 0
+        if rule.above:
+            reached = compared[rule.variable] >= params[rule.threshold]
+            changed[rule.above] = reached.astype(before[rule.above].dtype)
         held = fired
         if rule.countdown:
-            left = jnp.where(fired, params[rule.refractory], state[rule.countdown] - dt)
-            # Half a step of grace, so that rounding does not add a step to the refractory time.
-            left = jnp.where(left > 0.5 * dt, left, 0.0)
-            changed[rule.countdown] = left
-            held = fired | (state[rule.countdown] > 0)
-        changed[rule.variable] = jnp.where(held, params[rule.reset], state[rule.variable])
+            # The time counts from the spike, and what is left of it from the end of this step. Half a step of grace,
+            # so that rounding does not add a step.
+            left = jnp.where(fired, params[rule.refractory], before[rule.countdown]) - dt
+            changed[rule.countdown] = jnp.where(left > 0.5 * dt, left, 0.0)
+            held = fired | (before[rule.countdown] > 0)
+        if rule.reset:
+            changed[rule.variable] = jnp.where(held, params[rule.reset], after[rule.variable])
     return changed

@@ -83,7 +83,7 @@ class Stepper:
             rings = push(state, values, system, clock.k)
         known = {**state, **rings}
         own, _ = self.split(state)
-        spikes = find_spikes(system, state, params, clock.dt)
+        before, spikes = own, find_spikes(system, state, params, clock.dt)
         held = {**noise, **spikes}
 
         def rate_at(offset: float) -> Callable[[dict], dict]:
@@ -106,7 +106,7 @@ class Stepper:
             tableau = TABLEAUS[self.solver]
             rates = [rate_at(c) for c in tableau.nodes]
             own = runge_kutta(tableau, lambda stage, moving: rates[stage](moving), own, clock.dt)
-        own = reset_spikes(system, own, spikes, params, clock.dt)
+        own = reset_spikes(system, before, own, spikes, params, clock.dt)
         if not system.rules:
             return {**own, **rings}, {}
         given = {**self._given_to_rules(clock, known, params, tables), **held}

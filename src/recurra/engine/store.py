@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 PART = ".part"
-SPIKE_NUMBERS = ("threshold", "reset", "refractory", "slope")
+SPIKE_NUMBERS = ("threshold", "reset", "refractory", "slope", "scale")
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
@@ -213,11 +213,14 @@ def _text(equation: Equation) -> str:
 
 def _spike_to_dict(rule: Spike, arrays: dict[str, np.ndarray]) -> dict:
     numbers = {name: value_to_dict(getattr(rule, name), arrays) for name in SPIKE_NUMBERS}
-    return {"variable": rule.variable, "input": rule.input, "surrogate": rule.surrogate, **numbers}
+    ends = {"variable": rule.variable, "input": rule.input, "surrogate": rule.surrogate, "prompt": rule.prompt}
+    return {**ends, **numbers}
 
 
 def _spike(item: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Spike:
-    numbers: dict[str, Any] = {name: value_from_dict(item[name], arrays) for name in SPIKE_NUMBERS}
+    # Files of earlier versions know no scale and no prompt reset.
+    known = [name for name in SPIKE_NUMBERS if name in item]
+    numbers: dict[str, Any] = {name: value_from_dict(item[name], arrays) for name in known}
     return Spike(**{**item, **numbers})
 
 

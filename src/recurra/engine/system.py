@@ -124,9 +124,11 @@ class Noise:
 class SpikeRule:
     """Compare `variable` with a threshold before the step, and reset it after the step.
 
-    `signal` is the key of the spikes, 1/dt where a unit spikes; `threshold`, `reset` (empty: no reset) and `refractory`
-    are parameters;
-    `countdown` is a state: the time for which a unit is still held at its reset value (empty: no refractory time).
+    `signal` is the key of the spikes, 1/dt where a unit spikes; `threshold`, `reset` (empty: no reset), `refractory`,
+    `slope` and `scale` are parameters. The others are states, which some rules do without (empty):
+    `countdown` is the time for which a unit is still refractory; `above` is 1 where a unit without reset was above its
+    threshold when it was compared last; `fired` is 1 where a unit has crossed the threshold in the step before and was
+    reset within it.
     """
 
     variable: str
@@ -135,8 +137,16 @@ class SpikeRule:
     reset: str
     slope: str
     surrogate: str
+    scale: str
     refractory: str = ""
     countdown: str = ""
+    above: str = ""
+    fired: str = ""
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        """List the keys of the states that the rule itself keeps from step to step."""
+        return tuple(key for key in (self.countdown, self.above, self.fired) if key)
 
 
 @dataclass(frozen=True)

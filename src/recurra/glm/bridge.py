@@ -140,9 +140,9 @@ class CoupledMixin:
         if given is not None:
             self.input_labels_ = column_labels(inputs, given.shape[1])
             names += [f"inputs[{k}]" for k in self.input_labels_]
-        self.feature_labels_ = np.array(names, str)
         if bound is not None:
             stabilise_fit(self, chunks, bound)  # type: ignore[arg-type]
+        self.feature_labels_ = np.array(names, str)
 
     def _in_chunks(
         self, recording: Recording, past: Past, inputs: np.ndarray | None, rows: int, fit: dict

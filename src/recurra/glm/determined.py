@@ -137,12 +137,18 @@ def repeated(rows: Rows, mask: np.ndarray | None, columns: int, intercept: bool)
     return rank, lost
 
 
-def extreme(family: Family, rate: np.ndarray) -> np.ndarray:
-    """Return which columns have rates so near to what a link never reaches that they may be on their way there."""
+def extreme(family: Family, rate: np.ndarray, tol: float) -> np.ndarray:
+    """Return which columns have rates so near to what a link never reaches that they may be on their way there.
+
+    Arguments:
+        rate: `(time, columns)`.
+        tol: of the fit, which ends where the mean of the errors is below it: in a few bins these may be larger.
+    """
     if not isinstance(family.observation, Poisson | Bernoulli | NegativeBinomial) or not len(rate):
         return np.zeros(rate.shape[1], bool)
-    low = rate.min(axis=0) < 1e-4 * np.minimum(rate.mean(axis=0), 1)
-    return low | ((rate.max(axis=0) > 1 - 1e-4) & isinstance(family.observation, Bernoulli))
+    near = max(1e-4, min(2 * tol * len(rate), 1e-2))
+    low = rate.min(axis=0) < near * np.minimum(rate.mean(axis=0), 1)
+    return low | ((rate.max(axis=0) > 1 - near) & isinstance(family.observation, Bernoulli))
 
 
 def separated(

@@ -269,10 +269,12 @@ class BaseGLM(BaseEstimator):
             dof = np.maximum(self.dof_resid_, 1)
             self.scale_ = scale_of(family.observation, kept.y, rate, kept.weight, dof)
         self.separated_ = None
-        tried = solution.converged & ~silent & ~penalty.rough & extreme(family, rate)
+        tried = solution.converged & ~silent & ~penalty.rough & extreme(family, rate, plan.settings.tol)
         if fresh and "Newton" in solution.solver:
-            # On the way to infinity each step wins a factor e only, so there are many.
-            tried &= solution.steps >= -0.5 * np.log(plan.settings.tol)
+            # On the way to infinity each step wins a factor e only, so there are many: those from an error of 1/2 in
+            # one bin down to the tolerance, or more.
+            tol = plan.settings.tol
+            tried &= solution.steps >= min(-0.5 * np.log(tol), -np.log(2 * tol * len(rate)) - 1)
         endless = separated(family, kept, coef, penalty, mask, np.flatnonzero(tried))
         if endless.any():
             self.separated_ = endless

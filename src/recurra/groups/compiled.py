@@ -10,65 +10,39 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from recurra.engine import Emission, Graph, Program, Result, Rule, Snapshot, lower, simulate
+from recurra.engine import Graph, Program, Result, Snapshot, lower, simulate
 from recurra.engine.interrupts import came, check, holding, taking_parts
 from recurra.engine.origin import Origin
-from recurra.errors import PathError
+from recurra.errors import CapabilityError, PathError
+from recurra.groups.agreement import Sampled, Shadow, alike, differing
+from recurra.groups.apart import Apart
+from recurra.groups.kept import KeptParams
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
-from recurra.groups.roster import COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.roster import CLOCK, COUNTER, PACKED, Member, Roster, count_step
+from recurra.groups.schedule import begin_step
+from recurra.groups.step import TROUBLE, rule_of, spec_of, table_of, trouble_at
 from recurra.groups.tags import free_name
 from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
 if TYPE_CHECKING:
-    from recurra.engine import Clock
     from recurra.groups.network import GroupNetwork
 
-TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-9, 16: 1e-9}
 BLOCK_BYTES = 1 << 26
 BLOCK_SECONDS, FIRST_PACE = 0.3, 1024  # of steps for which behaviors in Python run ahead
 CHECKED_STEPS = 3
-PIECE = 1 << 15
 BEFORE = "before the step"
-# What a behavior says if it may change which behaviors are executed, or what is recorded.
-RESTRUCTURING = frozenset(
-    {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
-    | {"deactivate_behaviors", "behavior_enabled", "recording", "recording_on", "recording_off"}
-    | {"NeuronGroup", "SynapseGroup"}
-)
 
-
-@dataclass(frozen=True)
-class Apart:
-    """Say how a behavior is kept apart from the compiled ones.
-
-    Arguments:
-        kind: `"hoisted"` (run ahead of a block) or `"fed"` (run after it).
-        private: what it writes, and nobody else reads.
-        stored: the names of the attributes that it assigns.
-        slots: what it writes, and is given to the others; or what it reads, and is put out for it.
-        why: the construct that cannot be traced.
-    """
-
-    kind: str
-    slots: tuple[str, ...]
-    why: str
-    private: frozenset[str] = frozenset()
-    stored: frozenset[str] = frozenset()
-
-    def owns(self, path: str, name: str) -> bool:
-        """Tell whether a change at a path is its own affair; `name` is that of the behavior."""
-        return path in self.private or path.startswith(f"{name}/") or path.rpartition("/")[2] in self.stored
 
 
 class Compiled:
@@ -79,7 +53,8 @@ class Compiled:
         random: its addressed randomness.
         apart: the behaviors that stay in Python, by name.
 
-    `unchecked` counts the steps that are still to be compared with NumPy.
+    `unchecked` counts the steps that are still to be compared with NumPy; `trouble` says where a compiled step went
+    past a guard, as (body, file, line, text, reason), so that NumPy had to do it.
 
     Raises:
         Untraceable: a behavior cannot be traced.
@@ -87,26 +62,29 @@ class Compiled:
 
     def __init__(self, network: GroupNetwork, random: Addressed, apart: Mapping[str, Apart]):
         self.network, self.random, self.apart = network, random, dict(apart)
+        self.sampled = Sampled()
         self.unchecked, self._pace = CHECKED_STEPS, FIRST_PACE
+        self.trouble: tuple[str, str, int, str, str] | None = None
         self.roster = Roster(network)
         slots = self.roster.slots()
         hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
-        self.given = {path: _spec(slots[path]) for path in hoisted}
+        self.given = {path: spec_of(slots[path]) for path in hoisted}
         self.nodes = network.nodes_among_groups()
-        seen = {f"{g.tag}/{name}": _spec(slots[f"{g.tag}/{name}"]) for g in network.node_groups for name in g.reads}
+        seen = {f"{g.tag}/{name}": spec_of(slots[f"{g.tag}/{name}"]) for g in network.node_groups for name in g.reads}
         outside = {**self.given, **seen}
-        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside)
+        self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside, clock=CLOCK)
         self._outside = outside
         # What advances the network is quicker; what others differentiate and sweep is general.
         self.quick = self.traced.compressed()
         self._told = {name: name for name in self.traced.emitted if not name.startswith(BEFORE)}
         self._program = self._lower(self.quick, self._told)
         self._kept = KeptParams(self.quick)
-        self._smooth: dict[tuple[str, float], tuple[Smooth, Program]] = {}
+        self._guard = {TROUBLE: np.array(-1)} if self.quick.guards else {}
+        self._smooth: dict[tuple[str, float, float], tuple[Smooth, Program]] = {}
 
     def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
         # Recorders that record every so many steps do so after the last of them.
-        rule = _rule(traced, self._outside, told, told is not self._told, self.network.precision)
+        rule = rule_of(traced, self._outside, told, told is not self._told, self.network.precision)
         if self.nodes is not None:
             return lower(self.nodes.graph(rule))
         return lower(Graph({"": rule}, dt=self.network.dt, precision=self.network.chosen_precision))
@@ -117,7 +95,8 @@ class Compiled:
         for member in self.roster.members:
             apart = self.apart.get(member.name)
             if apart is None:
-                bodies.append(Body(member.name, member.trace))
+                through = None if member.watcher is not None else member.trace
+                bodies.append(Body(member.name, member.trace, through))
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
@@ -146,44 +125,80 @@ class Compiled:
         changed = self.quick.stale(self.roster.roots)
         return any(not any(one.owns(path, name) for name, one in self.apart.items()) for path in changed)
 
-    def run(self, steps: int, seed: int, progress: Callable[[int], None]) -> None:
+    def run(self, steps: int, seed: int, progress: Callable[[int], None], in_numpy: Callable[..., None]) -> int:
         """Advance the network by compiled steps; objects and recorders are then as if it had run in NumPy.
 
         Arguments:
             steps: how many.
             seed: the seed of the randomness.
             progress: told about the steps that are done.
+            in_numpy: does one step in NumPy, given what to do in place of some behaviors, by their names.
+
+        Returns:
+            The number of steps that were done; fewer if there was trouble.
 
         Raises:
             KeyboardInterrupt: someone interrupted; the network stands after the last step that was completed.
         """
-        every = self._stride()
-        while steps:
+        every, start, self.trouble = self._stride(), self.network.iteration, None
+        self.sampled.begin()
+        while steps and self.trouble is None:
             first = self.network.iteration
-            block = steps if not self.apart else min(steps, self._block(), self._pace)
+            if self.sampled.is_due():
+                self._compare_later(seed)
+            block = min(steps, self.sampled.room())
+            in_python = bool(self.apart or self.quick.columns)
+            block = min(block, self._block(), self._pace) if in_python else block
             if every > 1:  # begin and end on multiples of the stride, and run what is left over step by step
                 block = min(block, every - first % every) if first % every else block - block % every or block
             stride = every if block % every == 0 and first % every == 0 else 1
             begun = time.perf_counter()
-            self._run_block(block, seed, stride, progress)
+            self._run_block(block, seed, stride, progress, in_numpy)
+            if self.quick.speaks:
+                jax.effects_barrier()
+            self.sampled.ran(block, time.perf_counter() - begun)
             if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
                 share = BLOCK_SECONDS / (time.perf_counter() - begun)
                 self._pace = max(1, int(block * min(max(share, 0.25), 4.0)))
             steps -= block
+        return self.network.iteration - start
 
-    def _run_block(self, steps: int, seed: int, every: int, progress: Callable[[int], None]) -> None:
+    def _run_block(
+        self, steps: int, seed: int, every: int, progress: Callable[[int], None], in_numpy: Callable[..., None]
+    ) -> None:
         first, done = self.network.iteration, 0
         # Sources that have run ahead cannot go back, so what they gave is used up before an interrupt is passed on.
         with holding() if any(one.kind == "hoisted" for one in self.apart.values()) else nullcontext():
             fed = self._run_sources(first, steps)
             while done < steps and not came():
                 rest = {path: rows[done:] for path, rows in fed.items()}
-                result = self.advance(steps - done, seed, rest, every, progress)
-                self._deliver(result, first + done, every)
-                done = result.final.step - first
+                result = self._advance(steps - done, seed, rest, every, progress)
+                place = trouble_at(result.final.state)
+                if place is not None:  # the steps before are done again, without the one that NumPy must do
+                    self.trouble, every = self.traced.guards[place[1]], 1
+                    right = place[0] - first - done
+                    with self._silence():
+                        result = self._advance(right, seed, rest, every) if right else None
+                if result is not None:
+                    self.put(result.final)
+                    self._deliver(result, first + done, every)
+                    done = result.final.step - first
+                if self.trouble is not None:
+                    self._do_in_numpy({path: rows[done:] for path, rows in fed.items()}, in_numpy)
+                    break
         check(f"interrupted after step {self.network.iteration}")
 
-    def advance(
+    def _do_in_numpy(self, rows: Mapping[str, np.ndarray], in_numpy: Callable[..., None]) -> None:
+        """Do a step in NumPy, and all for which sources have run ahead already."""
+        for i in range(max(1, *map(len, rows.values())) if rows else 1):
+            given = {path: row[i].reshape(self.given[path].shape) for path, row in rows.items()}
+            sources = [name for name, one in self.apart.items() if one.kind == "hoisted"]
+            # All at the place of the first: nothing before it reads what they give.
+            does = {name: partial(self.roster.put, given if name == sources[0] else {}) for name in sources}
+            with self.quick.voice.again(self.network.iteration):
+                in_numpy(does)
+
+    def _advance(
         self,
         steps: int,
         seed: int,
@@ -191,7 +206,7 @@ class Compiled:
         every: int = 1,
         progress: bool | Callable[[int], None] = False,
     ) -> Result:
-        """Run steps from where the objects are, and put the outcome into the objects, but not into recorders.
+        """Run steps from where the objects are; neither objects nor recorders get anything of it.
 
         Arguments:
             steps: how many.
@@ -204,16 +219,17 @@ class Compiled:
             What was put out; of fewer steps if someone interrupted.
         """
         state, params = self.quick.held()
-        result = self._run_from(self._standing(state), params, steps, seed, fed, every=every, progress=progress)
-        self.put(result.final)
-        return result
+        return self._run_from(self._standing(state), params, steps, seed, fed, every=every, progress=progress)
 
     def _run_from(
         self, start: Snapshot, params: Mapping, steps: int, seed: int, fed: Mapping, **options: Any
     ) -> Result:
         record = dict(self._told)
         params = self._kept.on_device(params)
-        state = {path: start.state[path] for path in self.quick.state}
+        if self.quick.columns:
+            params["derived:"] = {**params["derived:"], **table_of(self.quick, start.step, steps)}
+        start = replace(start, state={**start.state, **self._guard})
+        state = {path: start.state[path] for path in (*self.quick.state, *self._guard)}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
         with warnings.catch_warnings(), taking_parts():
             warnings.filterwarnings("ignore", "interrupted after", RuntimeWarning)  # whoever called is told
@@ -225,17 +241,18 @@ class Compiled:
         """Return the program with the numbers that the objects hold now, for whatever is done with programs."""
         return self._with_numbers(self._general, self.traced)
 
-    def smooth_program(self, surrogate: str, slope: float) -> Program:
+    def smooth_program(self, surrogate: str, slope: float, scale: float) -> Program:
         """Return the program with the numbers that the objects hold now, and derivatives through spikes.
 
         Raises:
-            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+            OptionError: there is no such surrogate, or slope or scale is no finite number > 0.
         """
-        if (surrogate, slope) not in self._smooth:
-            again = trace(self._bodies(), self.roster.roots, random=self.random, given=self._outside, smooth=True)
-            smooth = Smooth(again, surrogate, slope)
-            self._smooth[surrogate, slope] = smooth, self._lower(smooth, self._shown(smooth))
-        smooth, program = self._smooth[surrogate, slope]
+        if (surrogate, slope, scale) not in self._smooth:
+            bodies, roots = self._bodies(), self.roster.roots
+            again = trace(bodies, roots, random=self.random, given=self._outside, smooth=True, clock=CLOCK)
+            smooth = Smooth(again, surrogate, slope, scale)
+            self._smooth[surrogate, slope, scale] = smooth, self._lower(smooth, self._shown(smooth))
+        smooth, program = self._smooth[surrogate, slope, scale]
         return self._with_numbers(program, smooth)
 
     def _with_numbers(self, program: Program, traced: Traced | Smooth) -> Program:
@@ -275,7 +292,15 @@ class Compiled:
 
     @cached_property
     def _general(self) -> Program:
-        return self._lower(self.traced, self._shown(self.traced))
+        traced = self.traced
+        if traced.speaks:  # what is differentiated, swept or run elsewhere does not print
+            bodies, roots = self._bodies(), self.roster.roots
+            before, self.network.random = self.network.random, self.random
+            try:
+                traced = trace(bodies, roots, random=self.random, given=self._outside, clock=CLOCK, loud=False)
+            finally:
+                self.network.random = before
+        return self._lower(traced, self._shown(traced))
 
     def snapshot(self) -> Snapshot:
         """Return where objects and equations stand now."""
@@ -302,15 +327,68 @@ class Compiled:
         Returns:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
+        begun = time.perf_counter()
         before = self.snapshot()
         step()
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
         now, params = self.quick.held()
-        result = self._run_from(before, params, 1, seed, fed, progress=False)
+        with self._silence():
+            result = self._run_from(before, params, 1, seed, fed, progress=False)
+        if trouble_at(result.final.state) is not None:
+            return ""  # NumPy has done what the compiled step leaves to it
         check(f"interrupted after step {self.network.iteration}")
         found, now = result.final.state, self._standing(now).state
         narrow = self.traced.narrowest
-        return next((p for p, value in now.items() if not _alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+        self.sampled.cost = 2 * (time.perf_counter() - begun)  # the first of them compiles; one more block is begun
+        return next((p for p, value in now.items() if not alike(np.asarray(found[p]), np.asarray(value), narrow)), "")
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Let nothing be printed by compiled steps that were done before."""
+        self.quick.voice.silent = True
+        try:
+            yield
+        finally:
+            jax.effects_barrier()
+            self.quick.voice.silent = False
+
+    def _compare_later(self, seed: int) -> None:
+        """Compare the step that comes next, without doing it; what runs in Python is left out of it.
+
+        Raises:
+            CapabilityError: the compiled step does something else than NumPy.
+        """
+        with self.sampled.comparing():
+            start, first = self.snapshot(), self.network.iteration
+            params = self.quick.held()[1]
+            fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
+            with self._silence():
+                found = self._run_from(start, params, 1, seed, fed, progress=False).final.state
+            if trouble_at(found) is not None:
+                return
+            try:
+                shadow = Shadow(self.roster.roots, self.traced.state)
+                wrong = differing(found, shadow, lambda: self._step_in_numpy(start), self.traced.narrowest)
+            finally:
+                self.network.iteration = first
+                if self.nodes is not None:
+                    self.nodes.put_state(start.state)
+        if wrong:
+            raise CapabilityError(
+                f"step {first + 1}, compiled, makes something else of {wrong!r} than NumPy does, so the steps since the"
+                " last comparison may be wrong too. Something that the behaviors depend on escapes the compiler: run"
+                " with simulate_iterations(steps, compile=False)."
+            )
+
+    def _step_in_numpy(self, start: Snapshot) -> None:
+        if self.nodes is not None:
+            self.nodes.put_state(start.state)
+        k = self.network.iteration
+        begin_step(self.network)
+        for member in self.roster.members:
+            if member.watcher is None and member.name not in self.apart:
+                with self.random.at(member.name, k, roots=self.roster.roots):
+                    member.execute()
 
     def _stride(self) -> int:
         gaps = [
@@ -324,6 +402,7 @@ class Compiled:
 
     def _block(self) -> int:
         specs = (*self.given.values(), *(self.traced.emitted[name] for name in self._told))
+        specs = (*specs, *(jax.ShapeDtypeStruct(c.shape, c.dtype) for c in self.quick.columns.values()))
         row = sum(np.prod(spec.shape, dtype=int) * 8 for spec in specs)
         return int(max(1, BLOCK_BYTES // max(row, 1)))
 
@@ -335,7 +414,7 @@ class Compiled:
             self.network.iteration = k + 1
             for member in sources:
                 with self.random.at(member.name, k, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
                 for path, value in self.roster.values(self.apart[member.name].slots).items():
                     rows[path].append(np.ravel(np.array(value)))
         self.network.iteration = first
@@ -369,164 +448,5 @@ class Compiled:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                 self.network.iteration = first + i + 1
                 with self.random.at(member.name, first + i, roots=self.roster.roots):
-                    member.run()
+                    member.execute()
         self.traced.write_back(end)
-
-
-class KeptParams:
-    """Keep parameters, and what is derived from them, where the engine computes, from run to run.
-
-    Arguments:
-        traced: what has the parameters.
-    """
-
-    def __init__(self, traced: Traced):
-        self.traced = traced
-        self._known: dict[str, np.ndarray] = {}
-        self._entries: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # of matrices that are mostly 0: places and bits
-        self._kept: dict[str, Any] = {}
-        self._derived: dict[str, Any] = {}
-        self._compared: dict[str, np.ndarray] = {}  # the same as before, as was just found
-
-    def _changed(self, params: Mapping[str, np.ndarray]) -> list[str]:
-        compared, self._compared = self._compared, {}
-        rest = {p: v for p, v in params.items() if compared.get(p) is not v}
-        return [p for p, v in rest.items() if p not in self._known or not self._same(p, v)]
-
-    def _same(self, path: str, value: np.ndarray) -> bool:
-        entries, known = self._entries.get(path), self._known[path]
-        if entries is None or value.shape != known.shape or value.dtype != known.dtype or not value.flags.c_contiguous:
-            return _identical(value, known)
-        # If as many entries as before are not 0, and those that were not are what they were, nothing has changed; this
-        # reads one matrix instead of two.
-        bits, (places, found) = value.reshape(-1).view(f"i{value.dtype.itemsize}"), entries
-        return np.count_nonzero(bits) == len(places) and np.array_equal(bits[places], found)
-
-    def fits(self, params: Mapping[str, np.ndarray]) -> bool:
-        """Tell whether the lists of entries are long enough for these parameters."""
-        if not self._changed({p: params[p] for p in self.traced.widths}):
-            self._compared = {p: params[p] for p in self.traced.widths}
-            return True
-        return self.traced.fits(params)
-
-    def on_device(self, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """Return the parameters as arrays of JAX; those that have not changed are the same as before."""
-        changed = self._changed(params)
-        with jax.enable_x64(True):
-            for path in changed:
-                # A copy, since JAX may look at this memory for as long as it is used.
-                self._known[path] = params[path].copy(order="C")
-                self._kept[path] = jax.device_put(self._known[path])
-                if path in self.traced.widths:
-                    bits = self._known[path].reshape(-1).view(f"i{params[path].dtype.itemsize}")
-                    places = np.flatnonzero(bits)
-                    self._entries[path] = places, bits[places]
-            if changed or not self._derived:
-                self._derived = {k: jax.device_put(v) for k, v in self.traced.derive(self._kept).items()}
-        return {**self._kept, "derived:": self._derived}
-
-
-def _alike(found: np.ndarray, expected: np.ndarray, narrow: int) -> bool:
-    """Tell whether two arrays are equal up to rounding; what comes of narrow floats is not more exact than they are."""
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        return False
-    if _identical(found, expected):
-        return True
-    if found.dtype.kind not in "fc":
-        return False
-    tolerance = TOLERANCE[min(found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1), narrow)]
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 0.0
-    return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
-
-
-def _identical(first: np.ndarray, second: np.ndarray) -> bool:
-    """Compare in pieces, so that no long array of truth values is made."""
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if first.ndim < 2:
-        return np.array_equal(first, second)
-    step = max(1, PIECE // max(1, first[0].size))
-    return all(np.array_equal(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step))
-
-
-def _spec(value: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(np.shape(value), np.asarray(value).dtype)
-
-
-class _Step:
-    """Do a step of all behaviors as a rule of the engine.
-
-    Arguments:
-        traced: the step.
-        outside: path -> shape and type of what comes from outside.
-        told: name of what the rule puts out -> that of what the step emits.
-    """
-
-    def __init__(
-        self, traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str]
-    ):
-        self.traced, self.outside, self.told = traced, outside, told
-
-    def __call__(self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
-        fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in self.outside.items()}
-        after, emitted = self.traced.update(state, params, fed, clock.k, clock.key)
-        return after, {name: emitted[source] for name, source in self.told.items()}
-
-    def __identity__(self) -> tuple:
-        """Return what tells this step from others."""
-        return self.traced, {path: (s.shape, str(s.dtype)) for path, s in self.outside.items()}, self.told
-
-    def __model__(self) -> dict[str, Any]:
-        """Return what a state of it depends on: the behaviors, but neither their numbers nor how they were compiled."""
-        return self.traced.kinds()
-
-
-def _rule(
-    traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], early: bool,
-    precision: str,
-) -> Rule:  # fmt: skip
-    """Make a rule of a step.
-
-    Arguments:
-        told: what it puts out -> what the step emits.
-        early: whether a row of several steps has what the first of them emits; the last, if not.
-    """
-    specs = {name: traced.emitted[source] for name, source in told.items()}
-    emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, s in specs.items()}
-    inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
-    text, step = "the behaviors of the groups, in their order", _Step(traced, outside, told)
-    return Rule(step, traced.state, traced.params, inputs, emits, text, traced.derive, precision)
-
-
-def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:
-    """Find out how a behavior can be kept apart from the others without changing anything.
-
-    Arguments:
-        name: its name.
-        why: the construct that cannot be traced.
-        accesses: what each behavior reads and writes, in the order of execution.
-        slots: the variables that could be handed over.
-
-    Returns:
-        How, or `None` if it cannot.
-    """
-    order = list(accesses)
-    if accesses[name].names & RESTRUCTURING:
-        return None
-    own, place = accesses[name], order.index(name)
-    others = {other: access for other, access in accesses.items() if other != name}
-    written = {path for access in others.values() for path in access.writes}
-    read = {path for access in others.values() for path in access.reads}
-    known = {path.rpartition("/")[2] for path in slots}
-    if (own.stored - known) & frozenset().union(*(access.names for access in others.values())):
-        return None  # a text or an object that others read
-    read_names = {path.rpartition("/")[2] for path in read}
-    shown = [path for path in sorted(own.writes) if path in read]
-    earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
-    if not own.reads & written and not own.writes & (written | earlier) and all(p in slots for p in shown):
-        return Apart("hoisted", tuple(shown), why, own.writes - read, own.stored - read_names)
-    needed = [path for path in sorted(own.reads) if path in written]
-    if not own.writes & (read | written) and all(path in slots for path in needed):
-        return Apart("fed", tuple(needed), why, own.writes - read, own.stored - read_names)
-    return None

@@ -162,8 +162,6 @@ class _Reader:
     def variable(self, name: str, node: ast.expr) -> Value:
         if name == "np":
             raise self.error("np must be followed by the name of a function, as in np.mean(voltage).", node)
-        if name in PREFIXES:
-            raise self.error(f"{name} must be followed by the name of a variable, as in {name}.voltage.", node)
         self.public(name, node)
         self.names.append(name)
         get = operator.attrgetter(name)

@@ -234,7 +234,7 @@ class GroupNetwork(NetworkObject):
                 run_step(self.schedule, self)
                 progress(1)
 
-    def program_with(self, surrogate: str, slope: float = 25.0) -> Program:
+    def program_with(self, surrogate: str, slope: float = 25.0, scale: float = 1.0) -> Program:
         """Return the program of everything with derivatives through the spikes of behaviors, for training.
 
         All values are those of :attr:`program`. Where a comparison of floats such as `v > threshold` turns into a float
@@ -245,13 +245,14 @@ class GroupNetwork(NetworkObject):
 
         Arguments:
             surrogate: the derivative, a name in `recurra.engine.SURROGATES`.
-            slope: how steep it is per unit of what is compared; the derivative at the threshold is `slope`.
+            slope: how steep it is per unit of what is compared: how fast it falls with the distance of the two sides.
+            scale: the derivative where they are equal; `scale=slope` makes it that of a sigmoid from 0 to 1.
 
         Returns:
             The program; its parameters are attributes: `"GLU/W"` is `W` of the synapses with the tag `GLU`.
 
         Raises:
-            OptionError: there is no such surrogate, or the slope is no finite number > 0.
+            OptionError: there is no such surrogate, or slope or scale is no finite number > 0.
             CapabilityError: a behavior cannot be compiled.
 
         Source: Neftci, Mostafa and Zenke 2019, "Surrogate gradient learning in spiking neural networks".
@@ -278,7 +279,7 @@ class GroupNetwork(NetworkObject):
         True
         """
         check_surrogate(surrogate)
-        return self.runner.smooth_program(surrogate, slope)
+        return self.runner.smooth_program(surrogate, slope, scale)
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, or runs in NumPy, and why."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recurra.groups.schedule import Entry
 
 COUNTER = "the count of steps"
+CLOCK = "_iteration"  # the path of the number of the step
 PACKED = ":packed"
 
 
@@ -34,14 +35,15 @@ class Member:
         """Return the behavior if it is a recorder."""
         return self.entry.behavior if isinstance(self.entry.behavior, Watcher) else None
 
-    def run(self) -> Mapping[str, object] | None:
-        """Execute the behavior; a recorder only tells what it would record."""
+    def run(self, change: Callable[[Callable], Callable] | None = None) -> Mapping[str, object] | None:
+        """Execute the behavior, or what `change` makes of it; a recorder only tells what it would record."""
         if self.watcher is not None:
             return self.watcher.observed()
-        self.entry.call(self.entry.behavior.iteration)
+        iteration = self.entry.behavior.iteration
+        self.entry.call(iteration if change is None else change(iteration))
         return None
 
-    def trace(self) -> Mapping[str, object] | None:
+    def trace(self, change: Callable[[Callable], Callable] | None = None) -> Mapping[str, object] | None:
         """Execute the behavior while it is traced: nothing of it may stay, and it may not change what a step is.
 
         Raises:
@@ -57,7 +59,7 @@ class Member:
         network: Any = getattr(self.entry.parent, "network", self.entry.parent)
         before = Structure(network)
         try:
-            return self.run()
+            return self.run(change)
         finally:
             if before.restore():
                 raise refuse("it changes which behaviors are executed, or what is recorded", whole=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,7 +24,8 @@ from recurra.engine.interrupts import check
 from recurra.engine.randomness import seed_key
 from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
-from recurra.groups.compiled import Apart, Compiled, place_apart
+from recurra.groups.apart import Apart, place_apart
+from recurra.groups.compiled import Compiled
 from recurra.groups.roster import COUNTER, Roster
 from recurra.groups.schedule import begin_step
 from recurra.tracing import Access, Addressed, Body, Untraceable, watch
@@ -93,8 +95,7 @@ class Runner:
         with self._lent():
             steps -= self._prepare(steps, must_compile, progress)
             if steps and self._compiled is not None:
-                self._compiled.run(steps, self.seed, progress)
-                steps = 0
+                steps -= self._run_compiled(self._compiled, steps, must_compile, progress)
             roster = Roster(self.network)
             for _ in range(steps):
                 check(f"interrupted after step {self.network.iteration}")
@@ -103,8 +104,27 @@ class Runner:
                 if Roster(self.network).signature != roster.signature:  # a behavior has changed the schedule
                     roster = Roster(self.network)
 
-    def step(self, roster: Roster) -> None:
-        """Do one step in NumPy, with addressed random numbers."""
+    def _run_compiled(
+        self, compiled: Compiled, steps: int, must_compile: bool, progress: Callable[[int], None]
+    ) -> int:
+        """Run compiled steps; return how many were done before something happened that only NumPy can do."""
+        done = compiled.run(steps, self.seed, progress, lambda does: self.step(Roster(self.network), does))
+        if compiled.trouble is not None:
+            name, filename, line, text, reason = compiled.trouble
+            self._known.pop(compiled.roster.signature, None)
+            self._compiled = None
+            why = str(Untraceable(name, filename, line, f"`{text}`: {reason} in step {self.network.iteration}"))
+            self._refused = Refused(compiled.roster.signature, name, why)
+            self._refuse(self._refused, must_compile)
+        return done
+
+    def step(self, roster: Roster, does: Mapping[str, Callable[[], None]] = MappingProxyType({})) -> None:
+        """Do one step in NumPy, with addressed random numbers.
+
+        Arguments:
+            roster: who is executed.
+            does: what is done in place of some behaviors, by their names.
+        """
         k = self.network.iteration
         begin_step(self.network)
         members = {id(member.entry): member for member in roster.members}
@@ -115,7 +135,7 @@ class Runner:
                 members |= {id(member.entry): member for member in Roster(self.network).members}
             member = members[id(entry)]
             with self.random.at(member.name, k, roots=roster.roots):
-                member.execute()
+                does.get(member.name, member.execute)()
 
     def _prepare(self, steps: int, must_compile: bool, progress: Callable[[int], None]) -> int:
         """Compile if needed, and check what was compiled; return the number of steps done on the way, in NumPy."""
@@ -261,11 +281,11 @@ class Runner:
             )
         return self._compiled
 
-    def smooth_program(self, surrogate: str, slope: float) -> Program:
+    def smooth_program(self, surrogate: str, slope: float, scale: float) -> Program:
         """Return the program of everything with derivatives through spikes."""
         compiled = self.compiled
         with self._lent():
-            return compiled.smooth_program(surrogate, slope)
+            return compiled.smooth_program(surrogate, slope, scale)
 
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, kept apart, or runs in NumPy, and why."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.errors import OptionError, TemplateError
 from recurra.groups.behavior import Behavior
+from recurra.groups.settings import settle, unsettle
 from recurra.groups.tags import is_number
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ class Entry:
 
     def initialize(self) -> None:
         """Initialise the behavior, and check that it knows each of its keywords."""
+        unsettle(self.behavior)
         self.call(self.behavior.initialize)
         self.behavior.check_keywords(str(self))
+        settle(self.behavior, self.parent)
         self.ready = True
 
     def call(self, method: Any) -> None:
@@ -58,7 +61,9 @@ class Entry:
             method(self.parent)
         except Exception as error:
             if not getattr(error, "__notes__", None):
-                error.add_note(f"in {method.__name__}() of {self}, iteration {self.parent.iteration}")
+                step = self.parent.iteration
+                when = f", iteration {step}" if type(step) is int else ""  # it is none while a step is traced
+                error.add_note(f"in {method.__name__}() of {self}{when}")
             raise
 
     def __str__(self) -> str:

@@ -115,7 +115,7 @@ def make_node(
         values: parameter or state -> one number per unit; `threshold` and `reset` too if it spikes.
         dt: the step, of which spikes have the height 1.
         operator: how its operator is called.
-        spike: `surrogate` and `slope` of the spikes, if they are not the usual ones.
+        spike: `surrogate`, `slope`, `scale` and `prompt` of the spikes, if they are not the usual ones.
     """
     own = {f"{operator}/{name}": value for name, value in values.items() if name in kind.variables}
     rules = ()

@@ -26,8 +26,9 @@ def from_nir(graph: Any, dt: float) -> Network:
     """Make a network of a graph of the Neuromorphic Intermediate Representation (Pedersen et al. 2024).
 
     Nodes of NIR become nodes of the network with the same names, and linear maps and delays between two nodes become
-    its edges. A unit with a threshold spikes in the step that begins with v > v_threshold: its output z is 1 during the
-    step, and v is v_reset after it. v starts at v_leak (0 without leak), synaptic currents at 0.
+    its edges. A unit with a threshold is reset in the step that brings it to v > v_threshold, since the reset of NIR
+    takes no time; its output z is 1 during the next step. So it spikes as often as with snnTorch, and a layer feels the
+    one before a step later. v starts at v_leak (0 without leak), synaptic currents at 0.
 
     Arguments:
         graph: a `nir.NIRGraph`, or the path of a file that `nir.write` wrote.
@@ -235,7 +236,10 @@ class _Plan:
         values = {variable: read[f] for variable, f in kind.fields.items()} | read
         for state, start in kind.states.items():
             values[state] = _noted(note, f"start_{state}", size, name, read[start] if start else np.zeros(size))
-        spike = {key: note[key] for key in ("surrogate", "slope") if key in note}
+        spike = {key: note[key] for key in ("surrogate", "slope", "scale", "prompt") if key in note}
+        # Files that versions without prompt resets have written hold networks that were reset a step later.
+        spike.setdefault("prompt", not note)
+        spike["prompt"] = bool(np.all(spike["prompt"]))
         operator = str(note.get("operator", "func" if kind.name == "identity" else kind.name))
         self.sizes[name] = size
         self.nodes[name] = make_node(kind, size, values, self.dt, operator, spike)

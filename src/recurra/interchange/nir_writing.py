@@ -184,7 +184,8 @@ class _Writer:
                 f"to_nir: node {label!r}: spikes of NIR are 1 for a step, which is"
                 f" rate = 1/dt = {1 / self.network.dt:g} here; it is {rate.flat[0]:g}."
             )
-        for key, usual in (("surrogate", "fast_sigmoid"), ("slope", 1.0)):
+        note["prompt"] = rule.prompt
+        for key, usual in (("surrogate", "fast_sigmoid"), ("slope", 1.0), ("scale", 1.0)):
             if np.any(np.asarray(getattr(rule, key)) != usual):
                 note[key] = getattr(rule, key)
         get = self.network.program.get

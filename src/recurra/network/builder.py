@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from recurra.circuits import CircuitTemplate, EdgeTemplate, NodeTemplate
+from recurra.courtesy import warn
 from recurra.engine import Graph, Program, Snapshot, lower
+from recurra.engine.carrying import carry_over
 from recurra.engine.grid import check_step
 from recurra.engine.origin import Origin
 from recurra.engine.randomness import stream_address
@@ -47,7 +49,9 @@ class Builder:
         self.device, self.seed, self.name = device, int(seed), name
         self._parts = Structure()
         self._start: dict[str, object] = {}
-        self._snapshot: Snapshot | None = None
+        self._kept: Snapshot | None = None
+        # The program that the kept state is of, while that has not been carried over to the present structure.
+        self._former: Program | None = None
         self._program: Program | None = None
 
     @property
@@ -83,6 +87,7 @@ class Builder:
         refractory: float = 0.0,
         surrogate: str = "fast_sigmoid",
         spike_slope: float | None = None,
+        spike_scale: float = 1.0,
     ) -> NodeView:
         """Add units with equations of their own, and weights among them.
 
@@ -96,9 +101,10 @@ class Builder:
             output_var: what edges from this node read, and what is recorded as the output; any variable.
             weights: `W[target unit, source unit]`, dense or of `scipy.sparse`, or one number for all pairs.
             source_var, target_var: the weights lead from one to the other.
-            spike_var: input (or inputs) that gets 1/dt in the step of a spike.
+            spike_var: input (or inputs) that gets 1/dt in the step of a spike; equations may do without it.
             reset_var: state that spikes where it has reached `spike_threshold`, and is set to `spike_reset` then.
-            reset: whether it is set; if not, the equations must see to it.
+            reset: whether it is set. If not, a unit spikes when it comes to be above the threshold, and not again
+                before it was below: an action potential is one spike.
             op: the operator in which variables without one are looked for first; the operator's name for equations.
             train_params: what gradients change: `"weights"`, or names of parameters.
             record_vars: names of variables that every run records.
@@ -108,9 +114,12 @@ class Builder:
             edge_attr: of the recurrent edge: `delay` and `spread` (times), and what its template takes.
             edge_template: what recurrent signals pass on their way, one for each pair of units.
             spike_threshold, spike_reset: 100 and -100 by default.
-            refractory: time for which a unit is held at `spike_reset` after a spike.
+            refractory: time since a spike until which a unit is held at `spike_reset` and does not spike again; no
+                more than a step is as none.
             surrogate: the derivative that stands in for that of the spike, one of `recurra.engine.SURROGATES`.
-            spike_slope: its steepness per unit of the variable; 100/|threshold - reset| by default.
+            spike_slope: how steep it is per unit of the variable, that is how fast it falls with the distance to the
+                threshold; 100/|threshold - reset| by default.
+            spike_scale: the derivative at the threshold, where it is highest.
 
         Returns:
             The node, to look at: `node["weights"]`, `node["li_op/tau"]`.
@@ -125,9 +134,9 @@ class Builder:
         [0.0, 0.1, 0.195]
         """
         spiking = Spiking(
-            spike_var, reset_var, reset, spike_threshold, spike_reset, refractory, surrogate, spike_slope
+            spike_var, reset_var, reset, spike_threshold, spike_reset, refractory, surrogate, spike_slope, spike_scale
         )
-        built = read_node(self._parts.free(label), node, N, variables, op or "")
+        built = read_node(self._parts.free(label), node, N, variables, op or "", kept=spiking.inputs)
         built = spiking_node(built, spiking)
         built = replace(built, input=None if input_var is None else built.end("input_var", input_var))
         built = recurrent_node(built, weights, source_var, target_var, edge_attr, edge_template)
@@ -409,8 +418,30 @@ class Builder:
         return {path: self.get_var(path) for path in self._parts.trained(train)}
 
     @property
+    def _snapshot(self) -> Snapshot | None:
+        """The state that was set, carried over if the structure has changed since; `None` for the initial one."""
+        if self._kept is not None and self._former is not None:
+            former, self._former = self._former, None
+            self._kept, lost = carry_over(self._kept, former, self.program_of_nodes)
+            if lost:
+                warn(
+                    f"the state was kept where nodes and edges were changed, but nothing is known of the past of"
+                    f" {', '.join(lost[:5])}{' ...' if len(lost) > 5 else ''}: an edge that is delayed now sees nothing"
+                    " of it at first. Add delayed edges before the run whose final state is taken.",
+                    RuntimeWarning,
+                )
+        return self._kept
+
+    @_snapshot.setter
+    def _snapshot(self, snapshot: Snapshot | None) -> None:
+        self._kept, self._former = snapshot, None
+
+    @property
     def state(self) -> Snapshot:
-        """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`."""
+        """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`.
+
+        It is kept when nodes and edges are added or removed: new nodes begin at their initial values.
+        """
         if self._snapshot is not None:
             return self._snapshot
         program = self.program_of_nodes
@@ -460,12 +491,15 @@ class Builder:
         return edge
 
     def _changed(self) -> None:
-        """Forget what belongs to the former structure."""
+        """Forget what belongs to the former structure, but for the state."""
         self._relower()
-        self._snapshot = None
+        if self._former is None:
+            self._snapshot = None
 
     def _relower(self) -> None:
         """Forget all programs: there is something in them that cannot be updated."""
+        if self._kept is not None and self._former is None:
+            self._former = self._program
         self._program = None
 
     def _update(self, values: Mapping[str, object]) -> None:

@@ -32,11 +32,17 @@ class Spiking:
     refractory: float = 0.0
     surrogate: str = "fast_sigmoid"
     spike_slope: float | None = None
+    spike_scale: float = 1.0
 
     @property
     def wanted(self) -> bool:
         """Say whether anything of it was given."""
         return self != Spiking(reset=self.reset)
+
+    @property
+    def inputs(self) -> list[str]:
+        """List the inputs that feel the spikes."""
+        return _names(self.spike_var)
 
 
 def recurrent_node(
@@ -164,6 +170,7 @@ def spiking_node(node: NetworkNode, spiking: Spiking) -> NetworkNode:
         raise TimeError(f"{where}: refractory must be a time >= 0, got {refractory:g}.")
     distance = abs(threshold - reset) if reset is not None else 100.0
     slope = _number(spiking.spike_slope, 100.0 / distance, f"{where}, spike_slope")
+    scale = _number(spiking.spike_scale, 1.0, f"{where}, spike_scale")
     parts = dict(node.parts)
     for name, variable in zip(inputs, variables, strict=True):
         felt = node.find(name, ("input",), "spike_var").paths
@@ -172,7 +179,8 @@ def spiking_node(node: NetworkNode, spiking: Spiking) -> NetworkNode:
             label = path.rsplit("/", 2)[0]
             own = [p for p in felt if p.rsplit("/", 2)[0] == label]
             if own:
-                rule = Spike(_within(path), _within(own[0]), threshold, reset, refractory, spiking.surrogate, slope)
+                ends = _within(path), _within(own[0])
+                rule = Spike(*ends, threshold, reset, refractory, spiking.surrogate, slope, scale)
                 parts[label] = replace(parts[label], spikes=(*parts[label].spikes, rule))
     check_surrogate(spiking.surrogate)
     return replace(node, parts=parts)

@@ -253,13 +253,20 @@ def _spike_numbers(label: str, part: Node) -> list[tuple[str, str]]:
     found = []
     for i, rule in enumerate(part.spikes):
         stem = f"spike{i or ''}"
-        names = ["threshold", "slope"] + [n for n in ("reset",) if rule.reset is not None]
+        names = ["threshold", "slope", "scale"] + [n for n in ("reset",) if rule.reset is not None]
         names += ["refractory"] if np.any(rule.refractory) else []
         found += [(f"{stem}/{name}", f"{label}/{stem}/{name}") for name in names]
     return found
 
 
-def read_node(label: str, node: Any, size: int | None, variables: Mapping[str, Any] | None, op: str) -> NetworkNode:
+def read_node(
+    label: str,
+    node: Any,
+    size: int | None,
+    variables: Mapping[str, Any] | None,
+    op: str,
+    kept: Iterable[str] = (),
+) -> NetworkNode:
     """Make a node of a network out of anything that a user may give.
 
     Arguments:
@@ -269,6 +276,7 @@ def read_node(label: str, node: Any, size: int | None, variables: Mapping[str, A
         size: number of units; `None` for as many as it has.
         variables: declarations, for equations.
         op: the name of the operator, for equations.
+        kept: names of inputs that are wanted although they are in no equation, such as one that spikes feed.
 
     Raises:
         TemplateError: if it cannot be understood.
@@ -284,8 +292,11 @@ def read_node(label: str, node: Any, size: int | None, variables: Mapping[str, A
         raise TemplateError(f"{where}: {node.name!r} is an EdgeTemplate; it belongs into edge_template=.")
     if isinstance(node, OperatorTemplate):
         node = NodeTemplate(node.name, node)
+    template = node if isinstance(node, NodeTemplate) else None
     for method in ("to_graph", "to_node"):
         node = getattr(node, method)() if hasattr(node, method) else node
+    if isinstance(node, Node) and template is not None:
+        node = _with_inputs(node, template, kept)
     if isinstance(node, Node):
         return NetworkNode(label, {label: _sized(node, size, where)}, op=op)
     if isinstance(node, Graph):
@@ -297,6 +308,19 @@ def read_node(label: str, node: Any, size: int | None, variables: Mapping[str, A
         f"{where}: cannot be made of {type(node).__name__}; give equations, the path of a template, a {kinds}, a"
         " Network, or anything with to_graph() or to_node()."
     )
+
+
+def _with_inputs(node: Node, template: NodeTemplate, wanted: Iterable[str]) -> Node:
+    """Give operators back those inputs that their templates declare and no equation reads."""
+    operators = dict(node.operators)
+    for name in wanted:
+        for label, each in operators.items():
+            if label not in template or name not in (declared := template[label].variables) or name in each.variables:
+                continue
+            if declared[name].role == "input":
+                more = {**each.variables, name: Variable("input")}
+                operators[label] = replace(each, variables=more)
+    return replace(node, operators=operators)
 
 
 def with_size(node: NetworkNode, size: int) -> NetworkNode:

@@ -1,5 +1,6 @@
 """Tracing: compile the user's own Python update rules, which change attributes of plain objects, into JAX."""
 
+from recurra.tracing.ahead import table
 from recurra.tracing.boxes import echoing, packed
 from recurra.tracing.escapes import Untraceable, refuse
 from recurra.tracing.leaves import Body
@@ -7,6 +8,7 @@ from recurra.tracing.randomness import Addressed
 from recurra.tracing.smooth import Smooth
 from recurra.tracing.tracer import Traced, trace
 from recurra.tracing.watching import Access, watch
+from recurra.tracing.writes import joined
 
-__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "echoing", "packed", "refuse", "trace",
-           "watch"]  # fmt: skip
+__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "echoing", "joined", "packed",
+           "refuse", "table", "trace", "watch"]  # fmt: skip

@@ -44,7 +44,8 @@ class Box(Operators):
         step: the way from the parent to here.
     """
 
-    __slots__ = ("_changed", "_echo", "_inner", "_kind", "_parent", "_session", "_slot", "_step", "_tied")
+    __slots__ = ("_ahead", "_changed", "_echo", "_foreign", "_inner", "_kind", "_parent", "_session", "_slot", "_step",
+                 "_tied")  # fmt: skip
 
     def __init__(
         self,
@@ -59,6 +60,8 @@ class Box(Operators):
         self._session, self._inner, self._tied, self._slot = session, value, sources, slot
         self._parent, self._step, self._changed = parent, step, False
         self._echo: Callable[[Box], None] | None = None
+        self._ahead: Any = None  # how Python computes it of the step's number, if it depends on nothing else
+        self._foreign = False  # whether its memory belongs to something that is no attribute
         self._kind = kind or ("array" if parent is not None or np.ndim(value) else "scalar")
 
     # -- value --------------------------------------------------------------------------------------------------
@@ -88,6 +91,9 @@ class Box(Operators):
             return
         if self._kind != "array":
             raise TypeError(f"'{type(self._peek()).__name__}' object does not support item assignment")
+        if self._foreign:
+            raise self._session.refuse("changes in place an array that is no attribute of the model")
+        self._ahead = None
         if self._slot is not None:
             self._session.facts.add("inplace", self._slot)
             self._session.facts.add("written", self._slot)
@@ -236,7 +242,9 @@ class Box(Operators):
         return self.copy()
 
     def copy(self, order: str = "C") -> Box:
-        return Box(self._session, self._read(), self._sources(), self._kind)
+        made = Box(self._session, self._read(), self._sources(), self._kind)
+        made._ahead = self._ahead
+        return made
 
     def astype(
         self, dtype: object, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True

@@ -7,7 +7,14 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 _LIBRARIES = {"numpy", "jax", "jaxlib", "scipy", "pandas", "matplotlib", "builtins", "math", "random", "os", "sys"}
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
 
 
 def is_library(module: str | None) -> bool:
@@ -29,7 +36,11 @@ def functions_of(value: Any) -> Iterator[types.FunctionType]:
     """Yield the Python functions behind a callable, a method, a property or a class."""
     if isinstance(value, types.MethodType | staticmethod | classmethod):
         value = value.__func__
-    if isinstance(value, property):
+    inner = getattr(value, "__wrapped__", None) if isinstance(value, functools._lru_cache_wrapper) else None
+    inner = value.pyfunc if isinstance(value, np.vectorize) else inner
+    if inner is not None:
+        yield from functions_of(inner)
+    elif isinstance(value, property):
         for accessor in (value.fget, value.fset, value.fdel):
             yield from functions_of(accessor)
     elif isinstance(value, types.FunctionType):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import linecache
 import sys
 from pathlib import Path
@@ -91,6 +92,17 @@ def error_site(error: BaseException) -> tuple[str, int]:
         place = (name, traceback.tb_lineno) if not _is_library(name) else place
         traceback = traceback.tb_next
     return place
+
+
+def raised_by_user(error: BaseException) -> bool:
+    """Tell whether an error comes of a `raise` or an `assert` in the user's code."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None or _is_library(traceback.tb_frame.f_code.co_filename):
+        return False
+    instructions = dis.get_instructions(traceback.tb_frame.f_code)
+    return any(i.offset == traceback.tb_lasti and i.opname in ("RAISE_VARARGS", "RERAISE") for i in instructions)
 
 
 def _is_library(filename: str) -> bool:

@@ -210,6 +210,17 @@ def _check(session: Session, found: list) -> None:
             raise session.refuse("a single traced truth value as an index")
 
 
+def _guard(session: Session, shape: tuple[int, ...], found: list) -> None:
+    """Let traced places be guarded: JAX would take the nearest place for one that is out of range."""
+    axis = 0
+    for entry in found:
+        if is_traced(entry) and entry.dtype != bool and axis < len(shape):
+            place = entry.astype(np.int64)
+            bad = (place >= shape[axis]) | (place < -shape[axis])
+            session.guard(bad, f"an index out of range for an axis of {shape[axis]}")
+        axis += _width(entry)
+
+
 def get(array: Box, index: object) -> Any:
     """Return `array[index]` like NumPy: a view, a copy, or a value whose length is only known later."""
     session = array._session
@@ -219,6 +230,7 @@ def get(array: Box, index: object) -> Any:
     _check(session, found)
     if any(map(_is_late_mask, found)):
         return masked.select(array, found, sources | array._sources())
+    _guard(session, array.shape, found)
     if all(map(_is_basic, found)):
         return _get_basic(array, index, tuple(found), sources)
     value = array._read()
@@ -247,6 +259,7 @@ def put(array: Box, index: object, value: object) -> None:
         return
     if operations.is_masked(value):
         raise session.refuse("values picked by one mask are stored through another index")
+    _guard(session, array.shape, found)
     old, new = array._read(), cast(operations.value_of(session, value), array.dtype)
     if all(map(_is_basic, found)):
         step = Basic(tuple(found))

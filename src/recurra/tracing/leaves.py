@@ -6,7 +6,7 @@ import contextlib
 import io
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -14,9 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurra.tracing import operations, patches
-from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, source_line
+from recurra.tracing.ahead import STEP
+from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, raised_by_user, source_line
+from recurra.tracing.guards import Hidden
 from recurra.tracing.indexing import Flat, places_of
 from recurra.tracing.randomness import Addressed, is_generator
+from recurra.tracing.rewriting import rewritten
+from recurra.tracing.saying import Voice, speak
 from recurra.tracing.session import Facts, Session, as_value, is_traced
 from recurra.tracing.slots import (
     Changed,
@@ -30,8 +34,10 @@ from recurra.tracing.slots import (
     take_out,
 )
 from recurra.tracing.surroundings import Surroundings
+from recurra.tracing.understanding import Understanding
 
 MAX_LEAVES = 64
+STOPPED = "stopped"  # whether an earlier step went past a guard, among what is computed ahead
 SELECT_BELOW = 4096  # numbers; below, both branches are computed and chosen between
 
 
@@ -43,15 +49,23 @@ class Body:
         name: the name for messages and for the address of random numbers; different for each body.
         run: does the work, e.g. `lambda: behavior.iteration(group)`. A mapping that it returns is emitted in every
             step, under "name/key".
+        through: does the same after it has exchanged the user's function by what it is given, to understand more.
     """
 
     name: str
     run: Callable[[], Mapping[str, object] | None]
+    through: Callable[[Callable], Mapping[str, object] | None] | None = None
 
 
 @dataclass
 class Plan:
-    """What one pass starts from: which slots are traced, and how; `smooth` if spikes will have derivatives."""
+    """What one pass starts from: which slots are traced, and how.
+
+    Attributes:
+        smooth: whether spikes will have derivatives.
+        loud: whether what bodies print is printed; `voice` may silence it for a while.
+        clock: the slot that is the number of the step at the beginning of a step, if any.
+    """
 
     inventory: Inventory
     facts: Facts
@@ -59,6 +73,9 @@ class Plan:
     given: frozenset[str]
     surroundings: Surroundings
     smooth: bool = False
+    clock: str = ""
+    loud: bool = True
+    voice: Voice = field(default_factory=Voice)
 
     def owner(self, path: str) -> str:
         """Return the slot whose memory a slot shows."""
@@ -77,12 +94,17 @@ class Plan:
 class Run:
     """One pass over the bodies: runs leaves, and joins the branches between them."""
 
-    def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any):
+    def __init__(self, plan: Plan, transposes: Mapping[str, Any], step: Any, key: Any, given: Mapping[str, Any]):
         scalars = frozenset(p for p, s in plan.inventory.slots.items() if s.kind != "array" or s.value.size == 1)
         self.plan, self.step, self.key = plan, step, key
         self.session = Session(plan.facts, scalars, plan.smooth)
         self.session.transposes = dict(transposes)
+        self.session.slots, self.session.given = plan.inventory.slots, given
+        self.session.first = int(plan.inventory.slots[plan.clock].value) if plan.clock in plan.inventory.slots else 0
+        self.recipes: dict[str, Any] = {plan.clock: STEP}  # of slots that depend on the number of the step alone
+        self.found: dict[str, Any] = {}
         self.leaves = 0
+        self.code = jnp.zeros((), np.int32)  # of the first guard that something has gone past in this step
         self.writes = {name: set(paths) for name, paths in plan.facts.writes.items()}
 
     def bodies(self, bodies: Sequence[Body], values: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +113,10 @@ class Run:
         for body in bodies:
             self.session.body, self.leaves = body.name, 0
             self.plan.facts.notes[body.name] = {}
-            new, out = self.explore(body, values, layout, [])
+            new, out, code = self.explore(body, values, layout, [], ())
+            self.code = jnp.where(self.code == 0, code, self.code)
+            branched = bool(self.plan.facts.notes[body.name].get("branch"))
+            self.recipes |= {path: None if branched else self.found.get(path) for path in new}
             values.update(new)
             emitted |= {f"{body.name}/{key}": value for key, value in out.items()}
             layout = self.plan.facts.layouts.get(body.name, layout)
@@ -99,11 +124,22 @@ class Run:
         return emitted
 
     def explore(
-        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Run a body with decided answers; where another is asked for, run it with both and join the outcomes."""
+        self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool], under: tuple
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Run a body with decided answers; where another is asked for, run it with both and join the outcomes.
+
+        `under` are the conditions of the answers, as far as both sides of a decision are computed.
+        """
         try:
-            return self.leaf(body, values, layout, decisions)
+            outcome = self.leaf(body, values, layout, decisions)
+            if self.session.said and self.plan.loud:
+                if not self.plan.facts.speaks:
+                    self.plan.facts.speaks = self.plan.facts.changed = True
+                right = (self.code == 0, outcome[2] == 0, *under)
+                stopped = self.session.given.get(STOPPED)
+                right = right if stopped is None else (*right, ~stopped["value"])
+                speak(self.session, self.step, right, self.plan.voice)
+            return outcome
         except Fork as fork:
             if len(decisions) >= MAX_LEAVES:
                 raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data") from None
@@ -112,11 +148,11 @@ class Run:
             self.plan.facts.notes[body.name] = {}
         self.session.note("branch")
 
-        def branch(answer: bool) -> Callable[[], tuple]:
+        def branch(answer: bool, under: tuple = ()) -> Callable[[], tuple]:
             def explore() -> tuple:
                 self.session.memos.append({})
                 try:
-                    return self.explore(body, values, layout, [*decisions, answer])
+                    return self.explore(body, values, layout, [*decisions, answer], under)
                 finally:
                     self.session.memos.pop()
 
@@ -124,16 +160,21 @@ class Run:
 
         writes = self.writes.get(body.name, set())
         if sum(self.plan.inventory.slots[p].value.size for p in writes if _is_array(self.plan, p)) < SELECT_BELOW:
-            yes, no = branch(True)(), branch(False)()
+            yes, no = branch(True, (*under, condition))(), branch(False, (*under, ~condition))()
             return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
         return jax.lax.cond(condition, branch(True), branch(False))
 
     def leaf(
         self, body: Body, values: dict[str, Any], layout: Layout, decisions: list[bool]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Run a body once on stand-ins. Returns the new values of the slots it writes, and what it emits."""
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Run a body once on stand-ins.
+
+        Returns:
+            The new values of the slots it writes, what it emits, and the number of the guard that it has gone past.
+        """
         session, plan = self.session, self.plan
-        session.decisions, session.asked, session.escape = decisions, 0, None
+        session.decisions, session.asked, session.escape, session.checks = decisions, 0, None, []
+        session.said = []
         self.leaves += 1
         if self.leaves > 2 * MAX_LEAVES:
             raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data")
@@ -144,17 +185,31 @@ class Run:
                 result = self._call(body)
             except Untraceable:
                 raise
+            except Refusal as refusal:
+                if decisions and refusal.text.startswith(("raise ", "assert ")):  # the text of an error of the user's
+                    place = (body.name, refusal.filename, refusal.line, refusal.text, "raises an error")
+                    return self._raised(body, place, self._stand_ins(values, layout))
+                raise
             except Exception as error:
                 if session.escape is not None:
                     raise session.escape from None
+                if decisions and raised_by_user(error):
+                    where = error_site(error)
+                    place = (body.name, *where, source_line(*where), f"raises {type(error).__name__}")
+                    return self._raised(body, place, self._stand_ins(values, layout))
                 if decisions:
                     raise refuse_error(error) from error
                 raise
             if session.escape is not None:
                 raise session.escape
-            return self._outcome(body, result, stand_ins, layout)
+            outcome = (*self._outcome(body, result, stand_ins, layout), session.code())
         finally:
             restore(plan.inventory)
+            # Only now: a list may be an attribute and a global too, and held stand-ins until here.
+            changed = plan.surroundings.put_back()
+        if changed:
+            raise _refuse_body(f"changes {changed}, which belongs to no object of the model")
+        return outcome
 
     def _call(self, body: Body) -> Any:
         states = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
@@ -162,13 +217,14 @@ class Run:
             with (
                 self.plan.random.at(body.name, self.step, self.key, self.session),
                 patches.arrays_of(self.session),
+                self.plan.surroundings.guards.up(self.session.refuse),
                 contextlib.redirect_stdout(Silence(self.session)),  # type: ignore[type-var]
             ):
-                return body.run()
+                if body.through is None or body.name not in self.plan.facts.understood:
+                    return body.run()
+                helper = Understanding(self.session)
+                return body.through(lambda function: rewritten(function, helper))
         finally:
-            changed = self.plan.surroundings.put_back()
-            if changed:
-                self.session.leave(Refusal(f"changes {changed}, which belongs to no object of the model", "", 0, ""))
             after = np.random.mtrand._rand.get_state(), python_random.getstate()  # type: ignore[attr-defined]
             if not _same_states(states[0], after[0]) or states[1] != after[1]:
                 np.random.mtrand._rand.set_state(states[0])  # type: ignore[attr-defined]
@@ -192,6 +248,7 @@ class Run:
                     self.plan.inventory.slots[owner].kind,
                     owner,
                 )
+                made[owner]._ahead = self.recipes.get(owner)
             if path not in made:
                 made[path] = made[owner] if places is None else made[owner]._view(Flat(places))
         return made
@@ -207,7 +264,8 @@ class Run:
             holder.space[name] = self.plan.random
         for holder, name in self.plan.inventory.find(_hides_state):
             what = type(holder.trees[name].original).__name__  # type: ignore[union-attr]
-            holder.space[name] = Hidden(self.session, f"{_join(holder.path, name)} is a {what}, whose state is hidden")
+            why = f"{_join(holder.path, name)} is a {what}, whose state is hidden"
+            holder.space[name] = Hidden(self.session.refuse, why)
 
     def _outcome(
         self, body: Body, result: Any, stand_ins: dict[str, Any], layout: Layout
@@ -231,7 +289,15 @@ class Run:
         new = {}
         for path in sorted(self.writes.get(body.name, set()) if self.session.decisions else known):
             new[path] = self._final(path, now[path])
+            self.found[path] = now[path]._ahead if operations.is_box(now[path]) else None
         return new, self._emitted(body, result)
+
+    def _raised(self, body: Body, place: Any, stand_ins: dict[str, Any]) -> tuple[dict, dict, Any]:
+        """Return the outcome of a leaf that ends with the user's own `raise`: NumPy will do that step."""
+        number = self.plan.facts.guards.setdefault(place, len(self.plan.facts.guards) + 1)
+        new = {path: self._final(path, stand_ins[path]) for path in sorted(self.writes.get(body.name, set()))}
+        shapes = self.plan.facts.emitted.get(body.name, {})
+        return new, {k: jnp.zeros(shape, kind) for k, (shape, kind) in shapes.items()}, jnp.int32(number)
 
     def _now(self, stand_ins: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for holder in self.plan.inventory.holders:
@@ -288,7 +354,9 @@ class Run:
             if path not in before:
                 continue
             layout[path] = (path, None)
-            if operations.is_box(value) and value._kind == "array":
+            if operations.is_box(value) and value._kind == "array" and value._root()._foreign:
+                self._entangle(path, "an array that is no attribute")
+            elif operations.is_box(value) and value._kind == "array":
                 groups.setdefault(id(value._root()), []).append(path)
         for paths in groups.values():
             if len(paths) < 2:
@@ -326,14 +394,16 @@ class Run:
         return joint
 
     def _check_layout(self, layout: Layout) -> None:
-        """Refuse memory that is shared before a step but not after it, unless it makes no difference."""
+        """Refuse memory that is shared only now and then, unless nobody changes it in place."""
         for path, (owner, _) in self.plan.inventory.layout.items():
             if not same_layout({path: (owner, _)}, {path: layout[path]}):
-                if owner != path:
-                    raise _refuse_body(f"{path} shares memory with {owner} before a step, but not after it")
+                if owner != path:  # it was a view, and now is of something else: taken for a copy of its own
+                    self.plan.inventory.layout[path] = (path, None)
+                    self.plan.facts.changed = True
+                    self._entangle(path, owner)
                 self._entangle(path, layout[path][0])
         for first, second in sorted(self.plan.facts.entangled | self.plan.inventory.entangled):
-            for changed in (first, second):
+            for changed in (first, second) if first != second else ():
                 if changed in self.plan.facts.inplace:
                     raise _refuse_body(f"{first} shares memory with {second}, and {changed} is changed in place")
 
@@ -365,22 +435,6 @@ class Silence:
 
     def flush(self) -> None:
         """Do nothing."""
-
-
-class Hidden:
-    """Stand in for an iterator, a file or a generator of Python's `random`: any use of it is refused."""
-
-    def __init__(self, session: Session, reason: str):
-        self._session, self._reason = session, reason
-
-    def __next__(self) -> Any:
-        raise self._session.refuse(self._reason)
-
-    def __iter__(self) -> Any:
-        raise self._session.refuse(self._reason)
-
-    def __getattr__(self, name: str) -> Any:
-        raise self._session.refuse(self._reason)
 
 
 def _hides_state(value: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeGuard
 import jax.numpy as jnp
 import numpy as np
 
-from recurra.tracing import boxes, functions, masked, products, rows
+from recurra.tracing import ahead, boxes, functions, masked, products, rows
 from recurra.tracing.promotion import PYTHON, UFUNCS, cast, resolve, weak
 from recurra.tracing.session import Session, as_value, is_traced
 
@@ -138,7 +138,8 @@ def operator(session: Session, ufunc: np.ufunc, inputs: tuple, target: Any = Non
     if is_masked(target):
         return apply_ufunc(session, ufunc, "__call__", inputs, {"out": (target,)})
     if all(not is_masked(i) and not isinstance(i, list | tuple) and operand(session, i).weak for i in inputs):
-        return _python_operator(session, ufunc, [operand(session, i) for i in inputs])
+        made = _python_operator(session, ufunc, [operand(session, i) for i in inputs])
+        return ahead.follow(session, made, ufunc, inputs)
     return apply_ufunc(session, ufunc, "__call__", inputs, {})
 
 
@@ -156,8 +157,32 @@ def _python_operator(session: Session, ufunc: np.ufunc, found: list[Operand]) ->
         if exponent < 0:
             found = [Operand(cast(as_value(f.value), np.float64), f.sources, True) for f in found]
     results, sources = compute(session, ufunc, tuple(found), None)
+    _guard_python(session, ufunc.__name__, found, integers)
     wrapped = tuple(wrap(session, r, sources, "python") for r in results)
     return wrapped[0] if len(wrapped) == 1 else wrapped
+
+
+_GROWING: dict[str, Callable] = {
+    "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "multiply": lambda a, b: a * b,
+    "power": lambda a, b: a**b, "left_shift": lambda a, b: a * 2.0**b,
+}  # fmt: skip
+_DIVIDING = {"divide", "true_divide", "floor_divide", "remainder", "divmod"}
+_SMALL = 1 << 31  # what is added in a step cannot make 2**62 larger than 2**63 in any run
+
+
+def _guard_python(session: Session, name: str, found: list[Operand], integers: bool) -> None:
+    """Let numbers of Python be guarded: they never overflow, and division by 0 is an error."""
+    if not any(is_traced(f.value) for f in found):
+        return
+    if name in _DIVIDING and is_traced(found[1].value):
+        session.guard(found[1].value == 0, "a division of Python's numbers by zero")
+    if not integers or name not in _GROWING:
+        return
+    if name in ("add", "subtract") and any(not is_traced(f.value) and abs(int(f.value)) < _SMALL for f in found):
+        return
+    first, second = (jnp.asarray(f.value, np.float64) for f in found)
+    grown = jnp.abs(_GROWING[name](first, second))
+    session.guard(~(grown < 2.0**63 * (1 - 2.0**-50)), "a whole number of Python grows beyond 64 bits")
 
 
 def compute(
@@ -258,7 +283,7 @@ def apply_ufunc(session: Session, ufunc: np.ufunc, method: str, inputs: tuple, o
         if where is not True:
             raise session.refuse("where= without out=: the other elements are undefined")
         wrapped = tuple(wrap(session, r, sources) for r in results)
-        return wrapped[0] if len(wrapped) == 1 else wrapped
+        return ahead.follow(session, wrapped[0], ufunc, inputs) if len(wrapped) == 1 else wrapped
     for target, result in zip(out, results, strict=True):
         store(session, ufunc, found, target, result, sources, where)
     return out[0] if len(out) == 1 else out
@@ -266,7 +291,7 @@ def apply_ufunc(session: Session, ufunc: np.ufunc, method: str, inputs: tuple, o
 
 def _change_rows(session: Session, ufunc: np.ufunc, inputs: tuple, found: tuple, target: Any) -> bool:
     """Do `matrix += values` row by row where most rows stay as they are; tell whether it was done."""
-    if target is None or len(inputs) != 2 or inputs[0] is not target or target._parent is not None:
+    if not is_box(target) or len(inputs) != 2 or inputs[0] is not target or target._parent is not None:
         return False
     types = resolve(ufunc, [f.kind for f in found])
     if not np.can_cast(types[-1], target.dtype, "same_kind"):

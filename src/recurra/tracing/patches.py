@@ -14,6 +14,7 @@ from recurra.tracing.session import Session
 _MAKERS = ("zeros", "ones", "empty", "full", "arange", "linspace", "eye", "identity", "zeros_like", "ones_like")
 _MORE_MAKERS = ("empty_like", "full_like", "tri", "diag", "tile", "repeat", "fromiter", "logspace", "copy")
 _TAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray", "stack", "hstack", "vstack", "concatenate")
+_FILES = ("save", "savez", "savez_compressed", "savetxt", "load", "loadtxt", "genfromtxt", "fromfile")
 _REDUCERS = ("sum", "prod", "mean", "std", "var", "max", "min", "any", "all", "argmax", "argmin", "median", "cumsum")
 
 
@@ -22,7 +23,7 @@ def arrays_of(session: Session) -> Iterator[None]:
     """Replace NumPy's makers of arrays for a block; libraries that call them get the originals."""
     replaced: dict[str, Callable] = {}
     try:
-        for name in (*_MAKERS, *_MORE_MAKERS, *_TAKERS, *_REDUCERS):
+        for name in (*_MAKERS, *_MORE_MAKERS, *_TAKERS, *_REDUCERS, *_FILES):
             original = getattr(np, name, None)
             if original is not None:
                 replaced[name] = original
@@ -38,6 +39,8 @@ def _stand_in(session: Session, name: str, original: Callable) -> Callable:
         frame = callers.caller()
         if callers.is_library(frame) or not callers.calls_by_name(frame, np, name):
             return original(*args, **kwargs)
+        if name in _FILES:
+            raise session.refuse(f"numpy.{name} works on a file")
         if name in _REDUCERS:  # NumPy only asks arrays, not the lists that arrays are in
             if args and isinstance(args[0], list | tuple) and operations.holds_ours(args[0]):
                 return operations.apply_function(session, original, args, kwargs)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from recurra.tracing.escapes import Bake, Escape, Fork, refuse, source_line, user_site
@@ -29,6 +30,10 @@ class Facts:
         emitted: per body, the shape and type of what it returns.
         transposed: read-only matrices whose transpose is wanted.
         notes: per body, what was met on the way.
+        guards: what must not happen while the model runs, as (body, file, line, text, reason) -> its number, from 1.
+        columns: what is computed ahead, by name; `names` has the name of each recipe.
+        speaks: whether something is printed.
+        understood: the bodies that are written again to be understood, and why they could not be traced as they are.
     """
 
     written: set[str] = field(default_factory=set)
@@ -41,6 +46,11 @@ class Facts:
     emitted: dict[str, dict] = field(default_factory=dict)
     transposed: set[str] = field(default_factory=set)
     notes: dict[str, dict[str, int]] = field(default_factory=dict)
+    guards: dict[tuple[str, str, int, str, str], int] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
+    names: dict[tuple, str] = field(default_factory=dict)
+    understood: dict[str, Any] = field(default_factory=dict)
+    speaks: bool = False
     changed: bool = False
 
     def add(self, kind: str, item: object) -> None:
@@ -66,6 +76,12 @@ class Session:
         self.decisions: list[bool] = []
         self.asked = 0
         self.escape: Escape | None = None
+        self.checks: list[tuple[int, jax.Array]] = []
+        self.said: list[tuple[Callable, list]] = []  # what this leaf prints: how, and of which values
+        self.loud = True
+        self.slots: Mapping[str, Any] = {}
+        self.given: Mapping[str, Any] = {}  # what is computed ahead, by name: value, and whether there is one
+        self.first = 0  # number of the step that follows
         self.memos: list[dict] = [{}]
         self.transposes: dict[str, jax.Array] = {}
         # By the id of a large value: how it was computed; the values are kept alive.
@@ -104,6 +120,31 @@ class Session:
         if line.startswith("while "):
             raise self.refuse("a loop on traced data")
         raise self.leave(Fork(condition, line))
+
+    # -- guarding ------------------------------------------------------------------------------------------------
+
+    def guard(self, bad: Any, reason: str) -> None:
+        """Note what must not happen when the model runs; such a step is left to NumPy.
+
+        Arguments:
+            bad: a traced truth value.
+            reason: what NumPy or Python would do then.
+        """
+        if not is_traced(bad) or self.smooth:
+            return
+        filename, line = user_site()
+        place = (self.body, filename, line, source_line(filename, line), reason)
+        if place not in self.facts.guards:
+            self.facts.guards[place] = len(self.facts.guards) + 1
+            self.facts.changed = True
+        self.checks.append((self.facts.guards[place], jnp.any(bad)))
+
+    def code(self) -> jax.Array:
+        """Return the number of the first guard of this leaf that something has gone past; 0 if there is none."""
+        found = jnp.zeros((), np.int32)
+        for number, bad in reversed(self.checks):
+            found = jnp.where(bad, jnp.int32(number), found)
+        return found
 
     # -- remembering --------------------------------------------------------------------------------------------
 

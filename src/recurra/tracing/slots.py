@@ -6,16 +6,18 @@ A slot is an array or a number held by an attribute of an object, directly or in
 from __future__ import annotations
 
 import types
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from recurra.errors import OptionError
+from recurra.tracing.containers import FIXED, entries_of, filled, is_container
 from recurra.tracing.session import as_value
+from recurra.tracing.sparse import Sparse, is_sparse, structure_of
 
+LARGEST = 1 << 62  # whole numbers of Python beyond it stay with Python
 MAX_LENGTH = 4096  # longer lists of numbers are taken for stores of results, not for state
 _FOREIGN = {"numpy", "jax", "jaxlib", "scipy", "pandas", "xarray", "torch", "matplotlib", "builtins", "threading"} | {
     "recurra"  # what is the library's own is no state of the user's
@@ -54,7 +56,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Container:
-    """A list, tuple, dict or deque with slots in it."""
+    """A list, tuple, dict, deque, record or object of slots with numbers in it; see `containers.py`."""
 
     path: str
     original: Any
@@ -99,6 +101,8 @@ def kind_of(value: object) -> str | None:
         return "array" if type(value) is np.ndarray and value.dtype.kind in "biufc" else None
     if isinstance(value, np.generic):
         return "scalar" if value.dtype.kind in "biufc" else None
+    if type(value) is int and not -LARGEST < value < LARGEST:
+        return None
     return "python" if type(value) in (bool, int, float, complex) else None
 
 
@@ -142,12 +146,11 @@ class Inventory:
         if kind is not None:
             slot = self.slots[path] = Slot(path, value, kind)
             return slot
-        if type(value) in (list, tuple, dict, deque):
+        if is_container(value):
             return self._container(path, value)
         if isinstance(value, set | bytearray):
             return Other(path, value, value.copy())
-        walked = not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] not in _FOREIGN
-        if walked and id(value) not in self._seen:
+        if _is_walked(value) and id(value) not in self._seen:
             self._seen[id(value)] = path
             self._add_object(path, value)
         return Other(path, value)
@@ -156,10 +159,15 @@ class Inventory:
         if id(value) in self._seen:
             return Other(path, value)
         self._seen[id(value)] = path
-        if len(value) > MAX_LENGTH:
+        entries = entries_of(value)
+        if len(entries) > MAX_LENGTH:
             return Other(path, value, value.copy() if hasattr(value, "copy") else value)
-        pairs = value.items() if type(value) is dict else enumerate(value)
-        return Container(path, value, {key: self._tree(f"{path}/{key}", item) for key, item in list(pairs)})
+        if type(value).__module__.split(".")[0] not in _FOREIGN:
+            self.objects.append(value)  # whose methods are code of the user's
+        made = Container(path, value, {key: self._tree(f"{path}/{key}", item) for key, item in entries.items()})
+        if isinstance(value, FIXED):  # gets a stand-in of its own wherever it is found
+            del self._seen[id(value)]
+        return made
 
     def structure(self) -> dict[str, Any]:
         """Map paths to what code may depend on beside numbers: texts, functions, None, the keys of containers."""
@@ -168,7 +176,8 @@ class Inventory:
         while waiting:
             tree = waiting.pop()
             if isinstance(tree, Container):
-                found[tree.path] = type(tree.original), *tree.items
+                shape = structure_of(tree.original) if is_sparse(tree.original) else ()
+                found[tree.path] = type(tree.original), *tree.items, *shape
                 waiting += tree.items.values()
             elif isinstance(tree, Other) and isinstance(tree.original, _PLAIN):
                 found[tree.path] = tree.original
@@ -182,6 +191,36 @@ class Inventory:
             for name, tree in holder.trees.items():
                 if isinstance(tree, Other) and wanted(tree.original):
                     yield holder, name
+
+
+def attributes_of_kind(roots: Iterable[object], kinds: tuple[type, ...]) -> list[tuple[dict, str, Any, bool]]:
+    """Find the attributes of some kinds in objects, where an :class:`Inventory` would find them, but quicker.
+
+    Returns:
+        The `__dict__`, the name, the value, and whether only the class has it.
+    """
+    found: list[tuple[dict, str, Any, bool]] = []
+    waiting, seen = list(roots), set(map(id, roots))
+    while waiting:
+        holder = waiting.pop()
+        space = getattr(holder, "__dict__", None)
+        within = entries_of(holder) if is_container(holder) else space
+        if isinstance(space, dict) and not is_container(holder):
+            found += [(space, name, value, False) for name, value in space.items() if isinstance(value, kinds)]
+            classes = [c for c in type(holder).__mro__ if c.__module__.split(".")[0] not in _FOREIGN]
+            of_classes = {n: v for c in reversed(classes) for n, v in vars(c).items() if isinstance(v, kinds)}
+            found += [(space, name, value, True) for name, value in of_classes.items() if name not in space]
+        for value in within.values() if isinstance(within, dict) and len(within) <= MAX_LENGTH else ():
+            plain = isinstance(value, (*_PLAIN, bool, int, float, complex, np.ndarray, np.generic, set))
+            if plain or id(value) in seen or not (is_container(value) or _is_walked(value)):
+                continue
+            seen.add(id(value))
+            waiting.append(value)
+    return found
+
+
+def _is_walked(value: object) -> bool:
+    return not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] not in _FOREIGN
 
 
 def _class_data(obj: object) -> Iterator[tuple[str, Any]]:
@@ -276,23 +315,14 @@ def place(tree: Tree, stand_in: Callable[[Slot], Any]) -> Any:
         return stand_in(tree)
     if isinstance(tree, Other):
         return tree.original
-    items = {key: place(item, stand_in) for key, item in tree.items.items()}
-    return _fill(tree.original, items)
-
-
-def _fill(original: Any, items: dict) -> Any:
-    if type(original) is tuple:
-        return tuple(items.values())
-    original.clear()
-    original.update(items) if type(original) is dict else original.extend(items.values())
-    return original
+    return filled(tree.original, {key: place(item, stand_in) for key, item in tree.items.items()})
 
 
 def put_back(tree: Tree) -> Any:
     """Return what was in an attribute, with its contents put back."""
     if isinstance(tree, Container):
         items = {key: put_back(item) for key, item in tree.items.items()}
-        return tree.original if type(tree.original) is tuple else _fill(tree.original, items)
+        return tree.original if isinstance(tree.original, FIXED) else filled(tree.original, items)
     if isinstance(tree, Other) and tree.copy is not None and tree.original != tree.copy:
         tree.original.clear()
         tree.original.extend(tree.copy) if hasattr(tree.original, "extend") else tree.original.update(tree.copy)
@@ -304,15 +334,17 @@ def take_out(tree: Tree, now: Any) -> Iterator[tuple[Slot, Any]]:
     if isinstance(tree, Slot):
         yield tree, now
     elif isinstance(tree, Container):
-        if type(now) is not type(tree.original):
+        if type(now) is not type(tree.original) and type(now) is not Sparse:
             raise Changed(f"{tree.path} turns from a {type(tree.original).__name__} into a {type(now).__name__}")
-        keys = list(now) if type(now) is dict else list(range(len(now)))
-        if keys != list(tree.items):
-            raise Changed(f"{tree.path} changes its length or keys (it had {len(tree.items)} entries, now {len(keys)})")
+        found = entries_of(now)
+        if list(found) != list(tree.items):
+            raise Changed(
+                f"{tree.path} changes its length or keys (it had {len(tree.items)} entries, now {len(found)})"
+            )
         for key, item in tree.items.items():
-            yield from take_out(item, now[key])
+            yield from take_out(item, found[key])
     else:
-        unchanged = now is tree.original or (isinstance(now, str | bytes | tuple) and now == tree.original)
+        unchanged = now is tree.original or (isinstance(now, str | bytes) and now == tree.original)
         if not unchanged or (tree.copy is not None and now != tree.copy):
             raise Changed(f"{tree.path} changes from {_show(tree.original)} to {_show(now)}")
 

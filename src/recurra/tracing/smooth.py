@@ -20,7 +20,7 @@ from jax import lax
 from recurra.engine.spiking import check_surrogate, differentiated_as, truth
 from recurra.engine.taming import do_alone
 from recurra.errors import OptionError
-from recurra.tracing.tracer import Traced
+from recurra.tracing.tracer import TROUBLE, Traced
 
 COUNT = np.dtype(np.float64)  # twins of whole numbers
 
@@ -43,9 +43,10 @@ class Smooth:
         traced: the step, traced with `smooth=True`.
         surrogate: the derivative that stands in for that of a comparison, a name in `recurra.engine.SURROGATES`.
         slope: how steep it is, per unit of what is compared.
+        scale: the derivative where both sides are equal.
 
     Raises:
-        OptionError: there is no such surrogate, or the slope is no finite number > 0.
+        OptionError: there is no such surrogate, or slope or scale is no finite number > 0.
 
     >>> from recurra.tracing import Body, trace
     >>> class Cell:
@@ -59,15 +60,16 @@ class Smooth:
     ...     params = {**step.params, "cell/threshold": threshold}
     ...     return step.update(step.state, params, {}, 0, jax.random.key(0))[0]["cell/rate"][0]
     >>> with jax.enable_x64(True):
-    ...     slope = jax.grad(rate)(1.0)  # - 2 * 2 / (1 + 2 * |0.5 - 1|)**2
+    ...     slope = jax.grad(rate)(1.0)  # - 2 / (1 + 2 * |0.5 - 1|)**2
     >>> float(slope)
-    -1.0
+    -0.5
     """
 
-    def __init__(self, traced: Traced, surrogate: str, slope: float):
-        if isinstance(slope, bool) or not isinstance(slope, int | float | np.number) or not 0 < slope < np.inf:
-            raise OptionError(f"slope must be a finite number > 0, got {slope!r}.")
-        self.traced, self.steps = traced, Steps(check_surrogate(surrogate), float(slope))
+    def __init__(self, traced: Traced, surrogate: str, slope: float, scale: float = 1.0):
+        for name, value in (("slope", slope), ("scale", scale)):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+                raise OptionError(f"{name} must be a finite number > 0, got {value!r}.")
+        self.traced, self.steps = traced, Steps(check_surrogate(surrogate), float(slope), float(scale))
         self.params, self.inputs, self.derive = traced.params, traced.inputs, traced.derive
         self._carried, self._put_out = self._find_twins()
         self.state = self._as_floats(traced.state)
@@ -89,7 +91,7 @@ class Smooth:
 
     def __identity__(self) -> tuple:
         """Return what tells this step from others."""
-        return self.traced, self.steps.surrogate, self.steps.slope
+        return self.traced, self.steps.surrogate, self.steps.slope, self.steps.scale
 
     def kinds(self) -> dict[str, type]:
         """Return the classes of the objects; see :meth:`recurra.tracing.Traced.kinds`."""
@@ -111,7 +113,9 @@ class Smooth:
         twins = [jnp.asarray(state[p], carried[p]) if p in carried else None for p in sorted(self.traced.state)]
         parts = [Part(value) for value in arguments]
         parts[: len(twins)] = [Part(part.value, twin) for part, twin in zip(parts, twins, strict=False)]
-        return jax.tree.unflatten(self.traced.tree, self.steps.evaluate(self.traced.jaxpr, parts))
+        new, emitted = jax.tree.unflatten(self.traced.tree, self.steps.evaluate(self.traced.jaxpr, parts))
+        emitted.pop(TROUBLE, None)
+        return new, emitted
 
     def _find_twins(self) -> tuple[dict[str, np.dtype], dict[str, np.dtype]]:
         """Find out which truth values and whole numbers get derivatives, over any number of steps."""
@@ -140,11 +144,11 @@ class Steps:
 
     Arguments:
         surrogate: a name in `recurra.engine.SURROGATES`.
-        slope: how steep it is.
+        slope, scale: how steep it is, and how high where both sides are equal.
     """
 
-    def __init__(self, surrogate: str, slope: float):
-        self.surrogate, self.slope = surrogate, slope
+    def __init__(self, surrogate: str, slope: float, scale: float):
+        self.surrogate, self.slope, self.scale = surrogate, slope, scale
 
     def evaluate(self, closed: Any, given: Sequence[Part]) -> list[Part]:
         """Evaluate a program on its arguments."""
@@ -176,7 +180,7 @@ class Steps:
         kind = made.dtype.kind if isinstance(made.dtype, np.dtype) else ""
         if name in _COMPARISONS and parts[0].value.dtype.kind == "f":
             larger, smaller = (parts[i].value for i in _COMPARISONS[name])
-            return Part(made, truth(self.surrogate, self.slope, made, larger, smaller))
+            return Part(made, truth(self.surrogate, self.slope, self.scale, made, larger, smaller))
         if kind not in ("b", "i", "f") or all(part.twin is None for part in parts):
             return Part(made)
         if name == "convert_element_type":

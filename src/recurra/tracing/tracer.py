@@ -14,14 +14,17 @@ import numpy as np
 from recurra.engine import events
 from recurra.errors import OptionError, RecurraError, unknown
 from recurra.tracing import products
+from recurra.tracing.ahead import Column, table
+from recurra.tracing.containers import entries_of, filled
 from recurra.tracing.escapes import Bake, Refusal, Untraceable
-from recurra.tracing.leaves import Body, Plan, Run
+from recurra.tracing.leaves import STOPPED, Body, Plan, Run
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.session import Facts, as_value
 from recurra.tracing.slots import Container, Inventory, Slot, Tree
 from recurra.tracing.surroundings import Surroundings
 
 MAX_PASSES = 60
+TROUBLE = "the guards"  # among what a step puts out
 SPARSE_BELOW = 0.3  # filled part of a matrix below which lists of entries are quicker than whole rows
 
 
@@ -36,6 +39,9 @@ class Traced:
             a number. `stale` names those that have changed.
         emitted: "body/key" -> shape and type of what the bodies return.
         inputs: path -> shape and type of the slots whose values come from outside in every step.
+        guards: number -> (body, file, line, text, reason) of what must not happen when the step runs.
+        speaks: whether bodies print something; `voice` can silence them.
+        columns: name -> what is computed ahead of the step, of its number alone.
         explanation: body -> branches, random draws and event-driven products in words.
         narrowest: bytes of the narrowest floating-point numbers that a step computes with; 8 if there are none.
         weak: paths of the state that are Python numbers, whose type gives way to an array's.
@@ -61,6 +67,9 @@ class Traced:
                         for name, shapes in facts.emitted.items() for key, (shape, kind) in shapes.items()}  # fmt: skip
         self.narrowest = min(_float_sizes(self.jaxpr.jaxpr), default=8)
         self.weak = frozenset(p for p in self.state if slots[p].kind == "python")
+        self.guards = {number: place for place, number in facts.guards.items()}
+        self.speaks, self.voice = facts.speaks, plan.voice
+        self.columns: dict[str, Column] = dict(sorted(facts.columns.items()))
         self.explanation = {name: _explain(notes) for name, notes in facts.notes.items()}
 
     def derive(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +130,29 @@ class Traced:
         Raises:
             RecurraError: if a path is missing or unknown.
         """
+        return self.update_checked(state, params, inputs, k, key)[:2]
+
+    def update_checked(
+        self,
+        state: Mapping[str, Any],
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        k: Any,
+        key: Any,
+        ahead: Mapping[str, Any] | None = None,
+        stopped: Any = False,
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Do what `update` does; return also the number of the guard that the step has gone past, or 0.
+
+        What such a step gives is worth nothing: NumPy would do something else, such as raising an error. `ahead` is
+        the row of the table of `columns` for this step; without it Python is asked in every step. If it is `stopped`,
+        nothing is printed.
+        """
         with jax.enable_x64(True):
-            flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*self.arguments(state, params, inputs, k, key))
-            return jax.tree.unflatten(self.tree, flat)
+            arguments = self.arguments(state, params, inputs, k, key, ahead, stopped)
+            flat = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*arguments)
+            new, emitted = jax.tree.unflatten(self.tree, flat)
+            return new, emitted, emitted.pop(TROUBLE, jnp.int32(0))
 
     def __identity__(self) -> tuple:
         """Return what tells this step from others."""
@@ -134,7 +163,14 @@ class Traced:
         return {path: type(obj) for path, obj in self._plan.inventory.roots.items()}
 
     def arguments(
-        self, state: Mapping[str, Any], params: Mapping[str, Any], inputs: Mapping[str, Any], k: Any, key: Any
+        self,
+        state: Mapping[str, Any],
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        k: Any,
+        key: Any,
+        ahead: Mapping[str, Any] | None = None,
+        stopped: Any = False,
     ) -> list[Any]:
         """Return what the step is a function of, in the order of `jaxpr`: first the state, sorted by paths."""
         given = {"state": (state, self.state), "params": (params, self.params), "inputs": (inputs, self.inputs)}
@@ -143,7 +179,15 @@ class Traced:
         if any(row is None for row in rows.values()):
             made = self.derive(params)
             rows = {p: made[f"{p}:transposed"] for p in rows}
-        return jax.tree.leaves((*values.values(), rows, jnp.asarray(k, np.int32), key))
+        if self.columns and not ahead:
+            shapes = _ahead_shapes(self.columns, False)
+            ahead = jax.pure_callback(self._ask, shapes, jnp.asarray(k, np.int64), vmap_method="sequential")
+        beside = {**(ahead or {}), **({STOPPED: {"value": stopped}} if self.speaks else {})}
+        return jax.tree.leaves((*values.values(), rows, jnp.asarray(k, np.int32), key, beside))
+
+    def _ask(self, k: Any) -> dict[str, dict[str, np.ndarray]]:
+        made = table(self.columns, int(k), 1, 1)
+        return {name: {kind: rows[0] for kind, rows in parts.items()} for name, parts in made.items()}
 
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return state and parameters as the objects hold them now: copies of the state, the parameters themselves."""
@@ -206,10 +250,12 @@ class Traced:
         self._write({p: np.asarray(_typed(p, v, known[p], np)) for p, v in numbers.items()})
 
     def _write(self, values: Mapping[str, np.ndarray]) -> None:
+        # What shows the memory of others now and then is replaced, or theirs would change.
+        shared = {p for pair in self._plan.facts.entangled | self._plan.inventory.entangled for p in pair}
         for holder in self._plan.inventory.holders:
             for name, tree in holder.trees.items():
                 if name not in holder.inherited and name in holder.space:
-                    holder.space[name] = _put(tree, holder.space[name], values)
+                    holder.space[name] = _put(tree, holder.space[name], values, shared)
 
 
 def trace(
@@ -219,6 +265,8 @@ def trace(
     random: Addressed | None = None,
     given: Mapping[str, jax.ShapeDtypeStruct] | None = None,
     smooth: bool = False,
+    clock: str = "",
+    loud: bool = True,
 ) -> Traced:
     """Compile what bodies do to the numbers of some objects; the objects are left exactly as they were found.
 
@@ -232,6 +280,9 @@ def trace(
         given: slots whose values come from outside in every step, with shape and type.
         smooth: make a step that can be differentiated in reverse as a whole, for :class:`recurra.tracing.Smooth`;
             changes of single rows of large matrices then cost as much as those of all rows.
+        clock: the slot that is the number of the step when a step begins. What Python must know of it, for
+            `math.sin(number)` or an entry of a list, is then computed ahead.
+        loud: whether what the bodies print is printed when the step runs.
 
     Returns:
         The step as a pure function, with its state and parameters.
@@ -261,12 +312,13 @@ def trace(
         if path not in inventory.slots:
             raise OptionError(unknown("slot", path, inventory.slots, "given"))
     facts = Facts()
-    plan = Plan(inventory, facts, random or Addressed(0), frozenset(inputs), Surroundings(inventory.objects), smooth)
+    outside, around = frozenset(inputs), Surroundings(inventory.objects)
+    plan = Plan(inventory, facts, random or Addressed(0), outside, around, smooth, clock, loud and not smooth)
     facts.written |= set(inputs)
     wanted: set[str] | None = None
     for _ in range(MAX_PASSES):
         facts.changed, before = False, set(facts.transposed)
-        facts.read = set()
+        facts.read, facts.emitted = set(), {}
         attempt = _attempt(plan, bodies, inputs, wanted)
         if attempt is None:
             continue
@@ -288,12 +340,16 @@ def _attempt(
     slots, facts = plan.inventory.slots, plan.facts
     run: Run | None = None
 
-    def step(state: dict, params: dict, given: dict, rows: dict, k: Any, key: Any) -> tuple[dict, dict]:
+    def step(
+        state: dict, params: dict, given: dict, rows: dict, k: Any, key: Any, ahead: dict
+    ) -> tuple[dict, dict]:
         nonlocal run
-        run = Run(plan, rows, k, key)
+        run = Run(plan, rows, k, key, ahead)
         values = {path: slot.value for path, slot in slots.items()} | state | params | given
         values |= {p: values[plan.owner(p)] for p in slots if plan.inventory.layout.get(p, (p, None))[1] is None}
         emitted = run.bodies(bodies, values)
+        if facts.guards:
+            emitted[TROUBLE] = run.code
         return {path: values[path] for path in state}, emitted
 
     def numbers(chosen: list[str]) -> dict[str, jax.ShapeDtypeStruct]:
@@ -303,7 +359,8 @@ def _attempt(
     params = numbers([p for p, s in slots.items() if plan.is_param(s) and (wanted is None or p in wanted)])
     wide = numbers([p for p in sorted(facts.transposed) if plan.is_param(slots[p])])
     rows = {p: _row_shapes(v, widths.get(p)) for p, v in wide.items()}
-    example = (state, params, dict(inputs), rows, jax.ShapeDtypeStruct((), np.int32), jax.random.key(0))
+    ahead = _ahead_shapes(facts.columns, facts.speaks)
+    example = (state, params, dict(inputs), rows, jax.ShapeDtypeStruct((), np.int32), jax.random.key(0), ahead)
     try:
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
             jaxpr, shape = jax.make_jaxpr(step, return_shape=True)(*example)
@@ -311,8 +368,21 @@ def _attempt(
         facts.baked |= bake.paths
         return None
     except Refusal as refusal:
-        raise refusal.to_untraceable(run.session.body if run else "") from None
+        name = run.session.body if run else ""
+        body = next((b for b in bodies if b.name == name), None)
+        if body is not None and body.through is not None and name not in facts.understood:
+            facts.understood[name] = refusal
+            return None
+        before = facts.understood.get(name)
+        chosen = refusal if refusal.line or before is None else before
+        raise chosen.to_untraceable(name) from None
     return jaxpr, jax.tree.structure(shape)
+
+
+def _ahead_shapes(columns: Mapping[str, Column], speaks: bool) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+    valid = jax.ShapeDtypeStruct((), np.dtype(bool))
+    found = {name: {"value": jax.ShapeDtypeStruct(c.shape, c.dtype), "valid": valid} for name, c in columns.items()}
+    return {**found, STOPPED: {"value": valid}} if speaks else found
 
 
 def _float_sizes(jaxpr: Any) -> Iterator[int]:
@@ -389,16 +459,13 @@ def _explain(notes: Mapping[str, int]) -> str:
     return ", ".join(said) or "plain arithmetic"
 
 
-def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
+def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray], shared: set[str]) -> Any:
     if isinstance(tree, Container):
-        if type(now) is not type(tree.original) or len(now) != len(tree.items):
+        held = entries_of(now) if type(now) is type(tree.original) else {}
+        if list(held) != list(tree.items):
             return now
-        items = {key: _put(item, now[key], values) for key, item in tree.items.items()}
-        if type(now) is tuple:
-            return now if all(items[i] is now[i] for i in items) else tuple(items.values())
-        for key, value in items.items():
-            now[key] = value
-        return now
+        items = {key: _put(item, held[key], values, shared) for key, item in tree.items.items()}
+        return now if all(items[key] is held[key] for key in items) else filled(now, items)
     if not isinstance(tree, Slot) or tree.path not in values:
         return now
     value = values[tree.path]
@@ -406,7 +473,8 @@ def _put(tree: Tree, now: Any, values: Mapping[str, np.ndarray]) -> Any:
         return value.item()
     if tree.kind == "scalar":
         return value.astype(as_value(tree.value).dtype)[()]  # type: ignore[attr-defined]
-    if isinstance(now, np.ndarray) and now.flags.writeable and (now.shape, now.dtype) == (value.shape, value.dtype):
+    alone = isinstance(now, np.ndarray) and now.flags.writeable and tree.path not in shared
+    if alone and (now.shape, now.dtype) == (value.shape, value.dtype):
         now[...] = value
         return now
     return value.copy()

@@ -13,6 +13,7 @@ import numpy as np
 from recurra.tracing.code import codes_in, functions_of, is_library
 from recurra.tracing.leaves import Body
 from recurra.tracing.slots import Inventory, Slot
+from recurra.tracing.writes import ANYTHING, Analysis, Effects
 
 _ANYTHING = {"getattr", "setattr", "delattr", "vars", "__dict__", "eval", "exec", "globals", "locals", "attrgetter"}
 
@@ -23,11 +24,13 @@ class Access:
 
     Attributes:
         reads: slots it may read: all whose attribute's name its code loads, or the code that it calls.
-        writes: slots that changed, and those whose name its code assigns if nothing of that name changed.
+        writes: slots that changed, and those that its code may change, in whatever branch.
         created: paths of attributes that it made.
         result: what it returned.
         names: all names of attributes and globals that its code mentions.
         stored: the names of attributes that its code assigns.
+        touched: the names of what its code may change, or replace; `@name` of what lies beside the objects.
+        aliases: pairs of names that its code may make hold the same.
     """
 
     reads: frozenset[str]
@@ -36,6 +39,8 @@ class Access:
     result: Any = None
     names: frozenset[str] = frozenset()
     stored: frozenset[str] = frozenset()
+    touched: frozenset[str] = frozenset()
+    aliases: frozenset[tuple[str, str]] = frozenset()
 
     def is_source_for(self, others: Iterable[Access]) -> bool:
         """Tell whether a body reads nothing that the others write: it may run before everything else."""
@@ -72,19 +77,39 @@ def watch(body: Body, roots: Mapping[str, object]) -> Access:
     before = Inventory(roots)
     copies = {p: s.value.copy() if isinstance(s.value, np.ndarray) else s.value for p, s in before.slots.items()}
     loaded, stored = _names(body.run, before)
+    effects = _effects(body.run, before)
     result = body.run()
     after = Inventory(roots)
     changed = {p for p, s in after.slots.items() if p in copies and _changed(s, before.slots[p], copies[p])}
     changed |= {p for p in before.slots if p not in after.slots}
     changed |= _sharing(changed, before) | _sharing(changed, after)
-    names = {_attribute(p) for p in changed}
-    quiet = {p for p in before.slots if _attribute(p) in stored - names}
     everything = bool(loaded & _ANYTHING)
-    reads = {p for p in before.slots if everything or _attribute(p) in loaded}
-    reads |= {p for p in after.slots if p not in before.slots and (everything or _attribute(p) in loaded)}
+    slots = {**before.slots, **after.slots}
+    reads = {p for p in slots if everything or parts_of(p, roots) & loaded}
+    reads |= _sharing(reads, before)
     created = frozenset(p for p in after.slots if p not in before.slots)
-    writes = frozenset(changed | quiet | created)
-    return Access(frozenset(reads), writes, created, result, frozenset(loaded | stored), frozenset(stored))
+    touched = frozenset(name for name in effects.written if name[0] != "#")
+    aliases = frozenset(pair for pair in effects.aliases if pair[0][0] != "#" and pair[1][0] != "#")
+    writes = changed | created | named_slots(touched, slots, roots)
+    names = frozenset(loaded | stored | {name.removeprefix("@") for name in touched})
+    writes = frozenset(writes | _sharing(writes, before) | _sharing(writes, after))
+    return Access(frozenset(reads), writes, created, result, names, frozenset(stored), touched, aliases)
+
+
+def named_slots(names: Iterable[str], slots: Iterable[str], roots: Mapping[str, object]) -> set[str]:
+    """Return the slots that names of attributes may stand for."""
+    wanted = set(names)
+    return {p for p in slots if ANYTHING in wanted or parts_of(p, roots) & wanted}
+
+
+def parts_of(path: str, roots: Mapping[str, object]) -> set[str]:
+    """Return the names in a path, without that of the object to which it leads from.
+
+    >>> sorted(parts_of("cells/book/0", {"": None, "cells": None}))
+    ['0', 'book']
+    """
+    root = max((r for r in roots if not r or path.startswith(f"{r}/")), key=len, default="")
+    return set(path[len(root) :].split("/")) - {""}
 
 
 def _changed(now: Slot, before: Slot, copy: Any) -> bool:
@@ -99,12 +124,6 @@ def _sharing(changed: set[str], inventory: Inventory) -> set[str]:
     """Return the slots that show the memory of changed ones."""
     owners = {inventory.layout[p][0] for p in changed if p in inventory.layout}
     return {p for p, (owner, _) in inventory.layout.items() if owner in owners}
-
-
-def _attribute(path: str) -> str:
-    """Return the name of the attribute in a path: the last part that is no place in a list."""
-    parts = [part for part in path.split("/") if not part.lstrip("-").isdigit()]
-    return parts[-1] if parts else path
 
 
 # -- names in code -------------------------------------------------------------------------------------------------
@@ -145,6 +164,29 @@ def _names(run: Any, inventory: Inventory) -> tuple[set[str], set[str]]:
     return loaded, stored
 
 
+def _effects(run: Any, inventory: Inventory) -> Effects:
+    """Return what a function, and all it may call, may do to names."""
+    objects = _objects(run, inventory)
+    method = getattr(run, "func", run)
+    body = getattr(method, "__func__", method)
+    own = getattr(body, "__name__", "")
+    arrays: dict[str, bool] = {}
+    for holder in inventory.holders:
+        for name, tree in holder.trees.items():
+            arrays[name] = arrays.get(name, True) and isinstance(tree, Slot)
+
+    def named(name: str) -> Iterator[Any]:
+        # What the body itself is called, other objects have too: those are other bodies.
+        yield from _held_as(name, objects if name != own else [getattr(method, "__self__", None)])
+
+    analysis, found = Analysis(named, {name for name, only in arrays.items() if only}), Effects()
+    for function in [body] if isinstance(body, types.FunctionType) else functions_of(run):
+        one = analysis.of(function)
+        found.written |= one.written
+        found.aliases |= one.aliases
+    return found
+
+
 def _closure(function: types.FunctionType) -> list[Any]:
     cells = [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
     return [c for c in (*cells, *(function.__defaults__ or ())) if hasattr(c, "__dict__")]
@@ -180,10 +222,15 @@ def _named(name: str, function: types.FunctionType, objects: list[Any]) -> Itera
         module = here.get(used)
         if isinstance(module, types.ModuleType) and not is_library(module.__name__):
             yield vars(module).get(name)
+    yield from _held_as(name, objects)
+
+
+def _held_as(name: str, objects: list[Any]) -> Iterator[Any]:
+    """Yield the methods and functions that objects have under a name, as a class would hold them."""
     for thing in objects:
         for cls in type(thing).__mro__:
             if name in vars(cls):
                 yield vars(cls)[name]
         held = getattr(thing, "__dict__", {}).get(name)
         if callable(held):
-            yield held
+            yield staticmethod(held)  # which is not given the object
