@@ -32,6 +32,7 @@ def names_of(kind: type, but: Iterable[str] = ()) -> set[str]:
         but: methods that do not count, nor what nobody but them calls.
 
     >>> class A:
+    ...     __module__ = "mine"
     ...     def prepare(self):
     ...         self.x = self.twice(self.y)
     ...     def twice(self, a):
