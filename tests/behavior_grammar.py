@@ -1,9 +1,9 @@
-"""Random behaviors: texts put together from a grammar of statements, with globals, closures, masks, branches, shared state.
+"""Random behaviors: texts put together from a grammar of statements, with globals, closures, masks and branches.
 
 A text is a module of its own, with some behaviors that work on the same variables, so it can be made twice: one copy
-runs compiled, the other in NumPy, and everything that both hold is compared. `python tests/behavior_grammar.py 0 1000`
-tries the seeds from 0 to 1000, prints those whose outcome differs, and counts.
+runs compiled, the other in NumPy, and everything that both hold is compared; see `grammar_run.py`.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -57,15 +57,18 @@ class Writer:
     Arguments:
         seed: which text.
         wild: how likely statements are that change what belongs to no object.
+        bodies: how many behaviors; 0 takes 5 to 10.
     """
 
     seed: int
     wild: float = 0.02
+    bodies: int = 0
     locals: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.bodies = self.random.choice([5, 6, 7, 8, 9, 10])
+        drawn = self.random.choice([5, 6, 7, 8, 9, 10])
+        self.bodies = self.bodies or drawn
         self.synapses = self.random.random() < 0.25
 
     def pick(self, options: list) -> str:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from behavior_runs import one_group, run
+from recurra import Behavior, Network, NeuronGroup
 from recurra.behaviors import ImageStimulus, PoissonInput, PoissonSource, SpikeGenerator, TextStimulus
+from recurra.errors import RecurraError
 
 
 def test_poisson_source_draws_once_per_neuron_and_step(compile):
@@ -43,9 +45,53 @@ def test_poisson_source_has_the_statistics_of_independent_spikes(compile):
 def test_poisson_source_follows_a_changed_rate(compile):
     net, cells = one_group(100, {1: PoissonSource(rate=0.0)}, ["spike"])
     run(net, 50, compile)
-    cells.rate[:50] = 1e6
-    net.simulate_iterations(50, progress=False)
+    cells.rate[:50] = 1000.0
+    net.simulate_iterations(50, progress=False, compile=compile)
     assert np.array_equal(net["spike", 0], np.outer(np.arange(100) >= 50, np.arange(100) < 50))
+
+
+class Faster(Behavior):
+    def iteration(self, neurons):
+        neurons.rate[:] = np.where(neurons.iteration > 30, 5000.0, 10.0)
+
+
+def test_poisson_source_refuses_what_it_cannot_fire(compile):
+    """Steps of 1 ms hold no more than 1,000 spikes in a second."""
+    net, cells = one_group(3, {1: PoissonSource(rate=10.0)}, ["spike"])
+    run(net, 5, compile)
+    for wrong, message in ((5000.0, "5000 Hz, but with steps of 1 ms there are at most 1000"), (-1.0, ">= 0, got")):
+        cells.rate[:] = wrong
+        with pytest.raises(RecurraError, match=message):
+            net.simulate_iterations(5, progress=False, compile=compile)
+    cells.rate[:] = 1000.0
+    net.simulate_iterations(5, progress=False, compile=compile)
+    assert net["spike", 0][5:].all()
+    changing, _ = one_group(3, {0: Faster(), 1: PoissonSource(rate=10.0)}, ["spike"])
+    run(changing, 20, compile)
+    with pytest.raises(RecurraError, match="5000 Hz"):
+        changing.simulate_iterations(20, progress=False, compile=compile)
+
+
+def test_poisson_source_refuses_in_pure_runs_too():
+    net = Network(dt=1.0, seed=1)
+    NeuronGroup(net=net, size=3, tag="cells", behavior={0: Faster(), 1: PoissonSource(rate=10.0)})
+    net.initialize()
+    net.simulate_iterations(5)
+    net.run(steps=20, record_vars="cells/rate")
+    with pytest.raises(RecurraError, match="5000 Hz"):
+        net.run(steps=40, record_vars="cells/rate")
+
+
+def test_spike_generator_needs_memory_for_its_spikes_only(compile):
+    """3,000 spikes in one step and one 50,000 steps later were a table of 150 million places."""
+    source = SpikeGenerator(times=np.r_[np.full(3000, 3.0), 50_000.0], indices=np.r_[np.arange(3000), 5])
+    net, cells = one_group(3000, {1: source}, ["np.sum(spike)"])
+    run(net, 6, compile)
+    assert net["np.sum(spike)", 0].ravel().tolist() == [0, 0, 0, 3000, 0, 0]
+    assert sum(np.asarray(v).nbytes for v in vars(source).values() if isinstance(v, np.ndarray)) < 200_000
+    net.iteration = 49_999
+    net.simulate_iterations(3, progress=False, compile=False)
+    assert net["np.sum(spike)", 0].ravel()[-3:].tolist() == [0, 1, 0] and not cells.spike.any()
 
 
 def test_poisson_input_has_mean_and_variance(compile):

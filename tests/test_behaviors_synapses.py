@@ -132,7 +132,9 @@ def test_exponential_synapse_has_the_analytic_current(compile):
         for k in range(step, STEPS):
             expected[k] -= 1.5 * W[:, j] * math.exp(-(k - step) * dt / tau)
     assert worst(net["g", 0], expected) < 1e-12
-    assert worst(net["I", 0], np.cumsum(expected, axis=0)) < 1e-11
+    # A step delivers the mean of the current over it.
+    mean = expected * (1 - math.exp(-dt / tau)) * tau / dt
+    assert worst(net["I", 0], np.cumsum(mean, axis=0)) < 1e-11
 
 
 def test_alpha_synapse_has_the_analytic_current(compile):
@@ -151,11 +153,17 @@ def test_reversal_potential_makes_a_conductance(compile):
     pre = random_spikes(8, STEPS, 5)
     rows = np.random.default_rng(1).normal(-60, 5, (STEPS, 3))
     for synapse in (ExponentialSynapse(reversal=-80.0), AlphaSynapse(reversal=0.0)):
+        tau, alpha = (2.0, True) if isinstance(synapse, AlphaSynapse) else (5.0, False)
         kwargs = {2: fixed(np.abs(W)), 3: synapse}
-        net, _ = receive(kwargs, pre, ["g"], None, {1: Feed(name="v", rows=rows)}, np.abs(W))
+        recorded = ["g", "g_rise"] if alpha else ["g"]
+        net, _ = receive(kwargs, pre, recorded, None, {1: Feed(name="v", rows=rows)}, np.abs(W))
         run(net, STEPS, compile)
-        expected = np.cumsum(net["g", 0] * (synapse.reversal - rows), axis=0)
-        assert worst(net["I", 0], expected) < 1e-10 and np.abs(expected).max() > 1
+        # The mean over a step, summed up finely.
+        fine = (np.arange(1000) + 0.5)[:, None, None] / 1000
+        rise = net["g_rise", 0] * fine / tau if alpha else 0.0
+        mean = ((net["g", 0] + rise) * np.exp(-fine / tau)).mean(axis=0)
+        expected = np.cumsum(mean * (synapse.reversal - rows), axis=0)
+        assert worst(net["I", 0], expected) < 1e-5 * np.abs(expected).max() and np.abs(expected).max() > 1
 
 
 def test_short_term_plasticity_equals_a_loop(compile):

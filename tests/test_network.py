@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from recurra import Network, NodeTemplate, Observer, OperatorTemplate, PopulationTemplate
-from recurra.engine import SURROGATES, Result, simulate, trace_count
+from recurra.engine import SURROGATES, Result, as_function, simulate, trace_count
 from recurra.errors import StoreError
 from small_networks import CELL, DT, LIF, QIF, TANH, close, rates, series
 
@@ -161,6 +163,21 @@ def test_intrinsic_reset():
 def test_surrogates_by_name_change_no_number_of_a_run(name):
     x = np.full((50, 2), 0.9)
     close(lif(surrogate=name, spike_slope=3.0).run(x)["out"], lif().run(x)["out"])
+
+
+@pytest.mark.parametrize("name", [name for name in SURROGATES if name != "none"])
+@pytest.mark.parametrize(("options", "peak"), [({}, 1.0), ({"spike_slope": 7.0}, 1.0), ({"spike_scale": 7.0}, 7.0)])
+def test_surrogates_have_a_peak_of_1_unless_a_scale_is_given(name, options, peak):
+    """As RectiPy, snnTorch and Norse have it: a unit at its threshold, whose spike is felt by s a step later."""
+    net = Network(dt=1.0, precision="float64")
+    net.add_diffeq_node(
+        "n", ["v' = 0*v", "s' = spike"], variables={"v": "variable(1.0)", "s": "output", "spike": "input"},
+        spike_var="spike", reset_var="v", spike_threshold=1.0, spike_reset=0.0, surrogate=name, **options,
+    )  # fmt: skip
+    run = as_function(net.program, 2.0, dt=1.0, record={"s": "n/op/s"})
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda v: run({"n/op/v": v})["s"][1, 0])(jnp.ones(1))
+    assert np.allclose(slope, peak)
 
 
 def test_surrogates_belong_to_their_node():

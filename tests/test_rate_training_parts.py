@@ -111,6 +111,11 @@ BAD = [
     (lambda: short(make(), penalties={"rate": {"rr": 1}}), OptionError, "Did you mean 'r'"),
     (lambda: short(make(), seed=2**31), OptionError, "seed must be a whole number from 0 to 2147483647"),
     (lambda: evaluate(make(), TASK, 2, seed=2**31), OptionError, "seed must be"),
+    (lambda: evaluate(make(), TASK, TASK.trials(2), conditions={"go": 1}), OptionError, "Leave one out"),
+    (lambda: evaluate(make(), TASK, Mante().trials(2)), ShapeError, "they are of another task"),
+    (lambda: short(make(), noise="none", level=0.3), OptionError, "level=0.3 has no effect"),
+    (lambda: respond(make(), TASK.trials(2), level=-0.3), OptionError, "level >= 0, got -0.3"),
+    (lambda: make().simulate(np.zeros((1, 9)), step=0.0), OptionError, "step > 0, got 0.0"),
     (lambda: short(make(), task=GoNoGo), OptionError, "got the class GoNoGo; make one"),
     (lambda: short(make(), task="go_nogo"), OptionError, "get('go_nogo') finds one by name"),
 ]

@@ -1,9 +1,10 @@
 """The ways in which update rules change their attributes: each held against NumPy over several steps."""
 
+import jax
 import numpy as np
 import pytest
 
-from recurra.tracing import Untraceable
+from recurra.tracing import Body, Untraceable, trace
 from tracing_checks import Thing, check, compile_rule, run_compiled
 
 
@@ -532,3 +533,28 @@ def test_values_from_outside():
     with jax.enable_x64(True):
         state, _ = traced.update(traced.state, {}, {"n/drive": np.array([1.0, 2.0])}, 0, jax.random.key(0))
     np.testing.assert_array_equal(state["n/v"], [1.0, 2.0])
+
+
+def test_what_is_written_to_all_of_an_array_is_reversed():
+    # A scatter of one number to all of an array, reversed, ends the process in XLA.
+    class Space:
+        def __init__(self):
+            self.v, self.u, self.w, self.z = np.arange(4.0), np.arange(4.0), np.arange(6.0).reshape(2, 3), np.ones(4)
+
+    def run(space):
+        space.v[:] = 0.5 * space.z[0]
+        space.u[:] = space.v[::-1] + 1
+        space.v[::-1] = space.u * np.arange(4.0)
+        space.w[:, ::-1] = space.w + 1
+        space.w[0:2, 0:3] *= 2
+        np.add.at(space.u, slice(None), 0.25)
+        space.z = space.v[::-1] + space.u[::-1] + space.w[::-1, ::-1].sum()
+
+    eager, space = Space(), Space()
+    traced = trace([Body("b", lambda: run(space))], {"s": space})
+    state = traced.state
+    for k in range(3):
+        run(eager)
+        state, _ = jax.jit(traced.update)(state, traced.params, {}, k, jax.random.key(0))
+    for name in "vuwz":
+        np.testing.assert_allclose(state[f"s/{name}"], getattr(eager, name))

@@ -1,4 +1,4 @@
-"""What lies beside the objects: every change of it is noticed, wherever it happens, and tracing leaves none of its own."""
+"""What lies beside the objects: every change is noticed, wherever it happens, and tracing leaves none of its own."""
 
 from __future__ import annotations
 

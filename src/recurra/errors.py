@@ -275,6 +275,14 @@ class NotCompiled(UserWarning):
     """
 
 
+class UnusedWeights(UserWarning):
+    """Warn that synapses have weights which nothing in the network reads.
+
+    >>> issubclass(UnusedWeights, UserWarning)
+    True
+    """
+
+
 class DiscardedResult(UserWarning):
     """Tell that a method which returns a changed object was called, and its result thrown away.
 

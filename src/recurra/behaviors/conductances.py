@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from recurra.behaviors.conventions import not_negative, positive, time_step, whole_number
+from recurra.behaviors.conventions import (
+    close_channels,
+    not_negative,
+    open_channels,
+    positive,
+    take_conductance,
+    time_step,
+    whole_number,
+)
 from recurra.errors import ShapeError
 from recurra.groups import Behavior
 
@@ -64,6 +72,7 @@ class HodgkinHuxley(Behavior):
         self.phi = 3.0 ** ((self.parameter("temperature", 6.3) - 6.3) / 10)
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         self._set_up_cable(neurons)
+        take_conductance(neurons)
         neurons.v = neurons.vector(self.parameter("v_init", -65.0, neurons))
         for gate, (alpha, beta) in self.rates(neurons.v).items():
             setattr(neurons, gate, neurons.vector(alpha / (alpha + beta)))
@@ -112,6 +121,10 @@ class HodgkinHuxley(Behavior):
         """Advance gates, membrane and axial current."""
         below = neurons.v < 0
         current = neurons.I + self.I_ext
+        synaptic = 0.0
+        if open_channels(neurons):
+            current, synaptic = current + neurons.conductance_v, neurons.conductance.copy()
+            close_channels(neurons)
         for _ in range(self.substeps):
             for gate, (alpha, beta) in self.rates(neurons.v).items():
                 x = getattr(neurons, gate)
@@ -119,7 +132,7 @@ class HodgkinHuxley(Behavior):
                 x[:] = goal + (x - goal) * np.exp(-self.dt * self.phi * (alpha + beta))
             g_Na = self.g_Na * neurons.m**3 * neurons.h
             g_K = self.g_K * neurons.n**4
-            total = g_Na + g_K + self.g_L
+            total = g_Na + g_K + self.g_L + synaptic
             goal = (current + g_Na * self.E_Na + g_K * self.E_K + self.g_L * self.E_L) / total
             neurons.v[:] = goal + (neurons.v - goal) * np.exp(-self.dt * total / self.C)
             if self.compartments > 1:

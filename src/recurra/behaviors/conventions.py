@@ -6,6 +6,11 @@ variable                  meaning
 `neurons.v`               membrane potential (mV)
 `neurons.I`               input of the present step. Behaviors add to it; the model of the neuron uses it up, that is
                           sets it to 0 when it has read it. What comes behind the model counts in the next step.
+`neurons.conductance`     what open channels conduct in the present step. Their current is in `I` already, as it flows
+                          at the potential that they found; a model that has marked its group by `takes_conductance`
+                          lets it change with the potential within the step, so that nothing leaves the range of the
+                          reversal potentials, and uses both up.
+`neurons.conductance_v`   the same, times the potential that they found
 `neurons.spike`           which neurons fired in the present step (truth values)
 `neurons.rate`            activity of neurons without spikes, or the rate of a source (Hz)
 `neurons.threshold`       where a neuron fires, if that may change
@@ -31,6 +36,8 @@ from recurra.groups import Behavior
 
 # float32 rounds by up to 6e-8 of a value, which is less than a thousandth of changes from this size on.
 SLOW = 1e-4
+# Of the summed sizes of some weights, what their sum must come to if they are to be normalised.
+LEAST = 0.1
 
 
 def time_step(behavior: Behavior, parent: Any) -> float:
@@ -69,7 +76,7 @@ def at_most_one(behavior: Behavior, name: str, rate: Any, dt: float) -> Any:
         TimeError: it is higher.
     """
     highest = float(np.max(rate, initial=0.0))
-    if highest * dt / 1000 > 1 + 1e-9:
+    if highest * dt / 1000 > 1 + 1e-6:  # which float32 may add
         raise TimeError(
             f"{type(behavior).__name__}: {name} is {highest:g} Hz, but with steps of {dt:g} ms there are at most"
             f" {1000 / dt:g} spikes in a second; take a dt of {1000 / highest:.3g} ms or less."
@@ -122,6 +129,26 @@ def decay(behavior: Behavior, name: str, tau: Any, dt: float) -> Any:
     return factor if is_slow(1 - factor) else factor.astype(np.asarray(tau).dtype)
 
 
+def mean_of_decay(tau: Any, dt: float) -> Any:
+    """Return the mean over a step of `exp(-t / tau)`, by which what decays exactly acts on what is constant in a step.
+
+    >>> mean_of_decay(2.0, 2.0) == (1 - np.exp(-1)) * 1.0
+    np.True_
+    """
+    x = dt / np.asarray(tau, dtype=float)
+    mean = -np.expm1(-x) / x
+    return float(mean) if np.ndim(mean) == 0 else mean.astype(np.asarray(tau).dtype if np.ndim(tau) else float)
+
+
+def refractory_steps(behavior: Behavior, name: str, duration: Any, dt: float) -> Any:
+    """Return how many steps after that of a spike a neuron is held, so that the time counts from spike to release.
+
+    A time of no more than a step holds nothing, as in Brian2: the reset has taken this step.
+    """
+    steps = np.maximum(np.asarray(steps_of(behavior, name, duration, dt)) - 1, 0)
+    return int(steps) if steps.ndim == 0 else steps
+
+
 def is_slow(change: Any) -> bool:
     """Tell whether something changes in a step by so small a part of itself that float32 would round it badly."""
     sizes = np.abs(np.asarray(change, dtype=float))
@@ -167,6 +194,50 @@ def add(group: Any, name: str, amount: Any) -> None:
         found += amount
     else:
         found[group.id] += amount
+
+
+def take_conductance(neurons: Any) -> None:
+    """Mark a group: its model sees to what open channels conduct; see :func:`conduct`."""
+    neurons.takes_conductance = True
+
+
+def open_channels(neurons: Any) -> bool:
+    """Tell whether anything opens channels of a group."""
+    return "conductance" in vars(neurons)
+
+
+def conduct(group: Any, conductance: Any, reversal: Any) -> None:
+    """Let a current `conductance (reversal - v)` flow into the neurons of a group or a sub-group."""
+    v = values(group, "v")
+    add(group, "I", conductance * (reversal - v))
+    if "takes_conductance" in vars(group.BaseNeuronGroup):
+        add(group, "conductance", conductance)
+        add(group, "conductance_v", conductance * v)
+
+
+def close_channels(neurons: Any) -> None:
+    """Use up what the channels have conducted."""
+    neurons.conductance.fill(0)
+    neurons.conductance_v.fill(0)
+
+
+def check_sums(behavior: Behavior, sums: Any, sizes: Any, total: float) -> None:
+    """Refuse weights whose sums are almost nothing, or of the other sign than what they are to come to.
+
+    Arguments:
+        behavior: what normalises.
+        sums, sizes: the sums of the weights, and of their absolute values.
+        total: what the sums are to be.
+
+    Raises:
+        OptionError: to normalise would blow weights up, or turn them round.
+    """
+    if np.any(sums * np.sign(total) < LEAST * sizes):
+        raise OptionError(
+            f"{type(behavior).__name__}: some weights add up to almost nothing, or to the other sign than"
+            f" norm_factor={total:g}, and to normalise them would blow them up or turn them round. Draw weights of one"
+            " sign (and give scale=-1 for inhibition), or do not normalise them."
+        )
 
 
 def weights(synapses: Any) -> Any:

@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from recurra.behaviors.conventions import begin, decay, keep, keep_wide, positive, time_step, weights, whole_number
+from recurra.behaviors.conventions import (
+    begin,
+    check_sums,
+    decay,
+    keep,
+    keep_wide,
+    positive,
+    time_step,
+    weights,
+    whole_number,
+)
 from recurra.errors import OptionError
 from recurra.groups import Behavior
 from recurra.groups.expressions import read_expression
@@ -129,6 +139,11 @@ class SynapticNormalization(Behavior):
         self.interval = whole_number(self, "interval", self.parameter("interval", 1), 1)
         groups = neurons.synapses("afferent", self.syn_type)
         if groups and all("W" in vars(synapses) for synapses in groups):
+            total, sizes = neurons.vector(), neurons.vector()
+            for synapses in groups:
+                total[_targets(synapses)] += np.sum(weights(synapses), axis=1)
+                sizes[_targets(synapses)] += np.sum(np.abs(weights(synapses)), axis=1)
+            check_sums(self, total, sizes, self.norm_factor)
             self.normalize(neurons)
 
     def iteration(self, neurons: Any) -> None:

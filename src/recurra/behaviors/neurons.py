@@ -8,12 +8,16 @@ import numpy as np
 
 from recurra.behaviors.conventions import (
     begin,
+    close_channels,
     decay,
     keep,
     not_negative,
     one_of,
+    open_channels,
     positive,
+    refractory_steps,
     steps_of,
+    take_conductance,
     time_step,
     whole_number,
 )
@@ -23,9 +27,9 @@ from recurra.groups import Behavior
 class LeakyIntegrateAndFire(Behavior):
     """Integrate the input with a leak, and fire at a threshold.
 
-    `tau dv/dt = v_rest - v + resistance * (I + I_ext)`; at `v >= threshold` a spike, and `v = v_reset` for the time
-    `refractory`. Source: Lapicque (1907); the step is exact for an input that is constant within it (Rotter and
-    Diesmann 1999).
+    `tau dv/dt = v_rest - v + resistance * (I + I_ext)`; at `v >= threshold` a spike, and `v = v_reset` until the time
+    `refractory` since the spike is over. Source: Lapicque (1907); the step is exact for an input, and for a
+    conductance, that is constant within it (Rotter and Diesmann 1999).
 
     Arguments (texts such as `"normal(20, 2)"` give each neuron its own):
         tau: time constant of the membrane (ms).
@@ -33,7 +37,7 @@ class LeakyIntegrateAndFire(Behavior):
         v_reset: potential after a spike (mV).
         threshold: where a spike begins (mV); becomes `neurons.threshold`.
         resistance: of the membrane: 1 for an input in mV, or MOhm for one in nA.
-        refractory: time after a spike in which `v` stays at `v_reset` (ms).
+        refractory: time since a spike until which `v` stays at `v_reset` (ms), as in Brian2; one step is as none.
         I_ext: constant input, added to `neurons.I`.
         v_init: potential at the beginning (mV); `v_rest` by default.
         dt: step (ms).
@@ -46,7 +50,7 @@ class LeakyIntegrateAndFire(Behavior):
     >>> net.initialize()
     >>> net.simulate_iterations(100)
     >>> (np.flatnonzero(net["spike", 0]) + 1).tolist()
-    [28, 58, 88]
+    [28, 57, 86]
     """
 
     def initialize(self, neurons: Any) -> None:
@@ -57,7 +61,8 @@ class LeakyIntegrateAndFire(Behavior):
         self.resistance = self.parameter("resistance", 1.0, neurons)
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         self.decay = decay(self, "tau", self.parameter("tau", 20.0, neurons), dt)
-        self.refractory_steps = steps_of(self, "refractory", self.parameter("refractory", 0.0, neurons), dt)
+        self.refractory_steps = refractory_steps(self, "refractory", self.parameter("refractory", 0.0, neurons), dt)
+        take_conductance(neurons)
         neurons.threshold = neurons.vector(self.parameter("threshold", -50.0, neurons))
         neurons.v = neurons.vector(self.parameter("v_init", self.v_rest, neurons))
         neurons.excess = neurons.v - neurons.threshold
@@ -69,7 +74,13 @@ class LeakyIntegrateAndFire(Behavior):
     def iteration(self, neurons: Any) -> None:
         """Integrate, fire, reset."""
         goal = self.v_rest + self.resistance * (neurons.I + self.I_ext)
-        neurons.v[:] = np.where(self.waiting > 0, self.v_reset, goal + (neurons.v - goal) * self.decay)
+        kept = self.decay
+        if open_channels(neurons):
+            total = 1 + self.resistance * neurons.conductance
+            goal = (goal + self.resistance * neurons.conductance_v) / total
+            kept = kept**total
+            close_channels(neurons)
+        neurons.v[:] = np.where(self.waiting > 0, self.v_reset, goal + (neurons.v - goal) * kept)
         neurons.excess = neurons.v - neurons.threshold
         neurons.spike = (neurons.excess >= 0) & (self.waiting <= 0)
         neurons.v[:] = np.where(neurons.spike, self.v_reset, neurons.v)
@@ -82,7 +93,7 @@ class Izhikevich(Behavior):
 
     `dv/dt = 0.04 v^2 + 5 v + 140 - u + I`, `du/dt = a (b v - u)`; at `v >= 30` a spike, `v = c` and `u = u + d`.
     Source: Izhikevich (2003), with the order of its published script: who stands at the peak fires and is reset, then
-    `v` is advanced in two halves of the step and `u` after it.
+    `v` is advanced in two halves of the step and `u` after it. Conductances of synapses are taken implicitly.
 
     Arguments (texts such as `"uniform(0.02, 0.1)"` give each neuron its own):
         kind: the pattern that sets a, b, c and d: `"regular spiking"`, `"intrinsically bursting"`, `"chattering"`,
@@ -129,6 +140,7 @@ class Izhikevich(Behavior):
         self.peak = self.parameter("peak", 30.0, neurons)
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         neurons.v = neurons.vector(self.parameter("v_init", -65.0, neurons))
+        take_conductance(neurons)
         neurons.u = neurons.vector(self.b * neurons.v)
         keep(neurons, self.dt * np.asarray(self.a), "u")
         neurons.spike = neurons.vector(bool)
@@ -140,8 +152,16 @@ class Izhikevich(Behavior):
         neurons.v[:] = np.where(neurons.spike, self.c, neurons.v)
         neurons.u += self.d * neurons.spike
         drive = 140 - neurons.u + neurons.I + self.I_ext
-        for _ in range(2):
-            neurons.v += 0.5 * self.dt * (0.04 * neurons.v**2 + 5 * neurons.v + drive)
+        if open_channels(neurons):
+            drive = drive + neurons.conductance_v
+            total = 1 + 0.5 * self.dt * neurons.conductance
+            for _ in range(2):
+                slope = 0.04 * neurons.v**2 + 5 * neurons.v + drive - neurons.conductance * neurons.v
+                neurons.v += 0.5 * self.dt * slope / total
+            close_channels(neurons)
+        else:
+            for _ in range(2):
+                neurons.v += 0.5 * self.dt * (0.04 * neurons.v**2 + 5 * neurons.v + drive)
         neurons.u += self.dt * self.a * (self.b * neurons.v - neurons.u)
         neurons.I.fill(0)
 
@@ -150,7 +170,8 @@ class AdaptiveExponential(Behavior):
     """Integrate with an exponential upstroke and an adaptation (AdEx).
 
     `C dv/dt = -g_L (v - E_L) + g_L Delta_T exp((v - V_T) / Delta_T) - w + I`, `tau_w dw/dt = a (v - E_L) - w`; at
-    `v >= v_peak` a spike, `v = v_reset` and `w = w + b`. Source: Brette and Gerstner (2005); Euler's method.
+    `v >= v_peak` a spike, `v = v_reset` and `w = w + b`. Source: Brette and Gerstner (2005); Euler's method, with the
+    conductances of synapses taken implicitly.
 
     Arguments (texts such as `"normal(281, 20)"` give each neuron its own):
         C: capacitance (pF).
@@ -193,6 +214,7 @@ class AdaptiveExponential(Behavior):
         self.v_reset = self.parameter("v_reset", -70.6, neurons)
         self.v_peak = self.parameter("v_peak", 20.0, neurons)
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
+        take_conductance(neurons)
         neurons.v = neurons.vector(self.parameter("v_init", self.E_L, neurons))
         neurons.w = neurons.vector()
         keep(neurons, self.dt / np.asarray(self.tau_w), "w")
@@ -206,7 +228,12 @@ class AdaptiveExponential(Behavior):
         upstroke = self.Delta_T * np.exp(np.minimum((neurons.v - self.V_T) / self.Delta_T, 50))
         current = self.g_L * (upstroke - above) - neurons.w + neurons.I + self.I_ext
         neurons.w += self.dt / self.tau_w * (self.a * above - neurons.w)
-        neurons.v += self.dt / self.C * current
+        if open_channels(neurons):
+            current = current + neurons.conductance_v - neurons.conductance * neurons.v
+            neurons.v += self.dt / self.C * current / (1 + self.dt / self.C * neurons.conductance)
+            close_channels(neurons)
+        else:
+            neurons.v += self.dt / self.C * current
         neurons.spike = neurons.v >= self.v_peak
         neurons.v[:] = np.where(neurons.spike, self.v_reset, neurons.v)
         neurons.w += self.b * neurons.spike
@@ -219,8 +246,8 @@ AdEx = AdaptiveExponential
 class Refractoriness(Behavior):
     """Keep neurons of any model from firing for a while after a spike; give it a number behind the model's.
 
-    In the steps of the time `period` after a spike, a variable is held at the value that the reset gave it, and
-    `neurons.spike` is false.
+    Until the time `period` since a spike is over, a variable is held at the value that the reset gave it, and
+    `neurons.spike` is false: with a period of three steps every third step can have a spike.
 
     Arguments:
         period: how long (ms); a text such as `"uniform(1, 3)"` gives each neuron its own.
@@ -234,13 +261,13 @@ class Refractoriness(Behavior):
     >>> net.initialize()
     >>> net.simulate_iterations(8)
     >>> net["spike", 0].ravel().tolist()
-    [True, False, False, False, True, False, False, False]
+    [True, False, False, True, False, False, True, False]
     """
 
     def initialize(self, neurons: Any) -> None:
         """Let all neurons be ready."""
         dt = time_step(self, neurons)
-        self.steps = steps_of(self, "period", self.parameter("period", 2.0, neurons), dt)
+        self.steps = refractory_steps(self, "period", self.parameter("period", 2.0, neurons), dt)
         self.variable = self.parameter("variable", "v")
         self.left = np.zeros(neurons.size, dtype=np.int64)
         self.held = neurons.vector()

@@ -15,7 +15,8 @@ class PoissonSource(Behavior):
     """Fire at random with a rate: independent spikes, of which a step holds one at most.
 
     A step has a spike with the probability `rate dt`, so the mean rate is `rate`. The rate may be changed while it
-    runs, by other behaviors too, as `neurons.rate`; above one spike in each step it has no effect.
+    runs, by other behaviors too, as `neurons.rate`. A run in which it comes to be above one spike in each step is
+    refused.
 
     Arguments:
         rate: in Hz, at most one spike in each step; a text such as `"uniform(5, 20)"` gives each neuron its own.
@@ -41,9 +42,19 @@ class PoissonSource(Behavior):
         rate = not_negative(self, "rate", self.parameter("rate", 10.0, neurons))
         neurons.rate = neurons.vector(at_most_one(self, "rate", rate, self.dt))
         neurons.spike = neurons.vector(bool)
+        self.highest = np.float64(0)
+
+    def check_run(self, neurons: Any, end: Any = None) -> None:
+        """Refuse rates that nothing can fire, set before the run or by other behaviors in it."""
+        if end is None:
+            not_negative(self, "rate", neurons.rate)
+            end, self.highest = {"highest": np.max(neurons.rate, initial=self.highest)}, np.float64(0)
+        highest = float(np.max(end.get("highest", 0.0)))
+        at_most_one(self, "rate", not_negative(self, "rate", highest), self.dt)
 
     def iteration(self, neurons: Any) -> None:
         """Draw who fires."""
+        self.highest = np.maximum(self.highest, np.max(neurons.rate))
         neurons.spike = neurons.vector("uniform(0, 1)") < neurons.rate * (self.dt / 1000)
 
 
@@ -72,7 +83,7 @@ class PoissonInput(Behavior):
         """Read how many spikes a step brings on average."""
         dt = time_step(self, neurons)
         rate = not_negative(self, "rate", self.parameter("rate", 10.0, neurons))
-        self.mean = rate * not_negative(self, "sources", self.parameter("sources", 1)) * dt / 1000
+        self.mean = rate * not_negative(self, "sources", self.parameter("sources", 1, neurons)) * dt / 1000
         self.weight = self.parameter("weight", 0.1, neurons)
         self.target = self.parameter("target", "v")
         begin(neurons, self.target)
@@ -132,8 +143,12 @@ class SpikeGenerator(Behavior):
             )
         if self.period and np.any(steps >= self.period):
             raise TimeError(f"SpikeGenerator: a spike lies behind the end of the period of {period:g} ms.")
-        self.events = _table(pairs[0], pairs[1].astype(np.int64), neurons.size, self.period)
-        # One place more than there are neurons takes up the fillers of the table.
+        # Sorted by step, and behind them places of no step, so that a step can look at as many as any step has.
+        most = int(np.unique(pairs[0], return_counts=True)[1].max(initial=1))
+        self.when = np.concatenate([pairs[0], np.full(most, -1)]).astype(np.int64)
+        self.who = np.concatenate([pairs[1], np.full(most, neurons.size)]).astype(np.int64)
+        self.count, self.places = len(pairs[0]), np.arange(most)
+        # One place more than there are neurons takes up those that are not of this step.
         self.fired = np.zeros(neurons.size + 1, dtype=bool)
         neurons.spike = neurons.vector(bool)
 
@@ -142,19 +157,10 @@ class SpikeGenerator(Behavior):
         step = neurons.iteration - 1
         if self.period:
             step = step % self.period
+        place = np.searchsorted(self.when[: self.count], step) + self.places
         self.fired.fill(False)
-        self.fired[self.events[np.minimum(step, len(self.events) - 1)]] = True
+        self.fired[np.where(self.when[place] == step, self.who[place], len(self.fired) - 1)] = True
         neurons.spike = self.fired[:-1].copy()
-
-
-def _table(steps: np.ndarray, indices: np.ndarray, filler: int, period: int) -> np.ndarray:
-    """Arrange who fires in each step: `(steps + 1, most spikes of a step)`; the last row is empty."""
-    rows = max(period, int(steps.max()) + 1 if steps.size else 0)
-    counts = np.bincount(steps, minlength=rows)
-    table = np.full((rows + 1, max(1, int(counts.max(initial=0)))), filler, dtype=np.int64)
-    first = np.cumsum(counts) - counts
-    table[steps, np.arange(steps.size) - first[steps]] = indices
-    return table
 
 
 class ImageStimulus(Behavior):

@@ -10,8 +10,11 @@ from recurra.behaviors.conventions import (
     add,
     arriving,
     begin,
+    check_sums,
+    conduct,
     decay,
     keep,
+    mean_of_decay,
     not_negative,
     positive,
     received,
@@ -20,8 +23,10 @@ from recurra.behaviors.conventions import (
     values,
     weights,
 )
-from recurra.errors import OptionError
-from recurra.groups import Behavior
+from recurra.courtesy import warn
+from recurra.errors import OptionError, UnusedWeights
+from recurra.groups import Behavior, Recorder
+from recurra.groups.foresight import names_in
 
 
 class CreateWeights(Behavior):
@@ -69,16 +74,46 @@ class CreateWeights(Behavior):
         misspelt = self.parameter("nomr_fac", 1.0)
         norm_factor = self.parameter("norm_factor", misspelt)
         if self.parameter("normalize", True):
-            _balance(weights(synapses), float(norm_factor))
+            _balance(self, weights(synapses), float(norm_factor))
         synapses.W *= self.parameter("scale", 1.0)
+        self.told = False
+
+    def check_run(self, synapses: Any, end: Any = None) -> None:
+        """Warn, once, if the network has nothing that reads the weights."""
+        if self.told or end is not None:
+            return
+        self.told = True
+        if not is_read(synapses):
+            warn(
+                f"the weights of {synapses.tag!r} are read by nothing, so they have no effect: give"
+                f" {synapses.dst.tag!r} a SpikeInput(), {synapses.tag!r} an ExponentialSynapse(), or a behavior of your"
+                " own that reads W.",
+                UnusedWeights,
+            )
 
 
-def _balance(W: np.ndarray, norm_factor: float) -> None:
+def _balance(behavior: Behavior, W: np.ndarray, norm_factor: float) -> None:
     """Normalise columns and rows in turn; the rows at last."""
     for _ in range(10):
         for axis, total in ((0, norm_factor * W.shape[0] / W.shape[1]), (1, norm_factor)):
             sums = W.sum(axis=axis, keepdims=True)
+            check_sums(behavior, sums, np.abs(W).sum(axis=axis, keepdims=True), norm_factor)
             W *= np.where(sums != 0, total / np.where(sums != 0, sums, 1), 1)
+
+
+def is_read(synapses: Any) -> bool:
+    """Tell whether anything in the network may read the weights of some synapses."""
+    if any(isinstance(behavior, SynapticCurrent | Recorder) for behavior in synapses.behavior.values()):
+        return True
+    for behavior in synapses.network.all_behaviors():
+        own = isinstance(behavior, SpikeInput) and behavior.covers(synapses)
+        if own or (not type(behavior).__module__.startswith("recurra.") and _may_read(behavior)):
+            return True
+    return False
+
+
+def _may_read(behavior: Behavior) -> bool:
+    return bool(names_in([behavior]) & {"W", "synapses", "afferent", "efferent", "afferent_synapses"})
 
 
 class SpikeInput(Behavior):
@@ -89,6 +124,12 @@ class SpikeInput(Behavior):
         target: what it is added to: `"I"`, or `"v"` for a jump of the potential.
         variable: what the sources send: `"spike"`, or for instance `"rate"`.
         strength: what the sum is multiplied with; -1 makes inhibition of positive weights.
+
+    Synapses that send a current themselves (:class:`ExponentialSynapse`, :class:`AlphaSynapse`) do not count.
+
+    Raises:
+        OptionError: the tag is that of synapses that send a current themselves, or another `SpikeInput` of the group
+            adds the same spikes of the same synapses.
 
     >>> from recurra.behaviors import RateUnits, SpikeGenerator
     >>> from recurra.groups import GroupNetwork, NeuronGroup, SynapseGroup
@@ -110,11 +151,44 @@ class SpikeInput(Behavior):
         self.variable = self.parameter("variable", "spike")
         self.strength = self.parameter("strength", 1.0)
         begin(neurons, self.target)
+        for synapses in neurons.synapses("afferent", self.synapse_tag):
+            self._check_alone(synapses, neurons)
+
+    def _check_alone(self, synapses: Any, neurons: Any) -> None:
+        current = [type(b).__name__ for b in synapses.behavior.values() if isinstance(b, SynapticCurrent)]
+        if self.synapse_tag != "All" and current and self.variable == "spike":
+            raise OptionError(
+                f"SpikeInput: synapses {synapses.tag!r} send their spikes by {current[0]} already, so that they would"
+                " count twice. Leave one of the two out, or give the second a synapse group of its own."
+            )
+        for other in neurons.behavior.values():
+            same = isinstance(other, SpikeInput) and other is not self and other.behavior_enabled
+            if same and other.init_kwargs.get("variable", "spike") == self.variable and other.covers(synapses):
+                raise OptionError(
+                    f"SpikeInput: two of them add what arrives by synapses {synapses.tag!r}, which would count twice."
+                    " Give each the synapse_tag= of synapses of its own."
+                )
+
+    def covers(self, synapses: Any) -> bool:
+        """Tell whether it adds what arrives by some synapses."""
+        tag = self.init_kwargs.get("synapse_tag", "All")
+        group = synapses.dst.BaseNeuronGroup
+        if not any(b is self for b in group.behavior.values()):
+            return False
+        if tag == "All" and _sends_current(synapses) and self.init_kwargs.get("variable", "spike") == "spike":
+            return False
+        return any(each is synapses for each in group.synapses("afferent", tag))
 
     def iteration(self, neurons: Any) -> None:
         """Add what arrives."""
         for synapses in neurons.synapses("afferent", self.synapse_tag):
+            if self.variable == "spike" and _sends_current(synapses):
+                continue
             add(synapses.dst, self.target, self.strength * received(synapses, self.variable))
+
+
+def _sends_current(synapses: Any) -> bool:
+    return any(isinstance(behavior, SynapticCurrent) for behavior in synapses.behavior.values())
 
 
 class SynapticDelay(Behavior):
@@ -161,30 +235,41 @@ class SynapticDelay(Behavior):
         synapses.spike = self.waiting[(step - self.steps) % length, self.columns]
 
 
-class _SynapticCurrent(Behavior):
+class SynapticCurrent(Behavior):
     """Turn spikes into a conductance or a current of each target neuron; what the shapes share."""
 
     def initialize(self, synapses: Any) -> None:
         """Let nothing flow."""
         self.dt = time_step(self, synapses)
-        self.reversal = self.parameter("reversal", None)
-        self.strength = self.parameter("strength", 1.0)
+        self.reversal = self.parameter("reversal", None, synapses.dst)
+        self.strength = self.parameter("strength", 1.0, synapses.dst)
+        others = [b for b in synapses.behavior.values() if isinstance(b, SynapticCurrent) and b is not self]
+        if others:
+            raise OptionError(
+                f"{type(self).__name__}: synapses {synapses.tag!r} have two currents, this and a"
+                f" {type(others[0]).__name__}, and spikes would count twice; give each a synapse group of its own."
+            )
         begin(synapses.dst, "I")
+        if self.reversal is not None:
+            begin(synapses.dst, "conductance")
+            begin(synapses.dst, "conductance_v")
         synapses.g = synapses.dst.vector()
 
-    def send(self, synapses: Any) -> None:
-        """Add the current to the input of the target neurons."""
+    def send(self, synapses: Any, mean: Any) -> None:
+        """Add the current to the input of the target neurons: its mean over the step, so that no charge is lost."""
         if self.reversal is None:
-            add(synapses.dst, "I", synapses.g)
+            add(synapses.dst, "I", mean)
         else:
-            add(synapses.dst, "I", synapses.g * (self.reversal - values(synapses.dst, "v")))
+            conduct(synapses.dst, mean, self.reversal)
 
 
-class ExponentialSynapse(_SynapticCurrent):
+class ExponentialSynapse(SynapticCurrent):
     """Let each spike cause a current that jumps and decays; a behavior of synapse groups.
 
     `tau dg/dt = -g`, `g = g + W.dot(spike)` at spikes; the target gets `g`, or `g (reversal - v)` (Destexhe, Mainen and
-    Sejnowski 1994). The decay is exact.
+    Sejnowski 1994). The decay is exact, and what a step delivers is the mean over it, so that a spike brings the charge
+    `w tau` whatever the step. Models of this package let the current of a conductance change with `v` within the step,
+    so that no conductance, however large, drives `v` beyond its reversal potential.
 
     Arguments:
         tau: time constant of the decay (ms).
@@ -210,21 +295,23 @@ class ExponentialSynapse(_SynapticCurrent):
     def initialize(self, synapses: Any) -> None:
         """Let nothing flow."""
         super().initialize(synapses)
-        self.decay = decay(self, "tau", self.parameter("tau", 5.0), self.dt)
+        tau = positive(self, "tau", self.parameter("tau", 5.0, synapses.dst))
+        self.decay, self.mean = decay(self, "tau", tau, self.dt), mean_of_decay(tau, self.dt)
         keep(synapses, 1 - self.decay, "g")
 
     def iteration(self, synapses: Any) -> None:
         """Decay, add what arrives, send."""
         synapses.g *= self.decay
         synapses.g += self.strength * received(synapses)
-        self.send(synapses)
+        self.send(synapses, self.mean * synapses.g)
 
 
-class AlphaSynapse(_SynapticCurrent):
+class AlphaSynapse(SynapticCurrent):
     """Let each spike cause a current that rises and falls; a behavior of synapse groups.
 
     A spike of weight w at time 0 gives `g(t) = w (t / tau) exp(1 - t / tau)`, whose peak w is at `tau` (Rall 1967);
-    the step is exact. The target gets `g`, or `g (reversal - v)`.
+    the step is exact. The target gets the mean of `g` over the step, or that times `reversal - v`; a spike brings the
+    charge `e w tau` whatever the step.
 
     Arguments:
         tau: time of the peak (ms).
@@ -253,16 +340,18 @@ class AlphaSynapse(_SynapticCurrent):
         tau = float(positive(self, "tau", self.parameter("tau", 2.0)))
         self.decay = decay(self, "tau", tau, self.dt)
         self.growth = self.dt / tau * self.decay
+        self.mean = mean_of_decay(tau, self.dt)
+        self.rising = self.mean - self.decay  # the mean over a step of (t / tau) exp(-t / tau)
         self.peak = float(np.e)
         synapses.g_rise = synapses.dst.vector()
         keep(synapses, 1 - self.decay, "g", "g_rise")
 
     def iteration(self, synapses: Any) -> None:
-        """Advance by one step, send, add what arrives."""
+        """Advance by one step, add what arrives, send."""
         synapses.g[:] = self.decay * synapses.g + self.growth * synapses.g_rise
         synapses.g_rise *= self.decay
         synapses.g_rise += self.peak * self.strength * received(synapses)
-        self.send(synapses)
+        self.send(synapses, self.mean * synapses.g + self.rising * synapses.g_rise)
 
 
 class ShortTermPlasticity(Behavior):
@@ -322,4 +411,4 @@ class ShortTermPlasticity(Behavior):
 
 def _per_source(behavior: Behavior, name: str, default: float, source: Any) -> Any:
     value = behavior.parameter(name, default, do_not_diversify=True)
-    return source.vector(value) if isinstance(value, str) else value
+    return source.vector(value) if isinstance(value, str) or np.ndim(value) else value

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from recurra.groups.roster import CLOCK
 from recurra.tracing import Access, joined
 
 # What a behavior says if it may change which behaviors are executed, or what is recorded.
@@ -21,10 +22,11 @@ class Apart:
     """Say how a behavior is kept apart from the compiled ones.
 
     Arguments:
-        kind: `"hoisted"` (run ahead of a block) or `"fed"` (run after it).
+        kind: `"hoisted"` (run ahead of a block), `"fed"` (run after it), or `"called"` (run within each step).
         private: what it writes, and nobody else reads.
         stored: the names of the attributes that it assigns.
-        slots: what it writes, and is given to the others; or what it reads, and is put out for it.
+        slots: what it writes, and is given to the others; or what it reads, and is handed to it.
+        gives: of one that is called, what it gives back.
         why: the construct that cannot be traced.
     """
 
@@ -33,6 +35,7 @@ class Apart:
     why: str
     private: frozenset[str] = frozenset()
     stored: frozenset[str] = frozenset()
+    gives: tuple[str, ...] = ()
 
     def owns(self, path: str, name: str) -> bool:
         """Tell whether a change at a path is its own affair; `name` is that of the behavior."""
@@ -88,4 +91,10 @@ def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping
     needed = [path for path in sorted(own.reads) if path in written]
     if not own.writes & (read | written) and all(path in slots for path in needed):
         return Apart("fed", tuple(needed), why, own.writes - read, own.stored - read_names)
+    gives = sorted(own.writes & (read | written))
+    handed = sorted({*needed, *gives})
+    if all(path in slots and path != CLOCK for path in gives) and all(path in slots for path in handed):
+        handed = [path for path in handed if path != CLOCK]
+        names = read_names | {path.rpartition("/")[2] for path in written}
+        return Apart("called", tuple(handed), why, own.writes - set(gives), own.stored - names, tuple(gives))
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -95,6 +96,14 @@ class Behavior(Tagged):
     def initialize(self, neurons: Any) -> None:
         """Prepare the object; called once. Override it; its second parameter may have any name."""
 
+    def check_run(self, obj: Any, end: Mapping[str, Any] | None = None) -> None:
+        """Complain of what a run cannot do, or could not do; called before and after every run.
+
+        Arguments:
+            obj: what the behavior belongs to.
+            end: attributes of the behavior at the end of a run that has left the objects as they were.
+        """
+
     def iteration(self, neurons: Any) -> None:
         """Do one step; called in every one. Override it; its second parameter may have any name."""
 
@@ -151,7 +160,7 @@ class Behavior(Tagged):
             hint = f" Did you mean it by {given[0]!r}?" if given else ""
             raise OptionError(f"{where}: it is required; write {type(self).__name__}({key}=...).{hint}")
         if not isinstance(value, str):
-            if isinstance(default, int | float | np.number) and hasattr(neurons, "vector"):
+            if (default is None or isinstance(default, int | float | np.number)) and hasattr(neurons, "vector"):
                 _check_length(value, neurons, where)
             return value
         return self._from_text(value, default, None if do_not_diversify else neurons, where)
@@ -239,7 +248,8 @@ def _check_hooks(kind: type[Behavior]) -> None:
 
 def _check_length(value: Any, neurons: Any, where: str) -> None:
     shape = np.shape(value) if isinstance(value, np.ndarray | list | tuple) else ()
-    if shape and shape[-1] not in (1, neurons.size):
+    flat = not hasattr(neurons, "matrix_dim")
+    if shape and (shape[-1] not in (1, neurons.size) or (flat and len(shape) > 1)):
         raise ShapeError(
             f"{where}: expected one number, or one for each of the {neurons.size} units, got an array of shape {shape}."
         )
@@ -249,7 +259,8 @@ def _same(text: str, neurons: Any, where: str) -> Any:
     pieces = [piece.strip(" '\"") for piece in text.removeprefix("same(").removesuffix(")").split(",")]
     if not text.endswith(")") or len(pieces) != 2 or not all(pieces) or pieces[1].startswith("_"):
         raise OptionError(f"{where}: write same(tag, name of a variable), got {text!r}.")
-    other = neurons.network[pieces[0], 0]
+    found = [obj for obj in neurons.network.find_objects(pieces[0]) if isinstance(obj, Tagged)]
+    other = found[0] if found else neurons.network[pieces[0], 0]
     if not hasattr(other, pieces[1]):
         names = [n for n in vars(other) if not n.startswith("_")]
         raise OptionError(unknown("variable", pieces[1], names, f"{where}: {pieces[0]}"))

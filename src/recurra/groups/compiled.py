@@ -25,6 +25,7 @@ from recurra.engine.origin import Origin
 from recurra.errors import CapabilityError, PathError
 from recurra.groups.agreement import Sampled, Shadow, alike, differing
 from recurra.groups.apart import Apart
+from recurra.groups.asides import Asides
 from recurra.groups.kept import KeptParams
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
@@ -67,6 +68,8 @@ class Compiled:
         self.trouble: tuple[str, str, int, str, str] | None = None
         self.roster = Roster(network)
         slots = self.roster.slots()
+        called = {name: (one.slots, one.gives) for name, one in self.apart.items() if one.kind == "called"}
+        self.asides = Asides(self.roster, random, called)
         hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
         self.given = {path: spec_of(slots[path]) for path in hoisted}
         self.nodes = network.nodes_among_groups()
@@ -97,6 +100,8 @@ class Compiled:
             if apart is None:
                 through = None if member.watcher is not None else member.trace
                 bodies.append(Body(member.name, member.trace, through))
+            elif apart.kind == "called":
+                bodies.append(Body(member.name, partial(self.asides.trace, member)))
             elif apart.kind == "fed":
                 bodies.append(Body(member.name, lambda paths=apart.slots: self.roster.values(paths)))
         return bodies
@@ -156,6 +161,7 @@ class Compiled:
             self._run_block(block, seed, stride, progress, in_numpy)
             if self.quick.speaks:
                 jax.effects_barrier()
+            self.asides.forget()
             self.sampled.ran(block, time.perf_counter() - begun)
             if block == self._pace:  # so that a block takes no longer than someone waits who has pressed Ctrl-C
                 share = BLOCK_SECONDS / (time.perf_counter() - begun)
@@ -172,13 +178,18 @@ class Compiled:
             fed = self._run_sources(first, steps)
             while done < steps and not came():
                 rest = {path: rows[done:] for path, rows in fed.items()}
-                result = self._advance(steps - done, seed, rest, every, progress)
+                # Behaviors that are called change the objects.
+                start = self.snapshot() if self.asides else self._standing(self.quick.held()[0])
+                result = self._advance(start, steps - done, seed, rest, every, progress)
                 place = trouble_at(result.final.state)
+                if self.asides.error is not None and (place is None or self.asides.error[0] < place[0]):
+                    self._stop_at_error(start, seed, rest)
                 if place is not None:  # the steps before are done again, without the one that NumPy must do
                     self.trouble, every = self.traced.guards[place[1]], 1
                     right = place[0] - first - done
                     with self._silence():
-                        result = self._advance(right, seed, rest, every) if right else None
+                        result = self._advance(start, right, seed, rest, every) if right else None
+                self.network.iteration = start.step
                 if result is not None:
                     self.put(result.final)
                     self._deliver(result, first + done, every)
@@ -188,6 +199,18 @@ class Compiled:
                     break
         check(f"interrupted after step {self.network.iteration}")
 
+    def _stop_at_error(self, start: Snapshot, seed: int, fed: Mapping[str, np.ndarray]) -> None:
+        """Let the network stand before the step in which a behavior that is called raised an error; raise it."""
+        k, error = self.asides.failure()
+        if k > start.step:
+            with self._silence():
+                result = self._advance(start, k - start.step, seed, fed)
+            self.put(result.final)
+            self._deliver(result, start.step, 1)
+        self.network.iteration = k + 1
+        self.asides.forget()
+        raise error
+
     def _do_in_numpy(self, rows: Mapping[str, np.ndarray], in_numpy: Callable[..., None]) -> None:
         """Do a step in NumPy, and all for which sources have run ahead already."""
         for i in range(max(1, *map(len, rows.values())) if rows else 1):
@@ -195,18 +218,22 @@ class Compiled:
             sources = [name for name, one in self.apart.items() if one.kind == "hoisted"]
             # All at the place of the first: nothing before it reads what they give.
             does = {name: partial(self.roster.put, given if name == sources[0] else {}) for name in sources}
+            # What was called in this step before it was given up has been done.
+            done = self.asides.done_in(self.network.iteration)
+            does |= {name: partial(self.roster.put, values) for name, values in done}
             with self.quick.voice.again(self.network.iteration):
                 in_numpy(does)
 
     def _advance(
         self,
+        start: Snapshot,
         steps: int,
         seed: int,
         fed: Mapping[str, np.ndarray],
         every: int = 1,
         progress: bool | Callable[[int], None] = False,
     ) -> Result:
-        """Run steps from where the objects are; neither objects nor recorders get anything of it.
+        """Run steps from a snapshot; neither objects nor recorders get anything of it.
 
         Arguments:
             steps: how many.
@@ -218,8 +245,7 @@ class Compiled:
         Returns:
             What was put out; of fewer steps if someone interrupted.
         """
-        state, params = self.quick.held()
-        return self._run_from(self._standing(state), params, steps, seed, fed, every=every, progress=progress)
+        return self._run_from(start, self.quick.held()[1], steps, seed, fed, every=every, progress=progress)
 
     def _run_from(
         self, start: Snapshot, params: Mapping, steps: int, seed: int, fed: Mapping, **options: Any
@@ -328,12 +354,14 @@ class Compiled:
             What differs, or nothing. The network has done one step either way, that of NumPy.
         """
         begun = time.perf_counter()
-        before = self.snapshot()
-        step()
+        before, k = self.snapshot(), self.network.iteration
+        called = [member for member in self.roster.members if member.name in self.asides.parts]
+        step({member.name: partial(self.asides.execute, member, k) for member in called})
         fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
         now, params = self.quick.held()
         with self._silence():
             result = self._run_from(before, params, 1, seed, fed, progress=False)
+        self.asides.forget()
         if trouble_at(result.final.state) is not None:
             return ""  # NumPy has done what the compiled step leaves to it
         check(f"interrupted after step {self.network.iteration}")
@@ -360,6 +388,8 @@ class Compiled:
         """
         with self.sampled.comparing():
             start, first = self.snapshot(), self.network.iteration
+            if self.asides:  # they would do what they do twice
+                return
             params = self.quick.held()[1]
             fed = {path: np.ravel(np.array(value))[None] for path, value in self.roster.values(self.given).items()}
             with self._silence():

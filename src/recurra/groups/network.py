@@ -206,6 +206,7 @@ class GroupNetwork(NetworkObject):
             raise OptionError(f"compile must be None, True or False, got {compile!r}.")
         total, block = _read_steps(iterations, batch_size)
         self.schedule.check_ready()
+        self.schedule.check_run()
         recording = [(obj, obj.recording) for obj in self.all_objects()] if disable_recording else []
         bar, start, done = Progress(total, progress), time.perf_counter(), 0
         for obj, _ in recording:
@@ -222,6 +223,7 @@ class GroupNetwork(NetworkObject):
                 bar.close()
                 for obj, before in recording:
                     obj.recording = before
+        self.schedule.check_run()
         return (time.perf_counter() - start) * 1e3 if measure_block_time else None
 
     def _advance(self, steps: int, compile: bool | None, progress: Callable[[int], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +67,14 @@ class Member:
     def execute(self) -> None:
         """Execute the behavior, recorders included."""
         self.entry.call(self.entry.behavior.iteration)
+
+
+def check_end(network: GroupNetwork, state: Mapping[str, object]) -> None:
+    """Let behaviors look at the end of a run that has left the objects as they were; see `Behavior.check_run`."""
+    for member in Roster(network).members:
+        stem, entry = f"{member.name}/", member.entry
+        end = {key.removeprefix(stem): value for key, value in state.items() if key.startswith(stem)}
+        entry.call(partial(entry.behavior.check_run, end=end))
 
 
 class Structure:
@@ -161,6 +169,10 @@ class Roster:
             obj, name = self._place(path)
             old = getattr(obj, name)
             setattr(obj, name, value if isinstance(old, np.ndarray) else type(old)(value))
+
+    def replace(self, path: str, value: Any) -> None:
+        """Set one attribute, whatever it was."""
+        setattr(*self._place(path), value)
 
     def _place(self, path: str) -> tuple[object, str]:
         root, _, name = path.rpartition("/")

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MOST_APART = 16
 MOST_KEPT = 4
+MOST_TRIES = 4  # for an attribute that still changes its type: after 1, 2, 4 and 8 steps
+LONGEST_WAIT = 256  # steps in NumPy, for an attribute that some step makes
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Runner:
         self._refused: Refused | None = None
         self._told: Refused | None = None
         self._warm: tuple | None = None
+        self._waiting: tuple[str, str] | None = None  # path and name of an attribute that some step will make
+        self._patience, self._tries = LONGEST_WAIT, 0
 
     @property
     def random(self) -> Addressed:
@@ -152,10 +156,11 @@ class Runner:
             self.step(roster)
             progress(1)
             self._warm, done = roster.signature, 1
-        if self._compiled is None and done < steps:
+        while self._compiled is None and self._refused is None and done < steps:
             done += self._compile(must_compile, progress)
+            done += self._wait(steps - done, progress) if self._compiled is None and self._refused is None else 0
         while self._compiled is not None and self._compiled.unchecked and done < steps:
-            wrong = self._compiled.compare(lambda: self.step(Roster(self.network)), self.seed)
+            wrong = self._compiled.compare(lambda does: self.step(Roster(self.network), does), self.seed)
             self._compiled.unchecked -= 1
             done += 1
             progress(1)
@@ -178,6 +183,10 @@ class Runner:
                 break
             except Untraceable as problem:
                 name, why, whole = problem.body, self._place(problem), problem.whole
+                self._waiting = _created(problem)
+            patient = self._patience > 0 and self._tries < MOST_TRIES
+            if self._waiting is not None and not apart and patient:
+                return 0 if accesses is None else 1
             done = 0 if accesses is None else 1
             if accesses is None:
                 accesses, done = self._watch(), 1
@@ -193,6 +202,22 @@ class Runner:
         if apart:
             self._tell(apart, must_compile)
         return 0 if accesses is None else 1
+
+    def _wait(self, steps: int, progress: Callable[[int], None]) -> int:
+        """Do steps in NumPy until an attribute is there, or has its lasting type; return how many."""
+        (path, name), done = self._waiting or ("", ""), 0
+        for done in range(steps):
+            roots = Roster(self.network).roots
+            made = name in vars(roots.get(path, self)) if name else done >= 1 << self._tries
+            if self._patience <= 0 or (done and made):
+                break
+            self.step(Roster(self.network))
+            self._patience -= 1
+            progress(1)
+        else:
+            done = steps
+        self._tries += not name
+        return done
 
     def _place(self, problem: Untraceable) -> str:
         """Say what cannot be compiled and where; where only a variable is known, the line that mentions it."""
@@ -314,4 +339,17 @@ class Runner:
         return "not compiled yet; the first run with simulate_iterations does it"
 
 
-_PLACES: dict[str, Any] = {"hoisted": "ahead of each block of steps", "fed": "after each block of steps"}
+def _created(problem: Untraceable) -> tuple[str, str] | None:
+    """Return path and name of the attribute that a step makes, if it is this that cannot be compiled.
+
+    Both are empty where an attribute still changes its type.
+    """
+    found = re.match(r"creates the attribute (?:(.*)/)?(\w+); run one step", problem.construct)
+    if found:
+        return found.group(1) or "", found.group(2)
+    changing = problem.construct.endswith("if it is so only in the first step, run one step before tracing")
+    return ("", "") if changing else None
+
+
+_PLACES: dict[str, Any] = {"hoisted": "ahead of each block of steps", "fed": "after each block of steps",
+                           "called": "within each step"}  # fmt: skip

@@ -61,9 +61,9 @@ class Entry:
             method(self.parent)
         except Exception as error:
             if not getattr(error, "__notes__", None):
-                step = self.parent.iteration
+                name, step = getattr(method, "__name__", "check_run"), self.parent.iteration
                 when = f", iteration {step}" if type(step) is int else ""  # it is none while a step is traced
-                error.add_note(f"in {method.__name__}() of {self}{when}")
+                error.add_note(f"in {name}() of {self}{when}")
             raise
 
     def __str__(self) -> str:
@@ -129,6 +129,12 @@ class Schedule:
         waiting = [str(entry) for entry in self if not entry.ready]
         if waiting:
             raise TemplateError(f"{'; '.join(waiting)}: not initialised yet; call initialize() of the network first.")
+
+    def check_run(self) -> None:
+        """Let every behavior complain of what a run cannot do, or could not do."""
+        for entry in self:
+            if entry.active or type(entry.behavior).iteration is Behavior.iteration:
+                entry.call(entry.behavior.check_run)
 
 
 def begin_step(network: GroupNetwork) -> None:

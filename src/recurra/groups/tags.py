@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.errors import OptionError, UnknownTag, unknown
 from recurra.groups.recordings import Kept
 
@@ -67,8 +68,13 @@ class Tagged:
             raise UnknownTag(f"[{name!r}]: expected a tag, a recorded variable, a class or a behavior's number.")
         index, as_array = _read_rest(name, rest)
         found = self._matches(name)
+        kept = [f for f in found if isinstance(f, Kept)]
         if as_array:
-            found = [f for f in found if isinstance(f, Kept)] or found
+            found = kept or found
+        elif kept and index is not None:
+            # A group that is called I must not hide a recorded variable I.
+            found = kept + [f for f in found if not isinstance(f, Kept)]
+            _tell_apart(name, index, len(kept), found)
         if not found:
             raise UnknownTag(unknown(*self._missing(name)))
         if index is None:
@@ -134,6 +140,17 @@ class Tagged:
         recorded = [recording.name for obj in everything for recording in obj._recordings(None)]
         tags = [tag for obj in everything for tag in obj.tags]
         return "tag or recorded variable", key, [*dict.fromkeys(recorded), *dict.fromkeys(tags)]
+
+
+def _tell_apart(name: Any, index: int, count: int, found: list[Any]) -> None:
+    """Say that a name is that of recordings and of something else, where a recording is returned."""
+    others = [f for f in found[count:] if isinstance(f, Tagged)]
+    if others and 0 <= index < count:
+        warn(
+            f"[{name!r}, {index}] is the recording {name!r}; {others[0]!r} has this tag too: it is [{name!r}, {count}],"
+            f" or the attribute {name}. Give it another tag to tell them apart.",
+            UserWarning,
+        )
 
 
 def walk(obj: Tagged) -> Iterator[Tagged]:

@@ -15,6 +15,7 @@ from recurra.errors import CapabilityError, PathError, TimeError
 from recurra.groups import GroupNetwork
 from recurra.groups.nodes import NodeGroup, Nodes
 from recurra.groups.objects import Behaviors
+from recurra.groups.roster import check_end
 from recurra.network import running
 from recurra.network.bridge import Bridge, make_node_group
 from recurra.network.builder import Builder
@@ -359,7 +360,9 @@ class Network(Builder, GroupNetwork):
             if self.has_groups and self.iteration:
                 raise TimeError(f"history is what was before the start; the network stands at step {self.iteration}.")
             start = None
-        return running.run(
+        if self.has_groups:
+            self.schedule.check_run()
+        result = running.run(
             self,
             running.Recorded(record_vars, record_output, sampling_steps, cutoff),
             inputs,
@@ -372,6 +375,9 @@ class Network(Builder, GroupNetwork):
             history=history,
             device=self.device,
         )
+        if self.has_groups:
+            check_end(self, result.final.state)
+        return result
 
     # Training
 

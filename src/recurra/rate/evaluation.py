@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recurra.courtesy import guard
-from recurra.errors import OptionError, PathError, unknown
+from recurra.errors import OptionError, PathError, ShapeError, unknown
 from recurra.rate.model import LOSSES, FR_RNN_dale, trial_loss
 from recurra.rate.running import respond
 from recurra.rate.streams import seed_for
@@ -195,6 +195,8 @@ def evaluate(
     if kind not in LOSSES:
         raise OptionError(unknown("loss_fn", loss_fn, LOSSES))
     address = seed_for("evaluation", seed)
+    if isinstance(trials, Trials):
+        check_trials(task, trials, conditions)
     given = trials if isinstance(trials, Trials) else task.trials(trials, address, conditions=conditions)
     if isinstance(net, FR_RNN_dale):
         outputs = respond(net, given, seed=address, **options)["o"]
@@ -206,6 +208,16 @@ def evaluate(
         raise OptionError(f"evaluate: expected a rate or spiking network, got {type(net).__name__}.")
     losses = trial_losses(outputs, given, kind)
     return Assessment(task, given, outputs, right, losses, kind)
+
+
+def check_trials(task: Task, trials: Trials, conditions: object) -> None:
+    """Refuse trials of another task, and conditions for trials that are there already."""
+    if conditions is not None:
+        raise OptionError("evaluate: conditions are for trials that are made here; these are given. Leave one out.")
+    for what in ("channels", "outputs", "dt"):
+        mine, theirs = getattr(task, what), getattr(trials, what)
+        if mine != theirs:
+            raise ShapeError(f"evaluate: the trials have {what} {theirs}, the task {mine}; they are of another task.")
 
 
 def trial_losses(outputs: np.ndarray, trials: Trials, kind: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from recurra.engine import Edge, Graph, Node, Operator, Variable
 from recurra.equations import parse_equation
 from recurra.errors import OptionError, ShapeError, TimeError, unknown
 
+KIM_NOISE = 0.1  # standard deviation added in each step of the published model
 STEP_MS = 5.0  # one step of the published model, the unit of its time constants
 CEILING = 20.0
 
@@ -163,6 +164,24 @@ def check_taus(taus: ArrayLike) -> tuple[float, float]:
     if not 0 < low <= high < np.inf:
         raise OptionError(f"taus: expected 0 < lowest <= highest, got {low:g} and {high:g}.")
     return low, high
+
+
+def check_noise(noise: object, level: object, step: object) -> None:
+    """Refuse noise that is unknown, a level or step out of range, and a level that would have no effect.
+
+    Raises:
+        OptionError: one of these.
+    """
+    if noise not in NOISES:
+        raise OptionError(unknown("noise", noise, NOISES))
+    for name, value, low in (("level", level, "level >= 0"), ("step", step, "step > 0")):
+        fine = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and np.isfinite(value)
+        if not fine or value < 0 or (name == "step" and value == 0):  # type: ignore[operator]
+            raise OptionError(f"noise: expected a number {low}, got {value!r}.")
+    if noise == "none" and level not in (0, KIM_NOISE):
+        raise OptionError(
+            f'noise: level={level!r} has no effect with noise="none"; take "kim" or "ou", or leave it out.'
+        )
 
 
 def check_step(step: float, shortest: float, where: str) -> None:

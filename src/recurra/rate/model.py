@@ -27,10 +27,12 @@ from recurra.rate.connectivity import (
 )
 from recurra.rate.lowering import (
     ACTIVATIONS,
+    KIM_NOISE,
     OUTPUT,
     PATHS,
     PERTURBATION,
     STIMULUS,
+    check_noise,
     check_step,
     check_taus,
     effective_weights,
@@ -38,7 +40,6 @@ from recurra.rate.lowering import (
     time_constants,
 )
 
-KIM_NOISE = 0.1
 START_NOISE = 0.01
 Forward = tuple[
     np.ndarray, list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray,
@@ -187,8 +188,10 @@ class FR_RNN_dale:
 
         Raises:
             TimeError: with noise, a step longer than a time constant.
+            OptionError: an unknown name, or a level or step that is out of range or has no effect.
         """
         tau = self.tau if taus is None else time_constants(taus, self.taus_gaus)
+        check_noise(noise, level, step)
         if noise != "none":
             check_step(step, float(np.min(tau)), "FR_RNN_dale")
         numbers = {

@@ -173,8 +173,8 @@ def train(
             `{"w": Mask(present), "w_in": Fixed(entries), "w_out": Bounds(0.0)}`; of `w` they hold for the free numbers,
             before Dale's principle.
         penalties: what is added to the loss, kind -> name -> coefficient: `"l1"` (sum of absolute values) and `"l2"`
-            (sum of squares) of what is trained, of `w` the weights that act; `"rate"` (mean square over all trials,
-            rows and units) of `"r"`, `"x"` or `"o"`.
+            (sum of squares) of what is trained, of `w` the weights that act; `"rate"` (mean over trials of the
+            mean square over rows and units) of `"r"`, `"x"` or `"o"`.
         checkpoint: path of a file that is written at every evaluation.
         resume: go on from that file if it exists; the outcome is that of an undisturbed training.
         optimizer_id: for a checkpoint, a text that stands for an optimiser and its rate in place of their code; change
@@ -367,11 +367,12 @@ class Loop:
         return told
 
     def _stacked(self, trials: list[Trials]) -> tuple[Array, ...]:
-        """Put inputs, targets and weights of the errors on the device, `(networks, trials, rows, units)`."""
+        """Put inputs, targets and weights of errors on the device, `(networks, trials, rows, units)`, and lengths."""
         kind, rows = self.rules.loss_fn, trials[0].steps - 1
         weights = [weight_of(t.mask[:, :rows], kind) for t in trials]
         arrays = ([t.inputs for t in trials], [t.targets[:, :rows] for t in trials], weights)
-        return tuple(jnp.asarray(np.stack(group).astype(self.rules.precision)) for group in arrays)
+        lengths = jnp.asarray(np.stack([np.minimum(t.lengths, rows) for t in trials]), jnp.int32)
+        return *(jnp.asarray(np.stack(group).astype(self.rules.precision)) for group in arrays), lengths
 
     def _evaluate(self) -> tuple[np.ndarray, np.ndarray]:
         """Return loss and accuracy of each network on trials that no one has seen."""
@@ -443,16 +444,18 @@ def make_functions(nets: list[FR_RNN_dale], task: Task, rules: Rules, transform:
         found = values(numbers, fixed, net.taus, net.apply_dale)
         return {**numbers, "w": found[PATHS["w"]]}, run(found, inputs, keys)
 
-    def loss_of(moving: Any, still: Any, fixed: Any, inputs: Array, targets: Array, weights: Array, keys: Array) -> Any:
+    def loss_of(moving: Any, still: Any, fixed: Any, data: tuple, keys: Array) -> tuple[Array, Array]:
+        inputs, targets, weights, lengths = data
         numbers, rows = respond_to({**moving, **still}, fixed, inputs, keys)
         errors = (rows["o"] - targets) * weights
         loss = jnp.mean(jax.vmap(lambda error: trial_loss(error, rules.loss_fn))(errors))
-        return loss + costs.cost(numbers, rows), loss
+        activity = jnp.mean(costs.of_activity(rows, lengths, loss.dtype))
+        return loss + costs.of_values(numbers) + activity, loss
 
     def update_one(free: Any, momenta: Any, fixed: Any, active: Array, data: tuple, keys: Array) -> tuple:
         still = {name: free[name] for name in rules.fixed}
         moving = {name: value for name, value in free.items() if name not in still}
-        (_, loss), gradient = jax.value_and_grad(loss_of, has_aux=True)(moving, still, fixed, *data, keys)
+        (_, loss), gradient = jax.value_and_grad(loss_of, has_aux=True)(moving, still, fixed, data, keys)
         gradient = gradient | jax.tree.map(jnp.zeros_like, still)
         norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
         change, after = transform.update(gradient, momenta, free)

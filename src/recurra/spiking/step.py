@@ -51,7 +51,8 @@ class SpikingStep:
         dt = clock.dt.astype(self.dtype)
         v = self._membrane(state, params, inputs, clock, dt)
         # A step function, with a derivative of its own in reverse mode.
-        fires = spike("fast_sigmoid", jnp.ones((), v.dtype), v - params["threshold"])
+        one = jnp.ones((), v.dtype)
+        fires = spike("fast_sigmoid", one, one, v - params["threshold"])
         # Time constants are in ms, rates per second.
         seconds, fall, rise = dt / MS_PER_S, params["fall"] / MS_PER_S, params["rise"] / MS_PER_S
         arriving = fires @ params["w"].T / params["scale"]

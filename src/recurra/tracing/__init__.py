@@ -1,6 +1,7 @@
 """Tracing: compile the user's own Python update rules, which change attributes of plain objects, into JAX."""
 
 from recurra.tracing.ahead import table
+from recurra.tracing.asking import ask, session_of
 from recurra.tracing.boxes import echoing, packed
 from recurra.tracing.escapes import Untraceable, refuse
 from recurra.tracing.leaves import Body
@@ -10,5 +11,5 @@ from recurra.tracing.tracer import Traced, trace
 from recurra.tracing.watching import Access, watch
 from recurra.tracing.writes import joined
 
-__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "echoing", "joined", "packed",
-           "refuse", "table", "trace", "watch"]  # fmt: skip
+__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "ask", "echoing", "joined", "packed",
+           "refuse", "session_of", "table", "trace", "watch"]  # fmt: skip

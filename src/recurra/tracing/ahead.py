@@ -177,10 +177,10 @@ def _with_names(function: Callable, names: list[str]) -> Callable:
 
 def follow(session: Session, result: Any, ufunc: np.ufunc, inputs: Sequence) -> Any:
     """Remember of what operations make of the step's number how Python computes it."""
-    moves = any(operations.is_box(i) and i._ahead is not None for i in inputs)
-    if not moves or not operations.is_box(result) or result._parent is not None:
-        return result
+    moves = any(operations.is_box(i) and i._ahead is not None and i._ahead.moves for i in inputs)
     numbers = all(not operations.is_box(i) or i._kind == "python" for i in inputs)
+    if not (moves or numbers) or not operations.is_box(result) or result._parent is not None:
+        return result
     function = _OPERATORS.get(ufunc.__name__) if numbers and result._kind == "python" else ufunc
     if function is not None:
         result._ahead = applied(session, function, inputs)

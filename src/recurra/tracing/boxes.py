@@ -14,6 +14,7 @@ import numpy as np
 
 from recurra.engine import events
 from recurra.tracing import indexing, operations
+from recurra.tracing.escapes import user_site
 from recurra.tracing.operators import Operators
 from recurra.tracing.promotion import PYTHON
 from recurra.tracing.session import MAX_ITERATED, Session, as_value, is_traced
@@ -96,6 +97,7 @@ class Box(Operators):
         self._ahead = None
         if self._slot is not None:
             self._session.facts.add("inplace", self._slot)
+            self._session.facts.changers.setdefault(self._slot, (self._session.body, *user_site()))
             self._session.facts.add("written", self._slot)
         self._inner, self._changed = new, True
         self._tied = self._tied | sources
@@ -277,7 +279,12 @@ class Box(Operators):
         return operations.call(self, np.diagonal, offset)
 
     def item(self, *index: Any) -> Any:
-        return (self[index] if index else self)._number("item()").item()
+        one = self[index] if index else self
+        value = one._read()
+        if is_traced(value) and value.size == 1 and not self._session.bakeable(one._sources()):
+            kind = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64, "c": np.complex128}[one.dtype.kind]
+            return Box(self._session, value.reshape(()).astype(kind), one._sources(), "python")
+        return one._number("item()").item()
 
     def tolist(self) -> Any:
         return self._number("tolist()").tolist()

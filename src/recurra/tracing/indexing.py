@@ -20,10 +20,27 @@ if TYPE_CHECKING:
 def _replace(value: Any, index: Any, new: Any) -> Any:
     """Return a copy of `value` with a part replaced; known now if everything is."""
     if is_traced(value) or is_traced(new) or any(is_traced(i) for i in (index if type(index) is tuple else (index,))):
-        return jnp.asarray(value).at[index].set(new)
+        covered = _covering(np.shape(value), index, new)
+        return jnp.asarray(value).at[index].set(new) if covered is None else covered
     value = np.array(value)
     value[index] = new
     return value
+
+
+def _covering(shape: tuple[int, ...], index: Any, new: Any) -> Any:
+    """Return the array that a write leaves where slices cover all of it, else None.
+
+    XLA ends the process on a scatter of one number to all of an array that is then reversed.
+    """
+    entries = index if type(index) is tuple else (index,)
+    if len(entries) != len(shape) or not all(isinstance(entry, slice) for entry in entries):
+        return None
+    rows = [range(*entry.indices(length)) for entry, length in zip(entries, shape, strict=True)]
+    if any(len(row) != length for row, length in zip(rows, shape, strict=True)):
+        return None
+    turned = tuple(axis for axis, row in enumerate(rows) if row.step < 0)
+    full = jnp.broadcast_to(jnp.asarray(new), shape)
+    return jnp.flip(full, turned) if turned else full
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from recurra.tracing import operations, patches
 from recurra.tracing.ahead import STEP
+from recurra.tracing.asking import STOPPED
 from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, raised_by_user, source_line
 from recurra.tracing.guards import Hidden
 from recurra.tracing.indexing import Flat, places_of
@@ -37,7 +38,6 @@ from recurra.tracing.surroundings import Surroundings
 from recurra.tracing.understanding import Understanding
 
 MAX_LEAVES = 64
-STOPPED = "stopped"  # whether an earlier step went past a guard, among what is computed ahead
 SELECT_BELOW = 4096  # numbers; below, both branches are computed and chosen between
 
 
@@ -112,6 +112,7 @@ class Run:
         layout, emitted = dict(self.plan.inventory.layout), {}
         for body in bodies:
             self.session.body, self.leaves = body.name, 0
+            self.session.step, self.session.past = self.step, self.code
             self.plan.facts.notes[body.name] = {}
             new, out, code = self.explore(body, values, layout, [], ())
             self.code = jnp.where(self.code == 0, code, self.code)
@@ -405,7 +406,10 @@ class Run:
         for first, second in sorted(self.plan.facts.entangled | self.plan.inventory.entangled):
             for changed in (first, second) if first != second else ():
                 if changed in self.plan.facts.inplace:
-                    raise _refuse_body(f"{first} shares memory with {second}, and {changed} is changed in place")
+                    body, filename, line = self.plan.facts.changers.get(changed, (self.session.body, "", 0))
+                    self.session.body = body
+                    reason = f"{first} shares memory with {second}, and {changed} is changed in place"
+                    raise Refusal(reason, filename, line, source_line(filename, line))
 
     def _emitted(self, body: Body, result: Any) -> dict[str, Any]:
         if result is None:

@@ -363,8 +363,9 @@ def _at(session: Session, ufunc: np.ufunc, array: boxes.Box, index: object, valu
 
     found, sources = indexing.entries(session, index, array.ndim)
     given = value_of(session, value) if not is_masked(value) else value
-    if any(is_masked(e) or (is_traced(e) and e.dtype == bool) for e in found) or is_masked(given):
-        new = operator(session, ufunc, (array[index], value))  # places under a mask are all different
+    whole = all(isinstance(e, slice) for e in found)
+    if whole or any(is_masked(e) or (is_traced(e) and e.dtype == bool) for e in found) or is_masked(given):
+        new = operator(session, ufunc, (array[index], value))  # places under a mask, or in slices, are all different
         array[index] = new
         return
     types = resolve(ufunc, [array.dtype, operand(session, value).kind])

@@ -16,6 +16,7 @@ from jax.experimental import io_callback
 from recurra.tracing import operations
 from recurra.tracing.ahead import Opaque, recipe_of
 from recurra.tracing.session import Session, as_value, is_traced
+from recurra.tracing.words import from_words_now, to_words
 
 Maker = Callable[[Sequence[np.ndarray], int], Any]
 
@@ -139,12 +140,16 @@ def speak(session: Session, step: Any, conditions: Sequence[Any], voice: Voice) 
         traced = [jnp.asarray(as_value(v)) for v in values if is_traced(v)]
         known = {i: np.asarray(as_value(v)) for i, v in enumerate(values) if not is_traced(v)}
 
-        def aloud(k: Any, *arrays: Any, tell: Callable = tell, known: dict = known, n: int = len(values)) -> None:
-            late = iter(arrays)
-            found = [known[i] if i in known else np.array(next(late)) for i in range(n)]
+        forms = [(v.shape, v.dtype) for v in traced]
+
+        def aloud(
+            k: Any, *words: Any, tell: Callable = tell, known: dict = known, n: int = len(values), forms: list = forms
+        ) -> None:
+            late = iter(from_words_now(w, *form) for w, form in zip(words, forms, strict=True))
+            found = [known[i] if i in known else next(late) for i in range(n)]
             voice.tell(int(k), lambda file: tell(found, int(k), file))
 
         def do(aloud: Callable = aloud, traced: list = traced) -> None:
-            io_callback(aloud, None, step, *traced, ordered=True)
+            io_callback(aloud, None, step, *map(to_words, traced), ordered=True)
 
         jax.lax.cond(active, do, lambda: None)

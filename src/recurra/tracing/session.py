@@ -32,6 +32,7 @@ class Facts:
         notes: per body, what was met on the way.
         guards: what must not happen while the model runs, as (body, file, line, text, reason) -> its number, from 1.
         columns: what is computed ahead, by name; `names` has the name of each recipe.
+        changers: for slots whose array is changed in place: the body that does so, its file and line.
         speaks: whether something is printed.
         understood: the bodies that are written again to be understood, and why they could not be traced as they are.
     """
@@ -50,6 +51,7 @@ class Facts:
     columns: dict[str, Any] = field(default_factory=dict)
     names: dict[tuple, str] = field(default_factory=dict)
     understood: dict[str, Any] = field(default_factory=dict)
+    changers: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     speaks: bool = False
     changed: bool = False
 
@@ -78,7 +80,8 @@ class Session:
         self.escape: Escape | None = None
         self.checks: list[tuple[int, jax.Array]] = []
         self.said: list[tuple[Callable, list]] = []  # what this leaf prints: how, and of which values
-        self.loud = True
+        self.step: Any = 0
+        self.past: Any = 0  # the number of the guard that an earlier body of this step has gone past
         self.slots: Mapping[str, Any] = {}
         self.given: Mapping[str, Any] = {}  # what is computed ahead, by name: value, and whether there is one
         self.first = 0  # number of the step that follows

@@ -34,6 +34,9 @@ _PLAIN = (
 )
 
 
+_LEAVES = frozenset({*_PLAIN, bool, int, float, complex, set, np.ndarray, np.bool_, np.float64, np.float32, np.int64})
+
+
 @dataclass(frozen=True)
 class Slot:
     """One array or number.
@@ -206,13 +209,12 @@ def attributes_of_kind(roots: Iterable[object], kinds: tuple[type, ...]) -> list
         space = getattr(holder, "__dict__", None)
         within = entries_of(holder) if is_container(holder) else space
         if isinstance(space, dict) and not is_container(holder):
-            found += [(space, name, value, False) for name, value in space.items() if isinstance(value, kinds)]
-            classes = [c for c in type(holder).__mro__ if c.__module__.split(".")[0] not in _FOREIGN]
-            of_classes = {n: v for c in reversed(classes) for n, v in vars(c).items() if isinstance(v, kinds)}
+            found += [(space, name, value, False) for name, value in space.items() if type(value) in kinds]
+            of_classes = {n: v for c in reversed(type(holder).__mro__) for n, v in vars(c).items() if type(v) in kinds}
             found += [(space, name, value, True) for name, value in of_classes.items() if name not in space]
         for value in within.values() if isinstance(within, dict) and len(within) <= MAX_LENGTH else ():
-            plain = isinstance(value, (*_PLAIN, bool, int, float, complex, np.ndarray, np.generic, set))
-            if plain or id(value) in seen or not (is_container(value) or _is_walked(value)):
+            known = type(value) in _LEAVES or id(value) in seen  # which spares most of them the questions
+            if known or not (is_container(value) or _is_walked(value)):
                 continue
             seen.add(id(value))
             waiting.append(value)

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 
 from recurra.tracing import operations
 from recurra.tracing.promotion import cast
@@ -19,7 +18,14 @@ _MOST_PADDED = 4  # rows are made equally long if that makes no more entries tha
 
 def is_sparse(value: Any) -> bool:
     """Tell whether a value is a sparse matrix that can be compiled."""
-    return type(value) is not Sparse and scipy.sparse.issparse(value) and value.format in _FORMATS and value.ndim == 2
+    if type(value).__module__.split(".")[0] != "scipy" or type(value) is Sparse:
+        return False
+    return getattr(value, "format", "") in _FORMATS and value.ndim == 2 and hasattr(value, "nnz")
+
+
+def _is_matrix(matrix: Any) -> bool:
+    """Tell a matrix, whose `*` is a product, from an array."""
+    return type(matrix).__name__.endswith("_matrix")
 
 
 def structure_of(matrix: Any) -> tuple:
@@ -119,7 +125,7 @@ class Sparse:
 
     def _product(self, other: Any, into: np.ndarray, of: np.ndarray, size: int) -> Any:
         session = self._session
-        if isinstance(other, Sparse) or scipy.sparse.issparse(other) or operations.is_masked(other):
+        if type(other) is Sparse or is_sparse(other) or operations.is_masked(other):
             raise session.refuse("a product of a SciPy sparse matrix with anything but a whole array")
         found = operations.operand(session, other)
         if not np.ndim(found.value):
@@ -145,7 +151,7 @@ class Sparse:
     def __mul__(self, other: Any) -> Any:
         if np.ndim(other) == 0:
             return Sparse(self._session, self._matrix, self._data * other, self._turned)
-        if isinstance(self._matrix, scipy.sparse.spmatrix):
+        if _is_matrix(self._matrix):
             return self.dot(other)
         raise self._session.refuse("elementwise arithmetic with a SciPy sparse array")
 
@@ -170,7 +176,7 @@ class Sparse:
             return self._data.sum()
         ones = np.ones(self.shape[axis % 2], self.dtype)
         made = (self @ ones) if axis % 2 else (ones @ self)
-        if not isinstance(self._matrix, scipy.sparse.spmatrix):
+        if not _is_matrix(self._matrix):
             return made
         return made.reshape(-1, 1) if axis % 2 else made.reshape(1, -1)
 

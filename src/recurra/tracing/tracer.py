@@ -15,13 +15,15 @@ from recurra.engine import events
 from recurra.errors import OptionError, RecurraError, unknown
 from recurra.tracing import products
 from recurra.tracing.ahead import Column, table
+from recurra.tracing.asking import STOPPED
 from recurra.tracing.containers import entries_of, filled
 from recurra.tracing.escapes import Bake, Refusal, Untraceable
-from recurra.tracing.leaves import STOPPED, Body, Plan, Run
+from recurra.tracing.leaves import Body, Plan, Run
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.session import Facts, as_value
 from recurra.tracing.slots import Container, Inventory, Slot, Tree
 from recurra.tracing.surroundings import Surroundings
+from recurra.tracing.words import from_words, to_words_now, words_shape
 
 MAX_PASSES = 60
 TROUBLE = "the guards"  # among what a step puts out
@@ -181,13 +183,15 @@ class Traced:
             rows = {p: made[f"{p}:transposed"] for p in rows}
         if self.columns and not ahead:
             shapes = _ahead_shapes(self.columns, False)
-            ahead = jax.pure_callback(self._ask, shapes, jnp.asarray(k, np.int64), vmap_method="sequential")
+            words = jax.tree.map(lambda s: words_shape(s.shape, s.dtype), shapes)
+            got = jax.pure_callback(self._ask, words, jnp.asarray(k, np.int32), vmap_method="sequential")
+            ahead = jax.tree.map(lambda s, w: from_words(w, s.dtype), shapes, got)
         beside = {**(ahead or {}), **({STOPPED: {"value": stopped}} if self.speaks else {})}
         return jax.tree.leaves((*values.values(), rows, jnp.asarray(k, np.int32), key, beside))
 
     def _ask(self, k: Any) -> dict[str, dict[str, np.ndarray]]:
         made = table(self.columns, int(k), 1, 1)
-        return {name: {kind: rows[0] for kind, rows in parts.items()} for name, parts in made.items()}
+        return {name: {kind: to_words_now(rows[0]) for kind, rows in parts.items()} for name, parts in made.items()}
 
     def current(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return state and parameters as the objects hold them now: copies of the state, the parameters themselves."""

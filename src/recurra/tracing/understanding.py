@@ -16,6 +16,7 @@ import numpy as np
 from recurra.tracing import operations
 from recurra.tracing.ahead import Opaque, applied, foresee, recipe_of
 from recurra.tracing.code import is_library
+from recurra.tracing.promotion import cast
 from recurra.tracing.rewriting import rewritten
 from recurra.tracing.saying import Late, say
 from recurra.tracing.session import Session, is_traced
@@ -59,6 +60,10 @@ class Understanding:
             return rewritten(function, self)(*args, **kwargs)
         if is_sparse(bound) and any(map(_late, given)):
             return getattr(self._sparse(bound), function.__name__)(*args, **kwargs)
+        if function in (int, float) and len(args) == 1 and not kwargs and operations.is_box(args[0]):
+            made = self._number(function, args[0])
+            if made is not None:
+                return made
         if self._is_pure(function) and (any(map(_moves, given)) or _moves(getattr(function, "__self__", None))):
             recipe = applied(self._session, function, args, kwargs)
             if self._is_known(recipe):
@@ -82,6 +87,21 @@ class Understanding:
         if recipe is None:
             raise self._session.refuse("a text or an object of the step together with numbers of the model")
         return foresee(self._session, recipe)
+
+    def _number(self, kind: type, value: Any) -> Any:
+        """Return `int(value)` or `float(value)`; None where Python can do it, or where it is no real number."""
+        inner = value._read()
+        if not is_traced(inner) or _moves(value) or inner.size != 1 or inner.dtype.kind not in "biuf":
+            return None
+        if self._session.bakeable(value._sources()) and value._sources() <= self._session.scalars:
+            return None
+        number = inner.reshape(())
+        if kind is int and inner.dtype.kind == "f":
+            bad = ~(jnp.abs(number) < 2.0**62)
+            self._session.guard(bad, "int() of a number that is not finite, or beyond 64 bits")
+            number = jnp.trunc(number)
+        made = cast(number, np.int64 if kind is int else np.float64)
+        return operations.wrap(self._session, made, value._sources(), "python")
 
     def _sparse(self, matrix: Any) -> Sparse:
         """Return the stand-in of a sparse matrix that is no attribute."""
@@ -224,7 +244,7 @@ def _moves(value: Any) -> bool:
         return any(map(_moves, value))
     if isinstance(value, slice):
         return any(map(_moves, (value.start, value.stop, value.step)))
-    return isinstance(value, Opaque) or (operations.is_box(value) and value._ahead is not None)
+    return isinstance(value, Opaque) or (operations.is_box(value) and value._ahead is not None and value._ahead.moves)
 
 
 def _late(value: Any) -> bool:

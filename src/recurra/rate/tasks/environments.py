@@ -102,7 +102,7 @@ class NeuroGymTask(Task):
         given = {name: np.broadcast_to(np.asarray(value), (n,)) for name, value in conditions.items()}
         for row, number in enumerate(draws.numbers):
             fixed = {name: value[row].item() for name, value in given.items()}
-            _write(found, row, _trial(self._pristine, draws.seed, int(number), fixed), self.discrete)
+            _write(found, row, _trial(self._pristine, draws.seed, int(number), fixed), self.discrete)  # type: ignore[attr-defined]
         return found
 
     def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
