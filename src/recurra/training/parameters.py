@@ -170,6 +170,14 @@ class Penalties:
         """The paths of the variables whose activity is penalised."""
         return [path for kind, path, _ in self.terms if kind == "rate"]
 
+    def cost(self, values: Mapping[str, Array], recorded: Mapping[str, Array]) -> Array | float:
+        """Return the sum of all terms, for trials `(trials, steps, units)` of equal length."""
+        total = self.of_values(values)
+        for kind, path, coefficient in self.terms:
+            if kind == "rate":
+                total = total + coefficient * jnp.mean(recorded[path] ** 2)
+        return total
+
     def of_values(self, values: Mapping[str, Array]) -> Array | float:
         """Return what the values of parameters cost."""
         total: Array | float = 0.0
