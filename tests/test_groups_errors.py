@@ -152,7 +152,10 @@ CASES = {
         lambda: ready(treshold=1),
         "behavior 1: Cell of 'cells': unknown keyword 'treshold'. Did you mean 'threshold'? Known: threshold.",
     ),
-    "positional": (lambda: ready(Cell(5)), "unknown keyword 'arg_0'"),
+    "positional": (
+        lambda: ready(Cell(5)),
+        "5 was given without a name; the parameters of Cell are given by name, for example threshold=5",
+    ),
     "keyword of none": (lambda: ready(Behavior(tau=1)), "A keyword is read by self.parameter('tau', default)."),
     "required": (lambda: ready(Needs(Tau=1)), "Needs, parameter 'tau': it is required; write Needs(tau=...). Did you"),
     "no number": (lambda: ready(Same(x="GLU"), threshold=1), "unknown distribution 'GLU'"),

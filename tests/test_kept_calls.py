@@ -23,7 +23,7 @@ from recurra.errors import CapabilityError, StoreError
 from recurra.rate.model import FR_RNN_dale
 from recurra.rate.tasks import GoNoGo
 from recurra.rate.training import Criterion, train
-from recurra.training import Bounds, Dale, fit_bptt
+from recurra.training import Bounds, Dale, Fixed, fit_bptt
 from training_nets import DRIVE, GOAL, fit, rate_net
 
 pytest.importorskip("zarr")
@@ -311,6 +311,9 @@ RATE = {
     "criterion": [(Criterion(1e-9, trials=3), "criterion: trials was 2")],
     "evaluate_every": [(1, "every was 2")],
     "fixed": [(["w_out"], "fixed")],
+    "trained": [(["w", "w_in", "w_out"], "fixed")],
+    "constraints": [({"w_out": Bounds(-9, 9)}, "constraints"), ({"w": Fixed(np.eye(8, dtype=bool))}, "constraints")],
+    "penalties": [({"l2": {"w": 1e-3}}, "penalties"), ({"rate": {"r": 1.0}}, "penalties")],
     "seed": [(5, "seed was 0, now it is 5")],
     "precision": [("float64", "precision was float32")],
     "updates": None, "checkpoint": None, "resume": None, "on_evaluation": None, "progress": None,

@@ -233,13 +233,6 @@ def test_a_failed_training_leaves_the_last_good_parameters():
     close(net.get_var("n", "k"), caught.value.result.params["n/o/k"], 0)
 
 
-@pytest.mark.parametrize("edge", [{"delays": 2}, {"mask": np.ones((1, 8))}, {"feedback": True}])
-def test_rls_needs_a_plain_edge(edge):
-    net = reservoir(outputs=1, train="rls", **edge)
-    with pytest.raises(CapabilityError, match="must have a whole matrix of weights, and neither mask nor delay"):
-        net.fit_rls({"r": series(5, 8)}, series(5, 1))
-
-
 def test_edges_that_cannot_be_trained_say_why():
     net = reservoir(outputs=1, delays=[0, 1, 0, 1, 0, 1, 0, 1], train="gd")
     net.fit_bptt(series(5, 8), series(5, 1), progress=False)  # some of its delays are 0, others not

@@ -175,7 +175,5 @@ def test_a_start_that_does_not_obey_is_refused(constraint, value, error, text):
 def test_constraints_that_make_no_sense_are_refused():
     with pytest.raises(OptionError, match="must be below"):
         Bounds(2.0, 1.0)
-    with pytest.raises(OptionError, match="only as the first"):
-        Compose(Mask(PRESENT), LowRank(1))
     with pytest.raises(OptionError, match="expected constraints, got int"):
         Compose(3)

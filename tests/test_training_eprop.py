@@ -43,7 +43,7 @@ def gradients(program, train, output, inputs, dt, decay=0.0, loss="mse", goal=GO
         return jnp.mean(jax.vmap(lambda y, t: jnp.mean(LOSSES[loss](y, t)))(y, batch.targets))
 
     value, slopes = jax.jit(jax.value_and_grad(whole, (0, 1)))(values, readout)
-    assert abs(float(found[0] - value)) < 1e-10 * max(1.0, float(value))
+    assert abs(float(found[0].loss - value)) < 1e-10 * max(1.0, float(value))
     return {**found[1], "readout": found[2]}, {**slopes[0], "readout": slopes[1]}
 
 

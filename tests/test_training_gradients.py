@@ -213,7 +213,8 @@ def temporary(program, steps, trials, units, precision="float32"):
 
         def loss(free, inputs):
             zeros = jnp.zeros((trials, steps, 1), precision)
-            return goal(free, Batch(inputs, zeros, zeros + 1, jax.random.split(jax.random.key(0), trials)), steps)[0]
+            keys, lengths = jax.random.split(jax.random.key(0), trials), jnp.full(trials, steps)
+            return goal(free, Batch(inputs, zeros, zeros + 1, keys, lengths), steps)[0]
 
         compiled = jax.jit(jax.value_and_grad(loss)).lower(free, shape).compile()
         return compiled.memory_analysis().temp_size_in_bytes

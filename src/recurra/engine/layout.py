@@ -127,6 +127,12 @@ class Layout:
         head, _, last = path.rpartition("/")
         if last in EDGE_PARTS and head in self.edges:
             return [self._edge_target(path, head, last)]
+        label = self._edge_of(head, last)
+        if label:
+            return [self._edge_target(path, label, "weight")]
+        short = [t for t in self._of_node(head, last) if t is not None]
+        if len(short) == 1:
+            return short
         if path.count("/") < 2 or (self.arrays and not self.nodes):
             full = "" if not self.nodes else ": write 'node/operator/variable' ('all' as node for every node)"
             known = [*self.names(), *(f"{label}/weight" for label in self.edges)]
@@ -175,6 +181,18 @@ class Layout:
                     if info.kind in kinds:
                         yield self._target(f"{label}/{name}/{variable}", place, info)
         yield from (target for target in self.arrays.values() if target.kind in kinds)
+
+    def _edge_of(self, head: str, last: str) -> str:
+        """Return the edge whose weights are meant by `edge/weights`, or, of a node to itself, by `node/weights`."""
+        if last not in ("weight", "weights"):
+            return ""
+        return next((label for label in (head, f"{head}->{head}") if label in self.edges), "")
+
+    def _of_node(self, node: str, variable: str) -> list[Target | None]:
+        """Return what a node's operators call a variable, for paths that leave the operator out."""
+        if node not in self.nodes:
+            return []
+        return [self._variable(node, operator, variable) for operator in self.nodes[node].operators]
 
     def _matching(self, node: str) -> list[str]:
         if node in self.nodes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from recurra.courtesy import brief
@@ -87,6 +88,7 @@ def as_online(
         observe: a function of a carry and a :class:`Moment`; it returns the next carry, path -> value of the driven
             inputs during the step that comes, and what to put out.
         driven: paths of the inputs that `observe` drives; what is recorded must not depend on them at the same moment.
+            A drive takes the place of the input's default, and is added to what `inputs` feed there.
 
     Returns:
         A function `run(carry, numbers=None, inputs=None, *, state=None, step=None, seed=None)`, its arguments as for
@@ -131,7 +133,8 @@ def as_online(
                 now = feed_run(now, {**outer, **inputs})
             data = loop_data(now, written.params, 0, run.steps + 1)
             first = jnp.asarray(run.start.step if step is None else step, jnp.int32)
-            body = _row(now, data, first, observe, places)
+            fed = {key for path in {**outer, **(inputs or {})} for key in _touched(run, path)}
+            body = _row(now, data, first, observe, places, fed)
             start = dict(written.start if state is None else state)
             (last, carry), out = scan_rows(body, (start, carry), run.rows)
             return carry, last, out
@@ -177,12 +180,21 @@ def _depends(system: System, keys: list[str], wanted: str) -> str:
     return ""
 
 
-def _row(run: Run, data: LoopData, first: Array, observe: Observer, places: Mapping[str, Target]) -> Callable:
+def _touched(run: Run, path: str) -> list[tuple[str, int]]:
+    """Return storage key and number of every unit that a path addresses."""
+    return [(t.key, int(unit)) for t in run.program.layout.resolve(path)
+            for unit in np.atleast_1d(np.arange(run.program.system.shape_of[t.key][0])[t.index])]  # fmt: skip
+
+
+def _row(
+    run: Run, data: LoopData, first: Array, observe: Observer, places: Mapping[str, Target], fed: set[tuple[str, int]]
+) -> Callable:
     plan, system = fixed_plan(run), run.program.system
     stepper: Stepper = plan.stepper
     at = loop_context(plan, data, first)
     params, tables = data.params, data.tables
     bases = {target.key: base_drive(system, target.key, params, tables) for target in places.values()}
+    besides = {path: np.array([unit in fed for unit in _touched(run, path)]) for path in places}
 
     def body(carried: tuple, j: Array) -> tuple[tuple, Any]:
         state, carry = carried
@@ -210,14 +222,20 @@ def _row(run: Run, data: LoopData, first: Array, observe: Observer, places: Mapp
 
         values, incoming, _ = evaluate(own, None, drive)
         carry, added, out = observe(carry, Moment(j, named(values), values, incoming, own, local))
-        drive = _with(drive, places, added, bases)
+        drive = _with(drive, places, added, bases, besides)
         return (stepper.advance(clock, state, params, tables, drive, noise)[0], carry), out
 
     return body
 
 
-def _with(drive: Drive, places: Mapping[str, Target], added: Mapping[str, Array], bases: Mapping[str, Array]) -> Drive:
-    """Return a drive with some inputs held at given values during the step."""
+def _with(
+    drive: Drive,
+    places: Mapping[str, Target],
+    added: Mapping[str, Array],
+    bases: Mapping[str, Array],
+    besides: Mapping[str, np.ndarray],
+) -> Drive:
+    """Return a drive with some inputs held at given values during the step; what is fed besides is added to them."""
     for path, value in added.items():
         size = places[path].size
         if jnp.shape(value) != (size,):
@@ -228,7 +246,8 @@ def _with(drive: Drive, places: Mapping[str, Target], added: Mapping[str, Array]
         for path, value in added.items():
             target = places[path]
             base = found.get(target.key, bases[target.key])
-            found[target.key] = base.at[target.index].set(value.astype(base.dtype))
+            own = jnp.where(besides[path], base[target.index], 0)
+            found[target.key] = base.at[target.index].set(own + value.astype(base.dtype))
         return found
 
     return driven

@@ -11,6 +11,7 @@ import numpy as np
 from recurra.errors import OptionError, ShapeError, near, unknown
 from recurra.groups import initialisers
 from recurra.groups.foresight import texts_in
+from recurra.groups.settings import Home, change
 from recurra.groups.tags import Tagged, read_tags
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class Behavior(Tagged):
     [0.125, 0.125]
     """
 
+    # Beside the attributes, so that neither the user nor the tracing of `iteration` meets it.
+    __slots__ = ("_home",)
+    _home: Home
+
     initialize_on_init: ClassVar[bool] = False
     """Whether it is initialised when it is given to its object, rather than by the network's `initialize()`."""
     initialize_last: ClassVar[bool] = False
@@ -62,6 +67,7 @@ class Behavior(Tagged):
         _check_hooks(type(self))
         if not isinstance(behavior_enabled, bool | np.bool_):
             raise OptionError(f"{name}: behavior_enabled must be True or False, got {behavior_enabled!r}.")
+        self._home = Home()
         self.init_kwargs: dict[str, Any] = {}
         for i, value in enumerate(args):
             self.init_kwargs[self.positional[i] if i < len(self.positional) else f"arg_{i}"] = value
@@ -72,6 +78,19 @@ class Behavior(Tagged):
         self.tags = [*(t for t in read_tags(tag, name) if t != name), name]
         self.behavior_enabled = bool(behavior_enabled)
         self._asked: set[str] = set()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        home = getattr(self, "_home", None)
+        if home is None or not home.settled or home.changing is not None:
+            object.__setattr__(self, name, value)
+        elif name in home.names or not (name in home.known or name in self.__dict__):
+            change(self, name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy has: it belongs to no network."""
+        return self.__dict__
 
     def initialize(self, neurons: Any) -> None:
         """Prepare the object; called once. Override it; its second parameter may have any name."""
@@ -108,8 +127,19 @@ class Behavior(Tagged):
         """
         where = f"{type(self).__name__}, parameter {key!r}"
         self._asked.add(key)
+        home = getattr(self, "_home", None)
+        if home is not None and home.changing is not None and key in home.values:
+            return home.values[key]  # on trial, so that nothing is drawn again
+        found = self._found_parameter(key, default, neurons, do_not_diversify, search_other_behaviors, required, where)
+        if home is not None:
+            home.values[key] = found
+        return found
+
+    def _found_parameter(
+        self, key: str, default: Any, neurons: Any, do_not_diversify: bool, search: bool, required: bool, where: str
+    ) -> Any:
         value = self.init_kwargs.get(key, default)
-        if key not in self.init_kwargs and search_other_behaviors:
+        if key not in self.init_kwargs and search:
             if neurons is None:
                 raise OptionError(f"{where}: search_other_behaviors needs the group as neurons=.")
             for other in neurons.behavior.values():
@@ -162,6 +192,14 @@ class Behavior(Tagged):
             OptionError: there is one.
         """
         later = texts_in(type(self).iteration)
+        nameless = [key for key in self.init_kwargs if key.startswith("arg_") and key not in self._asked | later]
+        if nameless and not any(word.startswith("arg_") for word in self._asked):
+            value, names = self.init_kwargs[nameless[0]], sorted(self._asked - {nameless[0]})
+            hint = f", for example {names[0]}={value!r}. Known: {', '.join(names)}" if names else ""
+            raise OptionError(
+                f"{where}: {value!r} was given without a name; the parameters of {type(self).__name__} are given by"
+                f" name{hint}."
+            )
         for key in self.init_kwargs:
             if key not in self._asked and key not in later:
                 how = "" if self._asked else f" A keyword is read by self.parameter({key!r}, default)."

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from recurra.engine.interrupts import came, check, holding, taking_parts
 from recurra.engine.origin import Origin
 from recurra.errors import CapabilityError, PathError
 from recurra.groups.agreement import Sampled, Shadow, alike, differing
+from recurra.groups.apart import Apart
 from recurra.groups.asides import Asides
 from recurra.groups.kept import KeptParams
 from recurra.groups.nodes import TAKE_OVER
@@ -33,7 +34,7 @@ from recurra.groups.roster import CLOCK, COUNTER, PACKED, Member, Roster, count_
 from recurra.groups.schedule import begin_step
 from recurra.groups.step import TROUBLE, rule_of, spec_of, table_of, trouble_at
 from recurra.groups.tags import free_name
-from recurra.tracing import Access, Addressed, Body, Smooth, Traced, joined, trace
+from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
@@ -42,37 +43,7 @@ BLOCK_BYTES = 1 << 26
 BLOCK_SECONDS, FIRST_PACE = 0.3, 1024  # of steps for which behaviors in Python run ahead
 CHECKED_STEPS = 3
 BEFORE = "before the step"
-# What a behavior says if it may change which behaviors are executed, or what is recorded.
-RESTRUCTURING = frozenset(
-    {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
-    | {"deactivate_behaviors", "behavior_enabled", "recording", "recording_on", "recording_off"}
-    | {"NeuronGroup", "SynapseGroup"}
-)
 
-
-@dataclass(frozen=True)
-class Apart:
-    """Say how a behavior is kept apart from the compiled ones.
-
-    Arguments:
-        kind: `"hoisted"` (run ahead of a block), `"fed"` (run after it), or `"called"` (run within each step).
-        private: what it writes, and nobody else reads.
-        stored: the names of the attributes that it assigns.
-        slots: what it writes, and is given to the others; or what it reads, and is handed to it.
-        gives: of one that is called, what it gives back.
-        why: the construct that cannot be traced.
-    """
-
-    kind: str
-    slots: tuple[str, ...]
-    why: str
-    private: frozenset[str] = frozenset()
-    stored: frozenset[str] = frozenset()
-    gives: tuple[str, ...] = ()
-
-    def owns(self, path: str, name: str) -> bool:
-        """Tell whether a change at a path is its own affair; `name` is that of the behavior."""
-        return path in self.private or path.startswith(f"{name}/") or path.rpartition("/")[2] in self.stored
 
 
 class Compiled:
@@ -509,61 +480,3 @@ class Compiled:
                 with self.random.at(member.name, first + i, roots=self.roster.roots):
                     member.execute()
         self.traced.write_back(end)
-
-
-def shared(accesses: Mapping[str, Access], slots: Iterable[str]) -> dict[str, Access]:
-    """Return accesses in which what is written counts for all that may hold the same, whichever body made it so."""
-    aliases = [pair for access in accesses.values() for pair in access.aliases]
-    found = {}
-    for name, access in accesses.items():
-        touched = joined(access.touched, aliases)
-        more = {path for path in slots if touched & set(path.split("/"))} if touched != access.touched else set()
-        found[name] = replace(access, touched=frozenset(touched), writes=access.writes | more)
-    return found
-
-
-def _meet(first: Access, second: Access, slots: Iterable[str]) -> bool:
-    """Tell whether a body may change something that another one reads and that cannot be handed over."""
-    if "*" in first.touched:
-        return True
-    known = {path.rpartition("/")[2] for path in slots}
-    return bool({name.removeprefix("@") for name in first.touched if name not in known} & second.names)
-
-
-def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:
-    """Find out how a behavior can be kept apart from the others without changing anything.
-
-    Arguments:
-        name: its name.
-        why: the construct that cannot be traced.
-        accesses: what each behavior reads and writes, in the order of execution.
-        slots: the variables that could be handed over.
-
-    Returns:
-        How, or `None` if it cannot.
-    """
-    order = list(accesses)
-    if accesses[name].names & RESTRUCTURING:
-        return None
-    accesses = shared(accesses, slots)
-    own, place = accesses[name], order.index(name)
-    others = {other: access for other, access in accesses.items() if other != name}
-    written = {path for access in others.values() for path in access.writes}
-    read = {path for access in others.values() for path in access.reads}
-    if any(_meet(own, other, slots) or _meet(other, own, slots) for other in others.values()):
-        return None  # a text, an object or a global that the other reads
-    read_names = {path.rpartition("/")[2] for path in read}
-    shown = [path for path in sorted(own.writes) if path in read]
-    earlier = {path for other in order[:place] for path in accesses[other].reads | accesses[other].writes}
-    if not own.reads & written and not own.writes & (written | earlier) and all(p in slots for p in shown):
-        return Apart("hoisted", tuple(shown), why, own.writes - read, own.stored - read_names)
-    needed = [path for path in sorted(own.reads) if path in written]
-    if not own.writes & (read | written) and all(path in slots for path in needed):
-        return Apart("fed", tuple(needed), why, own.writes - read, own.stored - read_names)
-    gives = sorted(own.writes & (read | written))
-    handed = sorted({*needed, *gives})
-    if all(path in slots and path != CLOCK for path in gives) and all(path in slots for path in handed):
-        handed = [path for path in handed if path != CLOCK]
-        names = read_names | {path.rpartition("/")[2] for path in written}
-        return Apart("called", tuple(handed), why, own.writes - set(gives), own.stored - names, tuple(gives))
-    return None

@@ -24,6 +24,40 @@ def texts_in(function: Any) -> set[str]:
     return {c for code in _codes(function) for c in code.co_consts if isinstance(c, str)}
 
 
+def names_of(kind: type, but: Iterable[str] = ()) -> set[str]:
+    """List the names and texts that the methods of a class mention, without those that only some of them call.
+
+    Arguments:
+        kind: the class; what its bases outside of `recurra.groups` define counts as well.
+        but: methods that do not count, nor what nobody but them calls.
+
+    >>> class A:
+    ...     def prepare(self):
+    ...         self.x = self.twice(self.y)
+    ...     def twice(self, a):
+    ...         return self.two * a
+    ...     def do(self):
+    ...         return self.x
+    >>> sorted(names_of(A, but=("prepare",)))
+    ['x']
+    """
+    methods: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if not base.__module__.startswith((_OWN, "builtins")):
+            methods |= {name: _plain(member) for name, member in vars(base).items()}
+    found = {n: {w for c in _codes(m) for w in (*c.co_names, *_texts(c))} for n, m in methods.items() if _codes(m)}
+    skipped = set(but)
+    private = {name for one in skipped for name in found.get(one, ())} & found.keys() - skipped
+    for name in private:
+        if not any(name in words for other, words in found.items() if other not in skipped | private):
+            skipped.add(name)
+    return {word for name, words in found.items() if name not in skipped for word in words}
+
+
+def _texts(code: CodeType) -> list[str]:
+    return [c for c in code.co_consts if isinstance(c, str) and c.isidentifier()]
+
+
 def names_in(objects: Iterable[object]) -> set[str]:
     """List the attributes and texts that the methods of objects mention, and the functions that these call.
 

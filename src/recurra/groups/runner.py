@@ -24,7 +24,8 @@ from recurra.engine.interrupts import check
 from recurra.engine.randomness import seed_key
 from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
-from recurra.groups.compiled import Apart, Compiled, place_apart
+from recurra.groups.apart import Apart, place_apart
+from recurra.groups.compiled import Compiled
 from recurra.groups.roster import COUNTER, Roster
 from recurra.groups.schedule import begin_step
 from recurra.tracing import Access, Addressed, Body, Untraceable, watch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.errors import OptionError, TemplateError
 from recurra.groups.behavior import Behavior
+from recurra.groups.settings import settle, unsettle
 from recurra.groups.tags import is_number
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ class Entry:
 
     def initialize(self) -> None:
         """Initialise the behavior, and check that it knows each of its keywords."""
+        unsettle(self.behavior)
         self.call(self.behavior.initialize)
         self.behavior.check_keywords(str(self))
+        settle(self.behavior, self.parent)
         self.ready = True
 
     def call(self, method: Any) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from recurra.circuits import CircuitTemplate, EdgeTemplate, NodeTemplate
+from recurra.courtesy import warn
 from recurra.engine import Graph, Program, Snapshot, lower
+from recurra.engine.carrying import carry_over
 from recurra.engine.grid import check_step
 from recurra.engine.origin import Origin
 from recurra.engine.randomness import stream_address
@@ -47,7 +49,9 @@ class Builder:
         self.device, self.seed, self.name = device, int(seed), name
         self._parts = Structure()
         self._start: dict[str, object] = {}
-        self._snapshot: Snapshot | None = None
+        self._kept: Snapshot | None = None
+        # The program that the kept state is of, while that has not been carried over to the present structure.
+        self._former: Program | None = None
         self._program: Program | None = None
 
     @property
@@ -414,8 +418,30 @@ class Builder:
         return {path: self.get_var(path) for path in self._parts.trained(train)}
 
     @property
+    def _snapshot(self) -> Snapshot | None:
+        """The state that was set, carried over if the structure has changed since; `None` for the initial one."""
+        if self._kept is not None and self._former is not None:
+            former, self._former = self._former, None
+            self._kept, lost = carry_over(self._kept, former, self.program_of_nodes)
+            if lost:
+                warn(
+                    f"the state was kept where nodes and edges were changed, but nothing is known of the past of"
+                    f" {', '.join(lost[:5])}{' ...' if len(lost) > 5 else ''}: an edge that is delayed now sees nothing"
+                    " of it at first. Add delayed edges before the run whose final state is taken.",
+                    RuntimeWarning,
+                )
+        return self._kept
+
+    @_snapshot.setter
+    def _snapshot(self, snapshot: Snapshot | None) -> None:
+        self._kept, self._former = snapshot, None
+
+    @property
     def state(self) -> Snapshot:
-        """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`."""
+        """Give the state that runs start from: the initial one, unless it was set to an earlier `obs.final`.
+
+        It is kept when nodes and edges are added or removed: new nodes begin at their initial values.
+        """
         if self._snapshot is not None:
             return self._snapshot
         program = self.program_of_nodes
@@ -465,12 +491,15 @@ class Builder:
         return edge
 
     def _changed(self) -> None:
-        """Forget what belongs to the former structure."""
+        """Forget what belongs to the former structure, but for the state."""
         self._relower()
-        self._snapshot = None
+        if self._former is None:
+            self._snapshot = None
 
     def _relower(self) -> None:
         """Forget all programs: there is something in them that cannot be updated."""
+        if self._kept is not None and self._former is None:
+            self._former = self._program
         self._program = None
 
     def _update(self, values: Mapping[str, object]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,12 +18,14 @@ from recurra.engine import Result
 from recurra.engine.devices import find_device
 from recurra.engine.interrupts import interruptible
 from recurra.engine.results import time_of
-from recurra.engine.series import rows_of
 from recurra.errors import CapabilityError, OptionError, TrainingError
 from recurra.network.edges import Bundle, NetworkEdge
-from recurra.network.running import read_trials
+from recurra.network.names import Named, by_paths, called
+from recurra.network.trials import read_goal, read_trials
+from recurra.training.composition import present_only
+from recurra.training.fitting import read_callbacks
 from recurra.training.readout import Readout, fit_ridge
-from recurra.training.rls import OnlineReadout, fit_rls
+from recurra.training.sources import Item, Source, find_source, read_item
 
 if TYPE_CHECKING:
     from recurra.network.network import Network
@@ -44,22 +48,30 @@ def by_bptt(
             "surrogate: it is for the spikes of behaviors, and the network has no group; nodes of equations are given"
             " theirs by add_diffeq_node(surrogate=)."
         )
-    constraints = _trained(network, train)
+    constraints, names = _trained(network, train)
+    bundle = _output(network, output)
+    own = [options.get("mask"), options.get("batch_size"), options.get("seed", network.seed)]
+    source = find_source(inputs, targets, *own)
+    if source is None:
+        data = _trials(network, inputs, targets, bundle.size)
+    else:
+        data = _source(network, source, bundle.size), None
     old = {path: network.get_var(path) for path in constraints if _is_of_rule(network, path)}
     with _on(network):
         try:
             found = training.fit_bptt(
                 network.program if surrogate is None else network.program_with(surrogate, slope, scale),
-                _inputs(network, inputs, targets),
-                _targets(network, targets),
-                output=list(_output(network, output).paths),
+                *data,
+                output=list(bundle.paths),
                 train=constraints,
                 dt=network.dt,
-                **_defaults(network, _with_validation(network, options)),
+                **_defaults(network, _translated(network, options, names, bundle.size)),
             )
         except TrainingError as error:
             # Only a training that has begun has anything to give back.
-            _take(network, getattr(error.result, "params", {}))
+            if isinstance(error.result, training.Training):
+                _take(network, error.result.params)
+                error.result = called(error.result, names)
             raise
         except ValueError as error:
             if "Reverse-mode differentiation does not work" not in str(error):
@@ -74,7 +86,7 @@ def by_bptt(
             " `surrogate`.",
             RuntimeWarning,
         )
-    return found
+    return called(found, names)
 
 
 def _is_of_rule(network: Network, path: str) -> bool:
@@ -101,14 +113,13 @@ def by_eprop(
             "fit_eprop is for nodes of equations, whose traces it derives; with a rule among the nodes use fit_bptt."
         )
     readout = _readout_edge(network, edge)
-    constraints = _trained(network, train, but=readout.label)
+    constraints, names = _trained(network, train, but=readout.label)
     if network._snapshot is not None:
         raise CapabilityError("fit_eprop starts every trial from the initial values; call reset() before it.")
     with _on(network):
         found = training.fit_eprop(
             network.program,
-            _inputs(network, inputs, targets),
-            _targets(network, targets),
+            *_trials(network, inputs, targets, readout.shape[0]),
             output=list(readout.signal.paths),
             train=constraints,
             dt=network.dt,
@@ -117,7 +128,7 @@ def by_eprop(
         )
     _take(network, {path: found.params[path] for path in constraints})
     network.set_var(readout.label, "weights", found.params["readout"])
-    return found
+    return called(found, names)
 
 
 def _readout_edge(network: Network, label: str | None) -> NetworkEdge:
@@ -165,8 +176,7 @@ def by_ridge(
     with _on(network):
         found = fit_ridge(
             network.program,
-            _inputs(network, inputs, targets, every),
-            _targets(network, targets, every),
+            *_trials(network, inputs, targets, None, every),
             output=list(source.paths),
             dt=network.dt,
             every=every,
@@ -196,45 +206,6 @@ def _add_readout(network: Network, label: str, source: Bundle, found: Readout) -
         network._join(f"{node}->{label}", bundle, network._parts.end(label, "input_var"), found.weights[:, columns])
 
 
-def by_rls(
-    network: Network, inputs: Any, targets: Any, edge: str | None, options: Mapping[str, Any]
-) -> OnlineReadout:
-    """Learn the weights of an edge while the network runs; see `Network.fit_rls`."""
-    chosen = _rls_edge(network, edge)
-    signal = chosen.signal
-    # The edge is silent while the readout that is learned takes its place, at the same input.
-    quiet = network.program.update(dict.fromkeys(chosen.paths, 0.0))
-    with _on(network):
-        found = fit_rls(
-            quiet,
-            _inputs(network, inputs, targets),
-            _targets(network, targets),
-            output=list(signal.paths),
-            dt=network.dt,
-            feedback=chosen.target.paths[0],
-            weights=np.asarray(chosen.weights),
-            **_defaults(network, options),
-        )
-    network.set_var(chosen.label, "weights", found.weights)
-    return found
-
-
-def _rls_edge(network: Network, label: str | None) -> NetworkEdge:
-    edges = [e for e in network.edges.values() if e.train == "rls"]
-    if label is not None:
-        edges = [network.get_edge(label)]
-    if len(edges) != 1:
-        names = ", ".join(e.label for e in edges)
-        raise OptionError(
-            f"fit_rls: {len(edges)} edges are there to be learned ({names}); name one with edge=."
-            if edges
-            else "fit_rls: no edge is there to be learned; add one with add_edge(..., train='rls')."
-        )
-    edge = edges[0]
-    _check_learnable(edge, "fit_rls")
-    return edge
-
-
 def test(
     network: Network, inputs: Any, targets: Any, output: Any, options: Mapping[str, Any]
 ) -> tuple[Result, float]:
@@ -244,8 +215,7 @@ def test(
     with _on(network):
         found = training.evaluate(
             network.program,
-            _inputs(network, inputs, targets),
-            _targets(network, targets),
+            *_trials(network, inputs, targets, bundle.size),
             output=list(bundle.paths),
             dt=network.dt,
             **_defaults(network, options),
@@ -271,12 +241,43 @@ def _defaults(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": network.seed, "state": state, **options}
 
 
-def _with_validation(network: Network, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read the inputs of the validation as those of the training: by the label of a node, or an array."""
+def _translated(
+    network: Network, options: Mapping[str, Any], names: Mapping[str, tuple[str, ...]], units: int
+) -> dict[str, Any]:
+    """Return the options of a training with names of nodes made paths: in the validation, penalties and callbacks."""
+    found = dict(options)
     given = options.get("validation")
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        return options  # none, or refused by the training
-    return {**options, "validation": (_inputs(network, given[0], given[1]), *given[1:])}
+    if given is not None:
+        item = read_item(given, "validation")
+        found["validation"] = (*_trials(network, item.inputs, item.targets, units), item.mask)
+    if isinstance(options.get("penalties"), Mapping):
+        found["penalties"] = {
+            kind: by_paths(network, kind, paths, names) for kind, paths in options["penalties"].items()
+        }
+    if options.get("callbacks") is not None:
+        found["callbacks"] = [
+            partial(_show, each, names) for each in read_callbacks(options["callbacks"])
+        ]
+    return found
+
+
+def _show(callback: Any, names: Mapping[str, tuple[str, ...]], epoch: training.Epoch) -> object:
+    """Show a callback an epoch whose parameters have the names that the user gave them."""
+
+    def finish() -> tuple[Any, Any]:
+        program, params = epoch.finish()
+        return program, Named(params, names)
+
+    return callback(replace(epoch, finish=finish))
+
+
+def _source(network: Network, source: Source, units: int) -> Source:
+    """Return a source of batches whose inputs are by path."""
+
+    def change(item: Item) -> Item:
+        return Item(*_trials(network, item.inputs, item.targets, units), item.mask)
+
+    return source.map(change)
 
 
 def _output(network: Network, output: Any) -> Bundle:
@@ -295,47 +296,51 @@ def _variable(network: Network, path: str) -> Bundle:
     return Bundle(tuple(t.path for t in targets), tuple(t.size for t in targets))
 
 
-def _inputs(network: Network, inputs: Any, targets: Any, every: int = 1) -> dict[str, np.ndarray]:
-    goal = _targets(network, targets, every)
-    rows = goal.shape[1] if goal.ndim == 3 else goal.shape[0] if goal.ndim else 1
-    return read_trials(network._parts, inputs, rows * every, network.dt, time_of(network._snapshot))
+def _trials(
+    network: Network, inputs: Any, targets: Any, units: int | None, every: int = 1
+) -> tuple[dict[str, Any], Any]:
+    """Return inputs by path, and targets; what has a time axis begins where the network stands."""
+    begin = time_of(network._snapshot)
+    goal, rows = read_goal(targets, units, network.dt * every, begin)
+    steps = rows * every if isinstance(rows, int) else [n * every for n in rows]
+    return read_trials(network._parts, inputs, steps, network.dt, begin), goal
 
 
-def _targets(network: Network, targets: Any, every: int = 1) -> np.ndarray:
-    """Return targets as an array; a series with a time axis from where the network stands, a row for `every` steps."""
-    dt = network.dt * every
-    return np.asarray(rows_of(targets, dt, time_of(network._snapshot), None, "targets"))
-
-
-def _trained(network: Network, train: Any, but: str = "") -> dict[str, Any]:
-    """Return path -> constraint of what is to be trained; masks of edges are constraints."""
-    parts = network._parts
+def _trained(network: Network, train: Any, but: str = "") -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """Return path -> constraint of what is to be trained, and name -> paths; masks of edges are constraints."""
     names: Mapping[str, Any] = train if isinstance(train, Mapping) else dict.fromkeys(_listed(network, train, but))
     found: dict[str, Any] = {}
+    known: dict[str, tuple[str, ...]] = {}
     for name, constraint in names.items():
-        if network.is_of_groups(str(name)):
-            found |= dict.fromkeys(_variable(network, str(name)).paths, constraint)
-            continue
-        delayed = parts.delayed(str(name), None)
-        if delayed is not None:
-            if not delayed.is_plain or delayed.delay is None:
-                why = "it joins several variables; split it" if delayed.delay is not None else "it has none"
-                raise CapabilityError(f"edge {delayed.label}: its delay cannot be trained, since {why}.")
-            found[f"{delayed.label}/delay"] = constraint
-            continue
-        edge, bundle = parts.place(str(name), None)
-        if edge is None:
-            found |= dict.fromkeys(bundle.paths, constraint)
-            continue
-        if not edge.is_plain:
-            raise CapabilityError(
-                f"edge {edge.label}: its weights cannot be trained, since it joins several variables; split it."
-            )
-        if edge.mask is not None:
-            mask = training.Mask(edge.mask)
-            constraint = mask if constraint is None else training.Compose(constraint, mask)
-        found[edge.paths[0]] = constraint
-    return found
+        own = _constrained(network, str(name), constraint)
+        if twice := sorted(found.keys() & own.keys()):
+            raise OptionError(f"train: {name!r} is named twice: {twice[0]!r} is among what was named before.")
+        found |= own
+        known[str(name)] = tuple(own)
+    return found, known
+
+
+def _constrained(network: Network, name: str, constraint: Any) -> dict[str, Any]:
+    """Return path -> constraint of what one name means."""
+    parts = network._parts
+    if network.is_of_groups(name):
+        return dict.fromkeys(_variable(network, name).paths, constraint)
+    delayed = parts.delayed(name, None)
+    if delayed is not None:
+        if not delayed.is_plain or delayed.delay is None:
+            why = "it joins several variables; split it" if delayed.delay is not None else "it has none"
+            raise CapabilityError(f"edge {delayed.label}: its delay cannot be trained, since {why}.")
+        return {f"{delayed.label}/delay": constraint}
+    edge, bundle = parts.place(name, None)
+    if edge is None:
+        return dict.fromkeys(bundle.paths, constraint)
+    if not edge.is_plain:
+        raise CapabilityError(
+            f"edge {edge.label}: its weights cannot be trained, since it joins several variables; split it."
+        )
+    if edge.mask is not None:
+        constraint = present_only(constraint, edge.mask)
+    return {edge.paths[0]: constraint}
 
 
 def _listed(network: Network, train: Any, but: str) -> Iterable[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.courtesy import warn
 from recurra.engine import Program, Result, Snapshot
 from recurra.errors import CapabilityError, PathError, TimeError
 from recurra.groups import GroupNetwork
@@ -263,9 +264,15 @@ class Network(Builder, GroupNetwork):
 
     def _changed(self) -> None:
         old = self._program or (self._bridge and self._bridge.program)
-        snapshot = self._snapshot
+        snapshot = self._snapshot if self.has_groups else None
         Builder._changed(self)
-        if self.has_groups and snapshot is not None and old:
+        if not self.has_groups:
+            return
+        self._snapshot = None
+        if snapshot is not None and old:
+            if old.system.rings and self.iteration:
+                warn("nodes or edges were changed between two steps: what delayed edges remembered is lost.",
+                     RuntimeWarning)  # fmt: skip
             # Groups go on from where they are, and so do the nodes that stay; delays begin anew.
             for target in old.layout.targets(("state",)):
                 if target.path.split("/")[0] in self._parts.nodes and target.key in snapshot.state:
@@ -468,14 +475,19 @@ class Network(Builder, GroupNetwork):
 
         Arguments:
             inputs: as for :meth:`fit_bptt`; trials are learned one after the other.
-            targets: `(steps, units)` or `(trials, steps, units)` of what the edge feeds.
-            edge: the label of the edge; the only one with `train="rls"` if `None`.
-            **options: `alpha`, `forgetting`, `every`, `mask` and others, see :func:`recurra.training.fit_rls`.
+            targets: `(steps, units)` or `(trials, steps, units)`, or a list of trials, of what the edge feeds.
+            edge: the label of the edge; the only one with `train="rls"` if `None`. It may be masked, sparse, delayed or
+                feedback: units that not all sources reach have an inverse correlation each, and what is absent stays
+                absent.
+            **options: `alpha`, `forgetting`, `every`, `mask` and others, see :func:`recurra.training.fit_rls`. With
+                `compare` the targets are those of a node or variable: innate training (Laje and Buonomano 2013) of a
+                recurrent edge compares the rates of its own units, and `mask` `(steps, units)` says which units learn,
+                and when.
 
         Returns:
             The weights, the inverse correlation, and the output at every step.
         """
-        from recurra.network.fitting import by_rls
+        from recurra.network.force import by_rls
 
         self._check_no_groups("fit_rls")
         return by_rls(self, inputs, targets, edge, options)

@@ -72,7 +72,7 @@ def read_inputs(
     """
 
     values = list(inputs.values()) if isinstance(inputs, Mapping) else [] if inputs is None else [inputs]
-    plain = [np.shape(v)[0] for v in values if time_axis(v, "inputs") is None and np.ndim(v)]
+    plain = [len(v) for v in values if time_axis(v, "inputs") is None and (isinstance(v, list | tuple) or np.ndim(v))]
     known = plain[0] if steps is None and plain else steps
 
     def aligned(value: Any, where: str) -> tuple[Any, int | None]:
@@ -80,41 +80,15 @@ def read_inputs(
         # A series may hold one row more, the one at the end of the run.
         return rows, None if rows is value else known if known is not None else len(rows)
 
-    found, lengths = _by_path(parts, inputs, (0, 2), aligned)
+    found, lengths = by_path(parts, inputs, (0, 2), aligned)
     return found, _count(lengths, steps)
 
 
-def read_trials(parts: Structure, inputs: Any, steps: int, dt: float, begin: float) -> dict[str, np.ndarray]:
-    """Do what :func:`read_inputs` does, for arrays that may have a first axis of trials; numbers become series.
-
-    Arguments:
-        parts, inputs, dt, begin: as for :func:`read_inputs`.
-        steps: length of the series that numbers become, where no array tells it.
-    """
-
-    def aligned(value: Any, where: str) -> tuple[Any, None]:
-        rows = rows_of(value, dt, begin, steps, where)
-        return rows if rows is value else rows[:steps], None
-
-    found, lengths = _by_path(parts, inputs, (0, 2, 3), aligned)
-    steps = max(lengths.values(), default=steps)
-    return {path: np.full((steps, 1), rows) if rows.ndim == 0 else rows for path, rows in found.items()}
-
-
-def _by_path(
+def by_path(
     parts: Structure, inputs: Any, axes: tuple[int, ...], aligned: Callable[[Any, str], tuple[Any, int | None]]
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Return path -> values, and how many steps each of the user's arrays has."""
-    given = inputs if isinstance(inputs, Mapping) else {}
-    if inputs is not None and not isinstance(inputs, Mapping):
-        sources = parts.loose("input_var")
-        if len(sources) > 1:
-            raise PathError(
-                f"inputs: the network has {len(sources)} sources, {', '.join(sources)}; give a dict such as"
-                f" {{{sources[0]!r}: values}}."
-            )
-        parts.required("input_var")
-        given = {sources[0]: inputs}
+    given = named(parts, inputs)
     found: dict[str, np.ndarray] = {}
     lengths: dict[str, int] = {}
     for name, value in given.items():
@@ -130,12 +104,29 @@ def _by_path(
     return found, lengths
 
 
+def named(parts: Structure, inputs: Any) -> Mapping[Any, Any]:
+    """Return inputs by the name of a node or variable: an array is that of the only source."""
+    if inputs is None or isinstance(inputs, Mapping):
+        return inputs or {}
+    sources = parts.loose("input_var")
+    if len(sources) > 1:
+        raise PathError(
+            f"inputs: the network has {len(sources)} sources, {', '.join(sources)}; give a dict such as"
+            f" {{{sources[0]!r}: values}}."
+        )
+    parts.required("input_var")
+    return {sources[0]: inputs}
+
+
 def _rows(name: object, value: Any, size: int, axes: tuple[int, ...]) -> np.ndarray:
     refuse_masked(value, f"inputs of {name!r}")
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ShapeError(f"inputs of {name!r} are arrays of different lengths; all trials need the same.") from None
+        raise ShapeError(
+            f"inputs of {name!r} are arrays of different lengths. A run is one trial; trials of unequal length are"
+            " taken, as a list, where there are targets."
+        ) from None
     if array.dtype.kind not in "biufc":
         raise ShapeError(f"inputs of {name!r} must be numbers, got {type(value).__name__}.")
     array = array[:, None] if array.ndim == 1 else array

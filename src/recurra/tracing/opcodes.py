@@ -355,11 +355,8 @@ class _Walk:
 
     def _call(self, given: list[Value], keywords: tuple[str, ...]) -> None:
         first, second = self.pop(2)
-        if first is NULL or second is NULL:
-            callee = second if first is NULL else first
-        else:
-            callee, given = first, [second, *given]
-        self.stack.append(self.reader.call(callee, given, keywords))
+        # With a method comes the object that it was asked of, which its name and where it came from tell as well.
+        self.stack.append(self.reader.call(second if first is NULL else first, given, keywords))
 
     def _do_call_function_ex(self, step: dis.Instruction) -> None:
         depth = -dis.stack_effect(step.opcode, step.arg) + 1

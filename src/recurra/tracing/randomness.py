@@ -6,7 +6,7 @@ The same numbers come out while a body runs on arrays and while it is traced, so
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -29,7 +29,7 @@ from recurra.engine.randomness import (
 from recurra.tracing import callers, operations
 from recurra.tracing.escapes import Untraceable, user_site
 from recurra.tracing.session import Session, as_value
-from recurra.tracing.slots import Inventory
+from recurra.tracing.slots import attributes_of_kind
 
 
 def _uniform(key: Any, shape: tuple, low: Any, high: Any) -> Any:
@@ -122,25 +122,25 @@ class Addressed:
             stack.callback(self._return_to, before)
             stack.enter_context(self._patched())
             if roots is not None:
-                stack.enter_context(self._standing_in(Inventory(roots)))
+                stack.enter_context(self._standing_in(roots.values()))
             yield self
 
     def _return_to(self, before: tuple) -> None:
         self._place, self._draws, self._session = before
 
     @contextlib.contextmanager
-    def _standing_in(self, inventory: Inventory) -> Iterator[None]:
-        found = [(h, n, h.trees[n].original) for h, n in inventory.find(is_generator)]  # type: ignore[union-attr]
-        for holder, name, _ in found:
-            holder.space[name] = self
+    def _standing_in(self, roots: Iterable[object]) -> Iterator[None]:
+        found = attributes_of_kind(roots, (np.random.Generator, np.random.RandomState))
+        for space, name, _, _ in found:
+            space[name] = self
         try:
             yield
         finally:
-            for holder, name, original in found:
-                if name in holder.inherited:
-                    del holder.space[name]
+            for space, name, original, inherited in found:
+                if inherited:
+                    del space[name]
                 else:
-                    holder.space[name] = original
+                    space[name] = original
 
     @contextlib.contextmanager
     def _patched(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ A slot is an array or a number held by an attribute of an object, directly or in
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,8 +150,7 @@ class Inventory:
             return self._container(path, value)
         if isinstance(value, set | bytearray):
             return Other(path, value, value.copy())
-        walked = not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] not in _FOREIGN
-        if walked and id(value) not in self._seen:
+        if _is_walked(value) and id(value) not in self._seen:
             self._seen[id(value)] = path
             self._add_object(path, value)
         return Other(path, value)
@@ -192,6 +191,36 @@ class Inventory:
             for name, tree in holder.trees.items():
                 if isinstance(tree, Other) and wanted(tree.original):
                     yield holder, name
+
+
+def attributes_of_kind(roots: Iterable[object], kinds: tuple[type, ...]) -> list[tuple[dict, str, Any, bool]]:
+    """Find the attributes of some kinds in objects, where an :class:`Inventory` would find them, but quicker.
+
+    Returns:
+        The `__dict__`, the name, the value, and whether only the class has it.
+    """
+    found: list[tuple[dict, str, Any, bool]] = []
+    waiting, seen = list(roots), set(map(id, roots))
+    while waiting:
+        holder = waiting.pop()
+        space = getattr(holder, "__dict__", None)
+        within = entries_of(holder) if is_container(holder) else space
+        if isinstance(space, dict) and not is_container(holder):
+            found += [(space, name, value, False) for name, value in space.items() if isinstance(value, kinds)]
+            classes = [c for c in type(holder).__mro__ if c.__module__.split(".")[0] not in _FOREIGN]
+            of_classes = {n: v for c in reversed(classes) for n, v in vars(c).items() if isinstance(v, kinds)}
+            found += [(space, name, value, True) for name, value in of_classes.items() if name not in space]
+        for value in within.values() if isinstance(within, dict) and len(within) <= MAX_LENGTH else ():
+            plain = isinstance(value, (*_PLAIN, bool, int, float, complex, np.ndarray, np.generic, set))
+            if plain or id(value) in seen or not (is_container(value) or _is_walked(value)):
+                continue
+            seen.add(id(value))
+            waiting.append(value)
+    return found
+
+
+def _is_walked(value: object) -> bool:
+    return not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] not in _FOREIGN
 
 
 def _class_data(obj: object) -> Iterator[tuple[str, Any]]:

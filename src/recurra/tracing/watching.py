@@ -226,11 +226,11 @@ def _named(name: str, function: types.FunctionType, objects: list[Any]) -> Itera
 
 
 def _held_as(name: str, objects: list[Any]) -> Iterator[Any]:
-    """Yield the methods and functions that objects have under a name."""
+    """Yield the methods and functions that objects have under a name, as a class would hold them."""
     for thing in objects:
         for cls in type(thing).__mro__:
             if name in vars(cls):
                 yield vars(cls)[name]
         held = getattr(thing, "__dict__", {}).get(name)
         if callable(held):
-            yield held
+            yield staticmethod(held)  # which is not given the object

@@ -132,15 +132,19 @@ class Reader:
         self.locals: dict[str, Value] = {}
         self.seen: set[str] = set()
         self.nested: dict[int, Effects] = {}
+        self.defaults: dict[str, str] = {}  # what is changed of an argument may be its default, which stays
         count = function.__code__.co_argcount + function.__code__.co_kwonlyargcount
         flags = function.__code__.co_flags
         count += bool(flags & 0x04) + bool(flags & 0x08)
-        for i, name in enumerate(function.__code__.co_varnames[:count]):
-            self.locals[name] = Value(frozenset({f"#{i}"}))
-        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            if not isinstance(value, bool | int | float | str | type(None)):
-                for i in range(count):  # what is changed of an argument may be its default, which stays
-                    effects.aliases.add((f"#{i}", f"@{function.__qualname__}"))
+        names = function.__code__.co_varnames[:count]
+        plain = function.__code__.co_argcount
+        defaults = dict(zip(names[:plain][::-1], (function.__defaults__ or ())[::-1], strict=False))
+        for i, name in enumerate(names):
+            default = {**defaults, **(function.__kwdefaults__ or {})}.get(name)
+            # What is handed over in place of a function is looked at where it is handed over.
+            self.locals[name] = Value(frozenset({f"#{i}"}), default, isinstance(default, types.FunctionType))
+            if not isinstance(default, bool | int | float | str | types.FunctionType | None):
+                self.defaults[f"#{i}"] = f"@{function.__qualname__}"
         names = (*function.__code__.co_freevars,)
         self.free = dict(zip(names, function.__closure__ or (), strict=True))
 
@@ -231,7 +235,7 @@ class Reader:
 
     def written(self, names: Names) -> None:
         """Note that names are written."""
-        self.effects.written |= names
+        self.effects.written |= names | {self.defaults[name] for name in names & self.defaults.keys()}
 
     def join(self, names: Names, others: Names) -> None:
         """Note that names may come to hold the same."""
@@ -347,13 +351,12 @@ class Reader:
     def _unknown(
         self, callee: Value, given: list[Value], keywords: tuple[str, ...], origins: Names, spread: bool
     ) -> Value:
-        found = [f for held in self.analysis.named(callee.name) for f in functions_of(held)] if callee.name else []
-        made = Value()
-        for function in found:
-            made = either(made, self._run(function, given, keywords, spread))
-            if given:  # it may be held by an object, or be a static method
-                made = either(made, self._run(function, given[1:], keywords, spread))
-                made = either(made, self._run(function, [Value(), *given[1:]], keywords, spread))
+        held = list(self.analysis.named(callee.name)) if callee.name else []
+        found, made = [(one, f) for one in held for f in functions_of(one)], Value()
+        for one, function in found:
+            # A method is given its object; what an object holds, and static methods, are not.
+            whose = [Value(callee.base)] if isinstance(one, types.FunctionType | property | classmethod) else []
+            made = either(made, self._run(function, [*whose, *given], keywords, spread))
         if callee.name in _CHANGING_METHODS:
             self.written(callee.base)
             self.join(callee.base, origins - callee.base)
@@ -362,8 +365,7 @@ class Reader:
             return made
         if callee.name in _FRESH_METHODS:
             return Value()
-        held = list(self.analysis.named(callee.name)) if callee.name else []
-        if callee.name in _VIEWING_METHODS or (held and all(is_library(getattr(h, "__module__", "")) for h in held)):
+        if callee.name in _VIEWING_METHODS or (held and all(is_library(getattr(h, "__module__", None)) for h in held)):
             return Value(origins | callee.base)
         self.written(origins | callee.base)
         return Value(origins | callee.base)
@@ -375,6 +377,7 @@ class _Inner(Reader):
     def __init__(self, outer: Reader, effects: Effects):
         self.analysis, self.function, self.effects = outer.analysis, outer.function, effects
         self.outer, self.locals, self.seen, self.nested, self.free = outer, {}, set(outer.seen), {}, outer.free
+        self.defaults = outer.defaults
 
     def load_cell(self, name: str) -> Value:
         return self.load(name) if name in self.locals else self.outer.load_cell(name)

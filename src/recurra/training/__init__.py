@@ -5,22 +5,26 @@ This package stands above the engine and below the front-ends; it imports the en
 
 from recurra.courtesy import guard
 from recurra.training.bptt import fit_bptt
-from recurra.training.constraints import Bounds, Compose, Constraint, Dale, Fixed, LowRank, Mask, Shared
+from recurra.training.composition import Compose
+from recurra.training.constraints import Bounds, Constraint, Dale, Fixed, LowRank, Mask, Shared
 from recurra.training.eprop import fit_eprop
 from recurra.training.evaluation import Evaluation, evaluate
+from recurra.training.fitting import Epoch
 from recurra.training.history import History, Training
-from recurra.training.losses import LOSSES
+from recurra.training.losses import LOSSES, METRICS
 from recurra.training.optimizers import OPTIMIZERS
 from recurra.training.readout import Readout, fit_ridge, ridge
 from recurra.training.rls import OnlineReadout, fit_rls, rls
 
 __all__ = [
     "LOSSES",
+    "METRICS",
     "OPTIMIZERS",
     "Bounds",
     "Compose",
     "Constraint",
     "Dale",
+    "Epoch",
     "Evaluation",
     "Fixed",
     "History",

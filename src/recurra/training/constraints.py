@@ -54,6 +54,10 @@ class Constraint:
         """Return a value near to `value` that obeys the constraint."""
         return np.array(value, float)
 
+    def stuck(self, value: np.ndarray) -> np.ndarray:
+        """Say which entries can never move again, though they are not to be held."""
+        return np.zeros(np.shape(value), bool)
+
     @property
     def high(self) -> float:
         """The largest value there can be."""
@@ -75,7 +79,7 @@ class Constraint:
             )
 
 
-def _like(array: ArrayLike, value: np.ndarray, what: str, where: str) -> np.ndarray:
+def like(array: ArrayLike, value: np.ndarray, what: str, where: str) -> np.ndarray:
     """Return an array broadcast to the value's shape, with a message of our own if it cannot be."""
     found = np.asarray(array)
     try:
@@ -89,7 +93,7 @@ class Dale(Constraint):
     """Keep the sign of every presynaptic unit's weights: Dale's principle (Eccles, Fatt & Koketsu 1954).
 
     The value is sign * relu(free) (Song, Yang & Wang 2016, eq. 8); a weight that is 0 stays 0, since the derivative of
-    relu at 0 is 0.
+    relu at 0 is 0. A warning says how many there are; those of a :class:`Mask` are absent and do not count.
 
     Arguments:
         signs: +1 or -1 for each presynaptic unit, `(pre,)`; for weights that are a list of entries one per entry.
@@ -104,7 +108,7 @@ class Dale(Constraint):
     __repr__ = brief
 
     def _signs(self, value: np.ndarray, where: str) -> np.ndarray:
-        signs = _like(self.signs, value, "signs (one for each presynaptic unit)", where)
+        signs = like(self.signs, value, "signs (one for each presynaptic unit)", where)
         if not np.all(np.abs(signs) == 1):
             raise OptionError(f"{where}: the signs of Dale must be +1 or -1, got {np.unique(signs)[:5]}.")
         return signs
@@ -126,6 +130,9 @@ class Dale(Constraint):
         value = np.asarray(value, float)
         return np.where(value * self._signs(value, "Dale") > 0, value, 0.0)
 
+    def stuck(self, value: np.ndarray) -> np.ndarray:
+        return np.asarray(value) == 0
+
 
 @dataclass(frozen=True, eq=False)
 class Mask(Constraint):
@@ -146,7 +153,7 @@ class Mask(Constraint):
         return np.asarray(self.present, bool)
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
-        _like(self.present, value, "the mask", where)
+        like(self.present, value, "the mask", where)
         self._check(value, where)
         return value
 
@@ -155,7 +162,7 @@ class Mask(Constraint):
 
     def project(self, value: ArrayLike) -> np.ndarray:
         value = np.asarray(value, float)
-        return np.where(_like(np.asarray(self.present, bool), value, "the mask", "Mask"), value, 0.0)
+        return np.where(like(np.asarray(self.present, bool), value, "the mask", "Mask"), value, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +249,7 @@ class Fixed(Constraint):
         return np.asarray(self.entries, bool)
 
     def free(self, value: np.ndarray, where: str) -> np.ndarray:
-        _like(self.entries, value, "the fixed entries", where)
+        like(self.entries, value, "the fixed entries", where)
         return value
 
     def value(self, free: Array, origin: Array) -> Array:
@@ -314,54 +321,3 @@ class Shared(Constraint):
         # The mean of equal numbers may differ from them by rounding.
         same = np.all(value == np.ravel(value)[0])
         return np.full_like(value, np.ravel(value)[0] if same else np.mean(value))
-
-
-@dataclass(frozen=True, eq=False)
-class Compose(Constraint):
-    """Apply several constraints, the first one first: `Compose(Dale(signs), Mask(present))`.
-
-    All but the first must map a value to a value of the same shape. A later constraint works on what the earlier ones
-    give, so put those that overwrite entries (`Mask`, `Fixed`) last.
-
-    Arguments:
-        *parts: constraints, applied from the first to the last.
-
-    Raises:
-        OptionError: there is none, something else is among them, or a later one changes the shape.
-
-    >>> Compose(Bounds(-1.0, 1.0), Mask([[1, 0]])).project([[2.0, 2.0]]).round(3)
-    array([[1., 0.]])
-    """
-
-    parts: tuple[Constraint, ...]
-
-    def __init__(self, *parts: Constraint):
-        for part in parts:
-            if not isinstance(part, Constraint):
-                raise OptionError(f"Compose: expected constraints, got {type(part).__name__}.")
-        if not parts or any(isinstance(part, (LowRank, Shared)) for part in parts[1:]):
-            raise OptionError("Compose: needs at least one constraint, and LowRank and Shared only as the first.")
-        object.__setattr__(self, "parts", parts)
-
-    @property
-    def low(self) -> float:
-        return max(part.low for part in self.parts)
-
-    @property
-    def high(self) -> float:
-        return min(part.high for part in self.parts)
-
-    def free(self, value: np.ndarray, where: str) -> Any:
-        for part in reversed(self.parts):
-            value = part.free(value, where)
-        return value
-
-    def value(self, free: Any, origin: Array) -> Array:
-        for part in self.parts:
-            free = part.value(free, origin)
-        return free
-
-    def project(self, value: ArrayLike) -> np.ndarray:
-        for part in self.parts:
-            value = part.project(value)
-        return np.asarray(value)

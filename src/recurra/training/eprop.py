@@ -25,10 +25,10 @@ from recurra.errors import CapabilityError, OptionError, ShapeError, unknown
 from recurra.training.fitting import Fit, Settings
 from recurra.training.history import Training
 from recurra.training.losses import Loss, find_loss, trial_loss
-from recurra.training.objective import Batch, gather, on_device, training_precision
+from recurra.training.objective import Batch, Told, gather, norm_of, on_device, training_precision
 from recurra.training.optimizers import DEFAULT_RATE, find_optimizer, import_optax
 from recurra.training.parameters import Parameters, make_parameters
-from recurra.training.trials import count_units, make_trials, on_steps
+from recurra.training.trials import count_units, make_trials
 
 FEEDBACK = ("symmetric", "random", "adaptive")
 
@@ -114,8 +114,8 @@ class Eprop:
 
     def trial(
         self, values: Mapping[str, Array], readout: Array, feedback: Array, batch: Batch
-    ) -> tuple[Array, dict[int, Array], Array]:
-        """Run one trial; return its loss, the gradient of each projection, and that of the readout."""
+    ) -> tuple[tuple[Array, Array], dict[int, Array], Array]:
+        """Run one trial; return its loss and its weight, the gradient of each projection, and that of the readout."""
         goal, mask = batch.targets, batch.mask
         steps = len(goal)
         empty = jnp.zeros((steps, readout.shape[0]), self.precision)
@@ -150,7 +150,7 @@ class Eprop:
         start = (traces, jnp.zeros_like(empty[0]), jnp.zeros_like(readout[0]), jnp.zeros_like(readout))
         (traces, _, _, gradient), _, y = run(start, values, batch.inputs, seed=batch.keys)
         found = {index: self.synapses[index].back(trace[2]) for index, trace in traces.items()}
-        return trial_loss(self.loss, y, goal, mask)[0], found, gradient
+        return trial_loss(self.loss, y, goal, mask), found, gradient
 
     def _advance(self, synapses: Synapses, moment: Moment, trace: tuple, signal: Array) -> tuple:
         """Add learning signal times trace to the gradient, and carry the traces over the step."""
@@ -179,15 +179,17 @@ class Eprop:
 
     def gradient(
         self, values: Mapping[str, Array], readout: Array, feedback: Array, batch: Batch
-    ) -> tuple[Array, dict[str, Array], Array]:
-        """Return loss and gradients of a batch: means over its trials."""
-        losses, found, outer = jax.vmap(lambda one: self.trial(values, readout, feedback, one))(batch)
+    ) -> tuple[Told, dict[str, Array], Array]:
+        """Return the losses and the gradients of a batch: means over its trials."""
+        (losses, weights), found, outer = jax.vmap(lambda one: self.trial(values, readout, feedback, one))(batch)
         means = {index: jnp.mean(gradient, axis=0) for index, gradient in found.items()}
         chosen = {}
         for path, index in self.place.items():
             target = self.parameters.program.layout.one(path)
             chosen[path] = means[index][target.index].reshape(values[path].shape)  # type: ignore[index]
-        return jnp.mean(losses), chosen, jnp.mean(outer, axis=0)
+        none, rows = jnp.zeros_like(losses), jnp.ones_like(losses)
+        told = Told(jnp.mean(losses), jnp.zeros_like(losses[0]), losses, weights, none, rows)
+        return told, chosen, jnp.mean(outer, axis=0)
 
 
 def make_rule(
@@ -299,7 +301,8 @@ def fit_eprop(
     Arguments:
         program, inputs, train, dt, loss, optimizer, lr, epochs, batch_size, mask, clip, patience, seed, precision,
             progress: as for :func:`fit_bptt`; only weights of edges without delay can be trained.
-        targets: `(steps, k)` or `(trials, steps, k)`; for `nll` and `ce` class numbers need a `readout` that says k.
+        targets: `(steps, k)` or `(trials, steps, k)`, or a list of trials; for `nll` and `ce` class numbers need a
+            `readout` that says k.
         output: path of the variable that is read out, or a list; the targets of the trained edges must be among its
             units.
         readout: `(k, units)` to start from; random with variance 1/units if `None`.
@@ -339,7 +342,7 @@ def fit_eprop(
     rule = make_rule(parameters, paths, function, dt, decay, solver, precision)
     _, transform, rate = find_optimizer(optimizer, lr, clip)
     classes = None if readout is None else len(np.asarray(readout))
-    data = make_trials(program, *on_steps(inputs, targets, dt, None), classes, name, mask)
+    data = make_trials(program, inputs, targets, classes, name, mask, dt=dt)
     if readout is None and data.targets.ndim == 2:
         raise ShapeError("targets are class numbers: give a readout (classes, units) to start from.")
     count = data.targets.shape[2] if readout is None else len(np.asarray(readout))
@@ -355,15 +358,16 @@ def fit_eprop(
         fixed = None if symmetric or adaptive else jnp.asarray(back, precision)
         update = partial(_update, rule, transform, fixed, weight_decay)
         ending = partial(_finish, parameters, None if fixed is None else np.asarray(fixed))
+        trials = on_device(data, precision)
         return Fit(
             settings,
-            on_device(data, precision),
+            lambda _: [trials],
             None,
             None,
             free,
             transform.init(free),
             lambda steps: update,
-            _no_validation,
+            None,
             ending,
             rate,
         ).go()
@@ -393,25 +397,19 @@ def _update(
     key: Array,
     state: None,
     start: Array,
-) -> tuple[Any, Any, dict[str, Array], None]:
+) -> tuple[Any, Any, tuple[Told, Array], None]:
     """Run a batch once, forwards, and move the free numbers."""
     batch = gather(data, chosen, key)
     readout = free["readout"]
     feedback = free.get("feedback", readout.T if fixed is None else fixed)
     values, pull = jax.vjp(rule.parameters.values, free["train"])
-    loss, found, outer = rule.gradient(values, readout, feedback, batch)
+    told, found, outer = rule.gradient(values, readout, feedback, batch)
     gradient = {"train": pull(found)[0], "readout": outer}
     if "feedback" in free:
         gradient["readout"] = outer + weight_decay * readout
         gradient["feedback"] = outer.T + weight_decay * feedback
-    norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
     change, momenta = transform.update(gradient, momenta, free)
-    told = {"loss": loss, "penalty": jnp.zeros_like(loss), "gradient_norm": norm, "weight": jnp.sum(batch.mask)}
-    return import_optax().apply_updates(free, change), momenta, told, None
-
-
-def _no_validation(*_: object) -> float:
-    return float("nan")
+    return import_optax().apply_updates(free, change), momenta, (told, norm_of(gradient)), None
 
 
 def _finish(parameters: Parameters, fixed: np.ndarray | None, free: Any) -> tuple[Program, dict[str, np.ndarray]]:

@@ -20,9 +20,11 @@ from recurra.engine.randomness import seed_key
 from recurra.engine.results import time_of
 from recurra.engine.run import windows
 from recurra.training.losses import find_loss, trial_loss
-from recurra.training.objective import Objective, batches, cut, gather, on_device, training_precision, untrained
+from recurra.training.objective import Objective, cut, gather, on_device, training_precision, untrained
 from recurra.training.parameters import Penalties
-from recurra.training.trials import count_units, inputs_on_steps, make_inputs, make_trials, on_steps
+from recurra.training.sources import in_batches
+from recurra.training.stacking import trials_as_given
+from recurra.training.trials import count_units, make_inputs, make_trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,8 @@ class Evaluation:
     Arguments:
         loss: mean over the trials.
         losses: loss of each trial, `(trials,)`.
-        outputs: `(steps, units)`, or `(trials, steps, units)` if there was an axis of trials.
+        outputs: `(steps, units)`, or `(trials, steps, units)` if there was an axis of trials; NaN after the end of a
+            trial that is shorter than the longest.
 
     >>> import numpy as np
     >>> from recurra.engine import Graph, Node, Operator, Variable, lower
@@ -92,7 +95,7 @@ def evaluate(
     name, function = find_loss(loss)
     paths, units = count_units(program, output)
     precision = training_precision(program, precision)
-    trials = make_trials(program, *on_steps(inputs, targets, dt, state), units, name, mask)
+    trials = make_trials(program, inputs, targets, units, name, mask, dt=dt, state=state)
     objective = Objective(untrained(program), Penalties(()), paths, function, dt, solver, precision, state, history)
     with interruptible(), jax.enable_x64(needs_wide(program, precision)):
         data, key = on_device(trials, precision), seed_key(seed)
@@ -109,7 +112,7 @@ def evaluate(
             return jax.vmap(lambda *each: trial_loss(function, *each))(found, batch.targets, batch.mask)[0]
 
         parts = []
-        for chosen in batches(trials.count, batch_size):
+        for chosen in in_batches(trials.count, batch_size):
             found, last = [], None
             for start, steps in windows(program, trials.steps, runs=len(chosen)):
                 check()
@@ -118,6 +121,7 @@ def evaluate(
             outputs = found[0] if len(found) == 1 else jnp.concatenate(found, axis=1)
             parts.append((judge(chosen, outputs), outputs))
         losses, outputs = (np.concatenate([np.asarray(p[i]) for p in parts]) for i in range(2))
+    outputs = trials_as_given(outputs, trials.lengths)
     return Evaluation(float(np.mean(losses)), losses, outputs if trials.batched else outputs[0])
 
 
@@ -125,6 +129,7 @@ def collect(
     program: Program,
     inputs: Mapping[str, object] | None,
     rows: int,
+    lengths: np.ndarray | None = None,
     *,
     output: object,
     dt: float,
@@ -141,6 +146,7 @@ def collect(
     Arguments:
         program, inputs, output, dt, batch_size, seed, precision, solver, state, history: as for :func:`evaluate`.
         rows: number of rows wanted.
+        lengths: `(trials,)`, number of rows of each trial where they are given as a list.
         every: steps between rows.
 
     Returns:
@@ -149,7 +155,8 @@ def collect(
     paths, _ = count_units(program, output)
     precision = read_precision(program, precision)
     begin = time_of(state)
-    given, count = make_inputs(program, inputs_on_steps(inputs, dt, begin, rows * every), rows * every)
+    own = None if lengths is None else lengths * every
+    given, count = make_inputs(program, inputs, rows * every, own, dt=dt, begin=begin)
     run = partial(
         as_function,
         program,
@@ -177,7 +184,7 @@ def collect(
         wide = {path: np.broadcast_to(v, (count or 1, *v.shape[1:])).astype(precision) for path, v in given.items()}
         first = 0 if state is None else state.step
         parts = []
-        for chosen in batches(count or 1, batch_size):
+        for chosen in in_batches(count or 1, batch_size):
             found, last = [], None
             for start, part in windows(program, rows, every, len(chosen)):
                 check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,17 +14,20 @@ from recurra.errors import PathError, unknown
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
 
 COLUMNS = ("epoch", "updates", "loss", "penalty", "validation_loss", "gradient_norm", "lr", "seconds")
+SHOWN = 10  # rows of a long table that are written out
 
 
 @dataclass
 class History:
-    """Hold one row for each epoch, and the loss of every update.
+    """Hold one row for each epoch, and the loss of every update; a table that prints and plots itself.
 
     Arguments:
         columns: name -> `(epochs,)`: number of the epoch, updates up to its end, loss, penalties, loss on the
-            validation trials (NaN without), norm of the gradient before clipping, learning rate, seconds.
+            validation trials (NaN without), norm of the gradient before clipping, learning rate, seconds; and what
+            metrics gave, by their names.
         losses: loss of every update, before it.
 
     >>> History().add({"loss": 1.0})["loss"]
@@ -55,6 +58,45 @@ class History:
     def __len__(self) -> int:
         return len(self.columns["epoch"])
 
+    def __str__(self) -> str:
+        """Write the table: its first and last rows if it is long."""
+        names = [name for name in self.columns if np.isfinite(self[name]).any()]
+        rows = list(range(len(self)))
+        rows = rows if len(rows) <= SHOWN else [*rows[: SHOWN // 2], *rows[-(SHOWN // 2) :]]
+        texts = [names, *([f"{self.columns[name][i]:.6g}" for name in names] for i in rows)]
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+        lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in texts]
+        if len(self) > SHOWN:
+            lines.insert(1 + SHOWN // 2, f"... {len(self) - SHOWN} more rows")
+        return "\n".join(lines)
+
+    def plot(self, *names: str, ax: Axes | None = None) -> Axes:
+        """Draw columns against the epoch.
+
+        Arguments:
+            names: which columns; the loss, and that on the validation trials if there are any.
+            ax: the axes to draw on; `None` makes a figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            PathError: there is no such column.
+        """
+        import matplotlib.pyplot as plt
+
+        held = "validation_loss" in self.columns and np.isfinite(self["validation_loss"]).any()
+        chosen = names or ("loss", *(("validation_loss",) if held else ()))
+        values = [self[name] for name in chosen]
+        if ax is None:
+            ax = plt.figure().add_subplot()
+        for name, column in zip(chosen, values, strict=True):
+            ax.plot(self["epoch"], column, label=name.replace("_", " "))
+        ax.set(xlabel="epoch", ylabel=chosen[0].replace("_", " ") if len(chosen) == 1 else "")
+        if len(chosen) > 1:
+            ax.legend()
+        return ax
+
     def to_dataframe(self) -> pandas.DataFrame:
         """Return a table with the epoch as index."""
         import pandas
@@ -74,6 +116,7 @@ class Training:
         best_epoch: the epoch with the smallest (validation) loss; -1 if there was none.
         updates: number of updates.
         stopped: why the training ended early; empty if it did not.
+        standing: what `fit_bptt(..., after=this)` goes on from.
 
     >>> import numpy as np
     >>> from recurra import Network
@@ -94,6 +137,7 @@ class Training:
     best_epoch: int
     updates: int
     stopped: str = ""
+    standing: Any = field(default=None, repr=False)
 
     @property
     def loss(self) -> float:

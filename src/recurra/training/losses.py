@@ -49,6 +49,33 @@ LOSSES: Mapping[str, Loss] = {
 CLASSES = ("nll", "ce")
 
 
+def _is_right(outputs: Array, targets: Array) -> Array:
+    """Say for each row whether the largest output is that of its class."""
+    wanted = targets if jnp.issubdtype(targets.dtype, jnp.integer) else jnp.argmax(targets, axis=-1)
+    return (jnp.argmax(outputs, axis=-1) == wanted)[:, None].astype(outputs.dtype)
+
+
+# What is told and not minimised; any loss is a metric too.
+METRICS: Mapping[str, Loss] = {**LOSSES, "accuracy": _is_right}
+
+
+def find_metrics(metrics: object) -> dict[str, Loss]:
+    """Return name -> function of metrics: names, or a dict of name -> function of outputs and targets, as of a loss.
+
+    Raises:
+        OptionError: there is no metric of a name, or a name is that of a column of the history.
+    """
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    given = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics or ()}  # type: ignore
+    found = {}
+    for name, what in given.items():
+        if not isinstance(name, str) or (not callable(what) and what not in METRICS):
+            raise OptionError(unknown("metric", what, METRICS) + " A dict of name -> function is taken too.")
+        found[name] = what if callable(what) else METRICS[what]  # type: ignore[index]
+    return found
+
+
 def find_loss(loss: object) -> tuple[str, Loss]:
     """Return name and function of a loss; a callable is taken as it is.
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from recurra.engine import Program, Snapshot, as_function
@@ -26,12 +25,14 @@ class Batch:
     Arguments:
         inputs, targets, mask: as in :class:`Trials`, for the trials of the batch.
         keys: one random key for each trial.
+        lengths: `(trials,)`, how many of the rows belong to each trial.
     """
 
     inputs: Mapping[str, Array]
     targets: Array
     mask: Array
     keys: Array
+    lengths: Array
 
 
 jax.tree_util.register_dataclass(Batch)
@@ -41,7 +42,7 @@ def gather(trials: Batch, chosen: Array, key: Array) -> Batch:
     """Pick trials, each with a key of its own number, so that the order of trials changes no noise."""
     keys = jax.vmap(lambda trial: jax.random.fold_in(key, trial))(chosen)
     pick = {path: value[chosen] for path, value in trials.inputs.items()}
-    return Batch(pick, trials.targets[chosen], trials.mask[chosen], keys)
+    return Batch(pick, trials.targets[chosen], trials.mask[chosen], keys, trials.lengths[chosen])
 
 
 def cut(batch: Batch, start: Array, steps: int) -> Batch:
@@ -51,7 +52,13 @@ def cut(batch: Batch, start: Array, steps: int) -> Batch:
         return jax.lax.dynamic_slice_in_dim(value, start, length, axis=1)
 
     inputs = {path: part(value, steps + 1) for path, value in batch.inputs.items()}
-    return Batch(inputs, part(batch.targets, steps), part(batch.mask, steps), batch.keys)
+    lengths = jnp.clip(batch.lengths - start, 0, steps)
+    return Batch(inputs, part(batch.targets, steps), part(batch.mask, steps), batch.keys, lengths)
+
+
+def norm_of(gradient: Any) -> Array:
+    """Return the norm of a gradient over all parameters."""
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
 
 
 def training_precision(program: Program, precision: str | None) -> str:
@@ -66,7 +73,30 @@ def on_device(trials: Trials, precision: str) -> Batch:
     """Put trials on the device, in the precision of the training."""
     cast = trials.cast(precision)
     inputs = {path: jnp.asarray(value) for path, value in cast.inputs.items()}
-    return Batch(inputs, jnp.asarray(cast.targets), jnp.asarray(cast.mask), jnp.zeros((trials.count,)))
+    lengths = jnp.asarray(trials.lengths, jnp.int32)
+    return Batch(inputs, jnp.asarray(cast.targets), jnp.asarray(cast.mask), jnp.zeros((trials.count,)), lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Hold what a window of a batch gave, trial by trial, so that an epoch can be added up whatever its batches are.
+
+    Arguments:
+        loss: the loss of the batch: the mean over the trials that count in the window.
+        penalty: what is added to it.
+        losses, weights: `(trials,)`, mean error of each and how much it counts.
+        costs, rows: `(trials,)`, penalties of each and the number of its rows.
+    """
+
+    loss: Array
+    penalty: Array
+    losses: Array
+    weights: Array
+    costs: Array
+    rows: Array
+
+
+jax.tree_util.register_dataclass(Told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +170,8 @@ class Objective:
 
     def __call__(
         self, free: Mapping[str, Any], batch: Batch, steps: int, state: Mapping | None = None, step: Any = None
-    ) -> tuple[Array, tuple[Array, Array, dict[str, Array]]]:
-        """Return loss and penalties; and the loss alone, the weight of the mask, and the last states."""
+    ) -> tuple[Array, tuple[Told, dict[str, Array]]]:
+        """Return loss and penalties; and what each trial gave, and the last states."""
         values = self.parameters.values(free)
         recorded, last = self.outputs(values, batch, steps, state, step)
         losses, weights = jax.vmap(lambda *one: trial_loss(self.loss, *one))(
@@ -149,14 +179,12 @@ class Objective:
         )
         loss = mean_loss(losses, weights)
         rates = {path: recorded[f"rate:{path}"] for path in self.penalties.recorded}
-        return loss + self.penalties.cost(values, rates), (loss, jnp.sum(weights), last)
+        own = self.penalties.of_activity(rates, batch.lengths, losses.dtype)
+        fixed = self.penalties.of_values(values)
+        penalty = fixed + mean_loss(own, batch.lengths)
+        return loss + penalty, (Told(loss, penalty, losses, weights, fixed + own, batch.lengths), last)
 
 
 def untrained(program: Program) -> Parameters:
     """Return parameters of which none is trained."""
     return Parameters(program, {}, {}, frozenset())
-
-
-def batches(count: int, size: int | None) -> list[np.ndarray]:
-    """Split the numbers of trials into batches, in their order."""
-    return np.array_split(np.arange(count), range(size, count, size)) if size else [np.arange(count)]

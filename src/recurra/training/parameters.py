@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from recurra.courtesy import warn
 from recurra.engine import Program
 from recurra.engine.gradients import reads_past
 from recurra.errors import CapabilityError, OptionError, PathError, unknown
@@ -91,11 +92,36 @@ def make_parameters(program: Program, train: object, dt: float) -> Parameters:
         if np.iscomplexobj(value):
             raise CapabilityError(f"train: {path!r} is complex; split it into two real ones in the equations.")
         origin[path] = np.asarray(value, float)
+        _name_stuck(path, constraint, origin[path])
         if any(t.kind == "state" for t in targets):
             states.add(path)
         if any(_on_ring(program, t.key) or reads_past(program, t.key) for t in targets):
             longest[path] = np.full(np.shape(value), _longest(path, constraint, dt))
     return Parameters(program.update(longest), origin, constraints, frozenset(states))
+
+
+def name_silenced(parameters: Parameters, values: Mapping[str, np.ndarray]) -> None:
+    """Warn of entries that a training has brought to where they can never move again."""
+    for path, constraint in parameters.constraints.items():
+        if constraint is not None:
+            new = int(np.sum(constraint.stuck(values[path]) & ~constraint.stuck(parameters.origin[path])))
+            if new:
+                warn(
+                    f"train: {new} of {values[path].size} entries of {path!r} have come to 0, where Dale's transform"
+                    " has no slope: they stay there, however long it is trained. A smaller lr leaves more of them.",
+                    RuntimeWarning,
+                )
+
+
+def _name_stuck(path: str, constraint: Constraint | None, value: np.ndarray) -> None:
+    stuck = 0 if constraint is None else int(np.sum(constraint.stuck(value)))
+    if stuck:
+        warn(
+            f"train: {stuck} of {value.size} entries of {path!r} start at 0, where Dale's transform has no slope, so"
+            " they can never move. Give a Mask (or mask= to the edge) for those that are absent, and let the others"
+            " start from a small number of their sign.",
+            RuntimeWarning,
+        )
 
 
 def _constraints(train: object) -> dict[str, Constraint | None]:
@@ -144,16 +170,33 @@ class Penalties:
         """The paths of the variables whose activity is penalised."""
         return [path for kind, path, _ in self.terms if kind == "rate"]
 
-    def cost(self, values: Mapping[str, Array], recorded: Mapping[str, Array]) -> Array | float:
-        """Return the sum of all terms."""
+    def of_values(self, values: Mapping[str, Array]) -> Array | float:
+        """Return what the values of parameters cost."""
         total: Array | float = 0.0
         for kind, path, coefficient in self.terms:
             if kind == "l1":
                 total = total + coefficient * jnp.sum(jnp.abs(values[path]))
             elif kind == "l2":
                 total = total + coefficient * jnp.sum(values[path] ** 2)
-            else:
-                total = total + coefficient * jnp.mean(recorded[path] ** 2)
+        return total
+
+    def of_activity(self, recorded: Mapping[str, Array], lengths: Array, dtype: Any) -> Array:
+        """Return what the activity of each trial costs, `(trials,)`; what comes after the end of a trial is free.
+
+        Arguments:
+            recorded: path -> `(trials, steps, units)`.
+            lengths: `(trials,)`, how many rows belong to each trial.
+            dtype: of what is returned.
+        """
+        total = jnp.zeros(lengths.shape, dtype)
+        for kind, path, coefficient in self.terms:
+            if kind == "rate":
+                values = recorded[path]
+                there = (jnp.arange(values.shape[1])[None, :] < lengths[:, None])[:, :, None]
+                # Zeros before squaring: what lies beyond a trial may be infinite.
+                squares = jnp.where(there, values, 0) ** 2
+                count = jnp.maximum(lengths, 1) * values.shape[2]
+                total = total + coefficient * jnp.sum(squares, axis=(1, 2)) / count.astype(dtype)
         return total
 
 
@@ -161,7 +204,7 @@ def make_penalties(penalties: Mapping[str, Mapping[str, float]] | None, origin: 
     """Check penalties: kind -> path -> coefficient.
 
     `l1` is the sum of absolute values and `l2` the sum of squares of a trained parameter; `rate` is the mean over
-    trials, time and units of the square of a variable.
+    trials of the mean over time and units of the square of a variable.
     """
     terms = []
     for kind, paths in (penalties or {}).items():

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 from recurra.courtesy import brief
 from recurra.engine import Program, Snapshot
 from recurra.engine.results import time_of
-from recurra.engine.series import rows_of
 from recurra.errors import OptionError, ShapeError
 from recurra.training.evaluation import collect
+from recurra.training.stacking import stacked, trial_arrays
+from recurra.training.trials import read_targets, row_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +60,13 @@ def ridge(
     """Fit weights W that minimise sum of |W x - y|^2 + alpha |W|^2 (Hoerl & Kennard 1970).
 
     Arguments:
-        features: `(rows, features)` or `(trials, rows, features)`.
-        targets: `(rows,)`, `(rows, targets)` or `(trials, rows, targets)`.
+        features: `(rows, features)` or `(trials, rows, features)`, or a list of trials, of unequal length if need be.
+        targets: `(rows,)`, `(rows, targets)` or `(trials, rows, targets)`, or a list of trials.
         alpha: a number >= 0; with 0 the solution of smallest norm. Of several the one with the smallest error under
             cross-validation over `folds` contiguous blocks of rows.
         intercept: fit a constant too, which is not penalised.
         folds: number of blocks.
-        mask: `(rows,)` or `(trials, rows)`; rows that are false are left out.
+        mask: `(rows,)` or `(trials, rows)`, or a list; rows that are false are left out.
 
     Returns:
         The readout.
@@ -97,13 +98,20 @@ def ridge(
 
 
 def _rows(features: ArrayLike, targets: ArrayLike, mask: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.asarray(features), np.asarray(targets)
+    (x, lengths), (y, own) = _as_array(features, "features"), _as_array(targets, "targets")
     y = y[:, None] if y.ndim == 1 else y
     if x.dtype.kind not in "biuf" or y.dtype.kind not in "biuf" or x.ndim not in (2, 3) or x.shape[:-1] != y.shape[:-1]:
         raise ShapeError(
-            f"features have shape {np.shape(features)} and targets {np.shape(targets)}; expected numbers (rows, n) and"
-            " (rows, k), or the same with a first axis of trials."
+            f"features have shape {x.shape} and targets {y.shape}; expected numbers (rows, n) and (rows, k), or the"
+            " same with a first axis of trials."
         )
+    if x.ndim == 3:
+        full = np.full(len(x), x.shape[1])
+        mine, theirs = (full if each is None else each for each in (lengths, own))
+        if (mine != theirs).any():
+            at = int(np.argmax(mine != theirs))
+            raise ShapeError(f"trial {at} has {mine[at]} rows of features and {theirs[at]} of targets.")
+    mask = row_mask(mask, x.shape[:-1], lengths)  # type: ignore[assignment]
     keep = np.ones(x.shape[:-1], bool) if mask is None else np.asarray(mask)
     if keep.shape != x.shape[:-1]:
         if keep.shape != x.shape[-2:-1]:
@@ -113,6 +121,15 @@ def _rows(features: ArrayLike, targets: ArrayLike, mask: ArrayLike | None) -> tu
     if not len(x) or not np.all(np.isfinite(x)) or not np.all(np.isfinite(y)):
         raise ShapeError("ridge needs at least one row that counts, and finite numbers in features and targets.")
     return x, y
+
+
+def _as_array(values: ArrayLike, where: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return `(rows, n)` or `(trials, rows, n)`, and the length of each trial if they are a list."""
+    trials = trial_arrays(values, where, None, lambda item, *_: item)
+    if trials is None:
+        return np.asarray(values), None
+    found, lengths = stacked(trials)
+    return (found[..., None] if found.ndim == 2 else found), lengths
 
 
 def _solve(
@@ -168,7 +185,7 @@ def fit_ridge(
     Arguments:
         program: the network; it is not changed.
         inputs: path of an input -> `(steps, units)` or `(trials, steps, units)`.
-        targets: `(rows, k)` or `(trials, rows, k)`, with `rows = steps / every`.
+        targets: `(rows, k)` or `(trials, rows, k)`, or a list of trials, with `rows = steps / every`.
         output: path of the variable that is read out, or a list of paths that are laid side by side.
         dt: the step.
         alpha, intercept, folds, mask: as for :func:`ridge`.
@@ -193,8 +210,7 @@ def fit_ridge(
     >>> readout.weights.round(3)
     array([[1., 1., 1., 1., 1.]])
     """
-    begin = time_of(state)
-    goal = np.asarray(rows_of(targets, dt * every, begin, None, "targets"))
+    goal, lengths = read_targets(targets, None, dt * every, time_of(state))
     if goal.ndim not in (1, 2, 3):
         raise ShapeError(f"targets: got shape {goal.shape}, expected (rows, k) or (trials, rows, k).")
     goal = goal[:, None] if goal.ndim == 1 else goal
@@ -202,6 +218,7 @@ def fit_ridge(
         program,
         inputs,
         goal.shape[-2],
+        lengths,
         output=output,
         dt=dt,
         every=every,
@@ -216,4 +233,5 @@ def fit_ridge(
         goal = np.broadcast_to(goal, (*features.shape[:-2], *goal.shape))
     elif features.ndim == 2:
         features = np.broadcast_to(features, (len(goal), *features.shape))
-    return ridge(features, goal, alpha, intercept=intercept, folds=folds, mask=mask)
+    counts = row_mask(mask, goal.shape[:-1], lengths)
+    return ridge(features, goal, alpha, intercept=intercept, folds=folds, mask=counts)  # type: ignore[arg-type]

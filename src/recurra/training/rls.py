@@ -21,7 +21,9 @@ from recurra.engine.precision import needs_wide, read_precision
 from recurra.engine.randomness import seed_key
 from recurra.engine.run import windows
 from recurra.errors import OptionError, ShapeError
-from recurra.training.trials import count_units, make_trials, on_steps
+from recurra.training.recursion import Recursion, Watch, make_recursion
+from recurra.training.stacking import as_list, stacked, trial_arrays, trials_as_given
+from recurra.training.trials import Trials, count_units, make_trials
 
 WINDOW = 1e9  # multiplications of rows that are learned in one piece
 
@@ -33,9 +35,11 @@ class OnlineReadout:
     Arguments:
         weights: `(targets, features)`.
         inverse: inverse of the correlation matrix of the features, `(features, features)`; hand it on with `weights`
-            to learn more.
-        outputs: the readout of every row before its update, `(rows, targets)`, or with a first axis of trials.
+            to learn more. Where each target has its own, `(targets, most, most)`, for the features that reach it.
+        outputs: the readout of every row before its update, `(rows, targets)`, or with a first axis of trials; NaN
+            after the end of a trial that is shorter than the longest.
         final: the state after the last step; `None` without a program.
+        connections: `(targets, features)`, which feature reaches which target; `None` if all do.
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).standard_normal((50, 3))
@@ -50,34 +54,9 @@ class OnlineReadout:
     inverse: np.ndarray
     outputs: np.ndarray
     final: Snapshot | None = None
+    connections: np.ndarray | None = None
 
     __repr__ = brief
-
-
-def rls_update(
-    weights: Array, inverse: Array, features: Array, error: Array, forgetting: float
-) -> tuple[Array, Array]:
-    """Return weights and inverse correlation after one row.
-
-    Arguments:
-        weights: `(k, n)`.
-        inverse: `(n, n)`, symmetric.
-        features: `(n,)`.
-        error: readout minus target, `(k,)`.
-        forgetting: weight of what was before, 0 < forgetting <= 1.
-    """
-    projected = inverse @ features
-    scale = forgetting + features @ projected
-    # As an outer product of one vector with itself the inverse stays symmetric to the last bit.
-    inverse = (inverse - jnp.outer(projected, projected) / scale) / forgetting
-    return weights - jnp.outer(error, projected / scale), inverse
-
-
-def _learn(carry: tuple, features: Array, target: Array, learns: Array, forgetting: float) -> tuple[tuple, Array]:
-    weights, inverse = carry
-    readout = weights @ features
-    changed = rls_update(weights, inverse, features, readout - target, forgetting)
-    return tuple(jnp.where(learns, new, old) for new, old in zip(changed, carry, strict=True)), readout
 
 
 def rls(
@@ -95,12 +74,12 @@ def rls(
     Source: recursive least squares (Plackett 1950).
 
     Arguments:
-        features: `(rows, n)`.
-        targets: `(rows, k)`.
+        features: `(rows, n)`, or a list of trials, which are learned one after the other.
+        targets: `(rows, k)`, or a list of trials.
         alpha: strength of the penalty: the inverse starts as the identity divided by alpha.
         forgetting: weight of the past from row to row; less than 1 follows targets that drift.
         weights, inverse: where to start; zeros, and the identity divided by alpha.
-        mask: `(rows,)`; rows that are false are read out but not learned from.
+        mask: `(rows,)`, or a list; rows that are false are read out but not learned from.
 
     Returns:
         The readout.
@@ -108,58 +87,62 @@ def rls(
     Raises:
         ShapeError: shapes do not fit.
         OptionError: alpha or forgetting out of range.
+        TrainingError: the inverse runs away, because something that rests is forgotten.
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).standard_normal((50, 3))
     >>> rls(x, x @ np.array([[1.0], [-2.0], [0.5]]), alpha=1e-9).weights.round(6)
     array([[ 1. , -2. ,  0.5]])
     """
+    lengths = _lengths(features, targets, mask)
+    if lengths is not None:
+        features, targets = (np.concatenate([np.asarray(v) for v in each]) for each in (features, targets))  # type: ignore
+        mask = None if mask is None else np.concatenate([np.asarray(v) for v in mask])  # type: ignore
     x, y = np.asarray(features, float), np.asarray(targets, float)
     y = y[:, None] if y.ndim == 1 else y
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not np.all(np.isfinite(x)):
         raise ShapeError(
-            f"features have shape {x.shape} and targets {np.shape(targets)}; expected finite (rows, n) and (rows, k)."
+            f"features have shape {x.shape} and targets {y.shape}; expected finite (rows, n) and (rows, k)."
         )
     learns = np.ones(len(x), bool) if mask is None else np.asarray(mask) > 0
     if learns.shape != (len(x),):
         raise ShapeError(f"mask has shape {learns.shape}, expected ({len(x)},).")
     with jax.enable_x64(True):
-        start = _start(y.shape[1], x.shape[1], alpha, forgetting, weights, inverse, "float64")
-        found, outputs, size = start, [], max(1, int(WINDOW / x.shape[1] ** 2))
+        found = Recursion(x.shape[1], forgetting).start(y.shape[1], alpha, weights, inverse, "float64")
+        outputs, size = [], max(1, int(WINDOW / x.shape[1] ** 2))
         y, learns = np.where(np.isfinite(y), y, 0.0), learns & np.isfinite(y).all(1)
+        watch = Watch(found, forgetting, "float64")
         with interruptible():
-            for part in (slice(i, i + size) for i in range(0, len(x), size)):
+            for i in range(0, len(x), size):
                 check()
-                found, rows = _rls(found, x[part], y[part], learns[part], forgetting)
-                outputs.append(np.asarray(rows))
-    return OnlineReadout(np.asarray(found[0]), np.asarray(found[1]), np.concatenate(outputs))
+                part = slice(i, i + size)
+                found, told = _rls(found, x[part], y[part], learns[part], forgetting)
+                watch.look(told, i)
+                outputs.append(np.asarray(told[0]))
+    rows = np.concatenate(outputs)
+    if lengths is not None:
+        rows = stacked(np.split(rows, np.cumsum(lengths)[:-1]), np.nan)[0]
+    return OnlineReadout(np.asarray(found[0]), np.asarray(found[1]), rows)
+
+
+def _lengths(features: object, targets: object, mask: object) -> np.ndarray | None:
+    """Return the number of rows of each trial of a list; `None` if it is one array."""
+    items = trial_arrays(features, "features", None, lambda item, *_: item)
+    if items is None:
+        return None
+    lengths = np.array([len(item) for item in items])
+    for name, given in (("targets", targets), ("mask", mask)):
+        own = None if given is None else as_list(given)
+        if given is not None and (own is None or [len(np.asarray(item)) for item in own] != lengths.tolist()):
+            raise ShapeError(f"{name}: features are trials of {', '.join(map(str, lengths[:9]))} rows; give a list of"
+                             f" as many {name}.")  # fmt: skip
+    return lengths
 
 
 @jax.jit
-def _rls(start: tuple, x: Array, y: Array, learns: Array, forgetting: float) -> tuple[tuple, Array]:
-    return scan_rows(lambda carry, j: _learn(carry, x[j], y[j], learns[j], forgetting), start, len(x))
-
-
-def _start(
-    k: int,
-    n: int,
-    alpha: float,
-    forgetting: float,
-    weights: ArrayLike | None,
-    inverse: ArrayLike | None,
-    precision: str,
-) -> tuple[Array, Array]:
-    """Check and lay out where recursive least squares starts."""
-    if not (isinstance(alpha, (int, float)) and alpha > 0):
-        raise OptionError(f"alpha must be a number > 0, got {alpha!r}; for none at all use ridge with alpha=0.")
-    if not (isinstance(forgetting, (int, float)) and 0 < forgetting <= 1):
-        raise OptionError(f"forgetting must be a number > 0 and <= 1, got {forgetting!r}.")
-    first = np.zeros((k, n)) if weights is None else np.asarray(weights, float)
-    matrix = np.eye(n) / alpha if inverse is None else np.asarray(inverse, float)
-    for name, array, shape in (("weights", first, (k, n)), ("inverse", matrix, (n, n))):
-        if array.shape != shape:
-            raise ShapeError(f"{name}: got shape {array.shape}, expected {shape}.")
-    return jnp.asarray(first, precision), jnp.asarray(matrix, precision)
+def _rls(start: tuple, x: Array, y: Array, learns: Array, forgetting: float) -> tuple[tuple, tuple]:
+    recursion = Recursion(x.shape[1], forgetting)
+    return scan_rows(lambda carry, j: recursion.learn(carry, x[j], y[j], learns[j]), start, len(x))
 
 
 def fit_rls(
@@ -171,6 +154,8 @@ def fit_rls(
     dt: float,
     feedback: str | None = None,
     feedback_weights: ArrayLike | None = None,
+    connections: ArrayLike | None = None,
+    compare: object = None,
     alpha: float = 1.0,
     forgetting: float = 1.0,
     every: int = 1,
@@ -186,21 +171,28 @@ def fit_rls(
     """Learn a linear readout while the program runs; with `feedback` this is FORCE learning (Sussillo & Abbott 2009).
 
     In FORCE learning the readout drives the network from the start, errors and all. In each step the readout before
-    its update is what is fed back, held for the step: the same as an edge from what is read out to `feedback`.
+    its update is what is fed back, held for the step: the same as an edge from what is read out to `feedback`. What is
+    fed into that input besides is added.
+
+    With `connections` every target has an inverse correlation of its own, of the features that reach it, and with
+    `compare` the error is that of a variable and not of the readout: innate training (Laje & Buonomano 2013).
 
     Arguments:
         program: the network; it is not changed.
-        inputs: path of an input -> `(steps, units)` or `(trials, steps, units)`; trials are learned one after the
-            other, each from the same state.
-        targets: `(steps, k)` or `(trials, steps, k)`.
+        inputs: path of an input -> `(steps, units)` or `(trials, steps, units)`, or a list of trials; trials are
+            learned one after the other, each from the same state.
+        targets: `(steps, k)` or `(trials, steps, k)`, or a list of trials.
         output: path of the variable that is read out, or a list of paths that are laid side by side.
         dt: the step.
         feedback: path of the input that the readout drives.
         feedback_weights: `(units of feedback, k)`; the identity if it has k units.
+        connections: `(k, units of output)` booleans: which unit reaches which target. All if `None`.
+        compare: path of a variable of k units, or a list, that is compared with the targets; the readout if `None`.
         alpha: strength of the penalty; in FORCE learning 1/alpha acts as a learning rate.
         forgetting: weight of the past from update to update.
         every: steps between updates.
-        mask: `(steps,)` or `(trials, steps)`: 0 for steps that are not learned from; the readout goes on.
+        mask: `(steps,)` or `(trials, steps)`: 0 for steps that are not learned from; the readout goes on. With an axis
+            of targets each of them learns at its own times, and has its own inverse.
         weights, inverse: where to start, as of an earlier :class:`OnlineReadout`.
         seed, precision, solver, state, history: as for :func:`recurra.engine.simulate`.
 
@@ -209,6 +201,7 @@ def fit_rls(
 
     Raises:
         RecurraError: something given does not fit.
+        TrainingError: the inverse runs away, because something that rests is forgotten, or the network diverges.
 
     >>> from recurra import Network
     >>> from recurra.engine import simulate
@@ -223,17 +216,16 @@ def fit_rls(
     """
     paths, size = count_units(program, output)
     precision = read_precision(program, precision)
-    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
-        raise OptionError(f"every must be a whole number of steps >= 1, got {every!r}.")
-    trials = make_trials(program, *on_steps(inputs, targets, dt, state), None, "mse", mask)
-    if trials.mask.shape[2] != 1:
-        raise ShapeError("mask: all targets of a step are learned together; give (steps,) or (trials, steps).")
+    trials = make_trials(program, inputs, targets, None, "mse", mask, dt=dt, state=state)
     k = trials.targets.shape[2]
+    seen = _compared(program, compare, k)
     shape = (0 if feedback is None else program.layout.one(feedback).size, k)
     matrix = _feedback_weights(feedback, shape, feedback_weights)
-    learns = (trials.mask[:, :, 0] > 0) & (np.arange(trials.steps) % every == 0)
+    learns = _learns(trials, every)
+    recursion = make_recursion(k, size, forgetting, connections, bool((learns != learns[:, :, :1]).any()))
+    learns = learns[:, :, 0] if recursion.index is None else np.broadcast_to(learns, (*learns.shape[:2], k))
     with interruptible(), jax.enable_x64(needs_wide(program, precision)):
-        carry = _start(k, size, alpha, forgetting, weights, inverse, precision)
+        carry = recursion.start(k, alpha, weights, inverse, precision)
         back = jnp.asarray(matrix, precision)
 
         @partial(jax.jit, static_argnums=0)
@@ -241,9 +233,9 @@ def fit_rls(
             steps: int, carry: tuple, given: Mapping[str, Array], goal: Array, learns: Array, key: Array, at: tuple
         ) -> tuple:
             def observe(carry: tuple, moment: Moment) -> tuple:
-                j = moment.row
-                carry, readout = _learn(carry, moment.recorded["output"], goal[j], learns[j], forgetting)
-                return carry, {} if feedback is None else {feedback: back @ readout}, readout
+                j, told = moment.row, moment.recorded
+                carry, out = recursion.learn(carry, told["output"], goal[j], learns[j], told.get("compare"))
+                return carry, {} if feedback is None else {feedback: back @ out[0]}, out
 
             run = as_online(
                 program,
@@ -252,30 +244,50 @@ def fit_rls(
                 dt=dt,
                 solver=solver,
                 driven=() if feedback is None else (feedback,),
-                record={"output": paths},
+                record={"output": paths} | ({"compare": seen} if seen else {}),
                 state=state,
                 history=history,
                 precision=precision,
             )
             return run(carry, None, given, seed=key, step=at[0], state=at[1])
 
+        watch = Watch(carry, forgetting, precision)
         first, outputs, data = 0 if state is None else state.step, [], trials.cast(precision)
-        parts = windows(program, trials.steps)
         for i in range(trials.count):
             key, last, found = jax.random.fold_in(seed_key(seed), i), None, []
-            for start, steps in parts:
+            # All trials are run for as long as the longest, so that nothing is compiled twice, but for the last one,
+            # whose end is what is left of it all.
+            length = trials.steps if i < trials.count - 1 else int(trials.lengths[i])
+            where = f" of trial {i}" if trials.count > 1 else ""
+            for start, steps in windows(program, length):
                 check()
                 rows, ends = slice(start, start + steps), slice(start, start + steps + 1)
                 given = {path: value[i, ends] for path, value in data.inputs.items()}
                 at = np.int32(first + start), last
-                carry, last, readout = window(steps, carry, given, data.targets[i, rows], learns[i, rows], key, at)
-                found.append(np.asarray(readout, float))
+                carry, last, told = window(steps, carry, given, data.targets[i, rows], learns[i, rows], key, at)
+                watch.look(told, start, where)
+                found.append(np.asarray(told[0], float))
             outputs.append(np.concatenate(found))
-    begin = Snapshot({}, 0, 0.0, dt) if state is None else state
     ended = {key: np.asarray(v) for key, v in (last or {}).items()}
-    final = Snapshot(ended, begin.step + trials.steps, begin.t0, dt, Origin(program.system))
-    found = np.stack(outputs) if trials.batched else outputs[0]
-    return OnlineReadout(np.asarray(carry[0], float), np.asarray(carry[1], float), found, final)
+    final = Snapshot(ended, first + length, 0.0 if state is None else state.t0, dt, Origin(program.system))
+    found = trials_as_given(stacked(outputs, np.nan)[0], trials.lengths) if trials.batched else outputs[0]
+    there = None if connections is None else np.array(connections, bool)
+    return OnlineReadout(recursion.whole(carry[0]), np.asarray(carry[1], float), found, final, there)
+
+
+def _learns(trials: Trials, every: object) -> np.ndarray:
+    """Return which steps are learned from, `(trials, steps, targets or 1)`."""
+    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+        raise OptionError(f"every must be a whole number of steps >= 1, got {every!r}.")
+    return (trials.mask > 0) & (np.arange(trials.steps) % every == 0)[:, None]
+
+
+def _compared(program: Program, compare: object, k: int) -> list[str]:
+    """Return the paths of what is compared with k targets; none for the readout."""
+    seen, units = ([], k) if compare is None else count_units(program, compare)
+    if units != k:
+        raise ShapeError(f"compare: {', '.join(seen)} has {units} units, the targets have {k}.")
+    return seen
 
 
 def _feedback_weights(feedback: str | None, shape: tuple[int, int], given: ArrayLike | None) -> np.ndarray:

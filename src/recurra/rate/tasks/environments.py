@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from recurra.errors import CapabilityError, MissingPackageError, OptionError
 from recurra.rate.tasks.base import Task
-from recurra.rate.tasks.randomness import copied, global_seed, trial_seed
+from recurra.rate.tasks.randomness import Pristine, global_seed, trial_seed
 from recurra.rate.tasks.sampling import Draws
 from recurra.rate.tasks.trials import Trials
 
@@ -79,7 +79,11 @@ class NeuroGymTask(Task):
 
     def __post_init__(self) -> None:
         # A copy, so that what its owner does with it later changes no trial.
-        object.__setattr__(self, "env", copied(self.env, type(self.env).__name__))
+        object.__setattr__(self, "_pristine", Pristine(self.env, type(self.env).__name__))
+        object.__setattr__(self, "env", self._pristine.source)  # type: ignore[attr-defined]
+
+    def __identity__(self) -> object:
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def generate(self, draws: Draws, conditions: Mapping[str, ArrayLike]) -> Trials:
         """Make the trials one by one, as the environment does; conditions are passed to its `new_trial`."""
@@ -98,7 +102,7 @@ class NeuroGymTask(Task):
         given = {name: np.broadcast_to(np.asarray(value), (n,)) for name, value in conditions.items()}
         for row, number in enumerate(draws.numbers):
             fixed = {name: value[row].item() for name, value in given.items()}
-            _write(found, row, _trial(self.env, draws.seed, int(number), fixed), self.discrete)
+            _write(found, row, _trial(self._pristine, draws.seed, int(number), fixed), self.discrete)
         return found
 
     def correct(self, outputs: np.ndarray, trials: Trials) -> np.ndarray:
@@ -162,9 +166,10 @@ def from_neurogym(env: Any, *, steps: int | None = None, tolerance: float = 0.2,
         raise OptionError(f"from_neurogym: expected an environment of NeuroGym or its id, got {type(env).__name__}.")
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 2):
         raise OptionError(f"from_neurogym: steps must be a whole number >= 2, got {steps!r}.")
-    probed = _trial(env, 0, 0, {})
+    pristine = Pristine(env, type(env).__name__)
+    probed = _trial(pristine, 0, 0, {})
     if steps is None:
-        longest = max(len(_trial(env, 0, number, {}).targets) for number in range(PROBED))
+        longest = max(len(_trial(pristine, 0, number, {}).targets) for number in range(PROBED))
         steps = max(2, int(np.ceil(SPARE * longest)) if longest > len(probed.targets) else longest)
     discrete = hasattr(env.action_space, "n")
     actions = int(env.action_space.n) if discrete else int(np.prod(env.action_space.shape))
@@ -200,14 +205,14 @@ def _make(name: str, settings: dict[str, Any]) -> Any:
         raise OptionError(f"from_neurogym: NeuroGym cannot make {name!r}: {problem}") from problem
 
 
-def _trial(env: Any, seed: int, number: int, fixed: dict[str, float]) -> _Trial:
+def _trial(pristine: Pristine, seed: int, number: int, fixed: dict[str, float]) -> _Trial:
     """Seed a copy of the environment for one trial and read what it makes.
 
     A copy, since an environment may remember earlier trials (blocks, counts of rewards): so each trial is the first.
     """
     address = trial_seed(seed, number)
     with global_seed(address):
-        env = copied(env, type(env).__name__)
+        env = pristine.copy(address)
         core = getattr(env, "unwrapped", env)
         core.seed(address)
         for space in (env.action_space, env.observation_space):

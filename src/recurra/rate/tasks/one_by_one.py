@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from recurra.errors import OptionError, ShapeError
 from recurra.rate.tasks.base import Task
-from recurra.rate.tasks.randomness import copied, global_seed, trial_seed
+from recurra.rate.tasks.randomness import Pristine, global_seed, trial_seed
 from recurra.rate.tasks.sampling import Draws
 from recurra.rate.tasks.trials import Trials
 
@@ -40,9 +39,13 @@ class OneByOne(Task):
     dt: float = STEP
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "source", copied(self.source, type(self.source).__name__))
+        object.__setattr__(self, "_pristine", Pristine(self.source, type(self.source).__name__))
+        object.__setattr__(self, "source", self._pristine.source)  # type: ignore[attr-defined]
         u, z, _ = self._trial(0, 0, None)
         object.__setattr__(self, "_shape", (*u.shape, 1 if z.ndim == 1 else z.shape[1]))
+
+    def __identity__(self) -> object:
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -90,13 +93,5 @@ class OneByOne(Task):
 
     def _trial(self, seed: int, number: int, trial_type: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         address = trial_seed(seed, number)
-        one = copied(self.source, type(self.source).__name__)
-        for position, (name, value) in enumerate(list(vars(one).items())):
-            if isinstance(value, np.random.Generator):
-                setattr(one, name, np.random.default_rng([address, position]))
-            elif isinstance(value, np.random.RandomState):
-                setattr(one, name, np.random.RandomState([address, position]))
-            elif isinstance(value, random.Random):
-                setattr(one, name, random.Random(f"{address} {position}"))
         with global_seed(address):
-            return one.simulate_trial(trial_type, False)
+            return self._pristine.copy(address).simulate_trial(trial_type, False)  # type: ignore[attr-defined]
