@@ -1,4 +1,4 @@
-"""Which behaviors may run in Python, apart from the compiled ones: before a block of steps, after it, or within each."""
+"""Which behaviors may run in Python, apart from the compiled ones: before them, after them, or within each step."""
 
 from __future__ import annotations
 
