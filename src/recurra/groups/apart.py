@@ -1,4 +1,4 @@
-"""Which behaviors may run in Python, apart from the compiled ones, without changing anything: before or after them."""
+"""Which behaviors may run in Python, apart from the compiled ones: before them, after them, or within each step."""
 
 from __future__ import annotations
 
