@@ -6,7 +6,7 @@ PEER_ENVIRONMENT = ("groups", ["pymonnto==3.0.6", "setuptools"])
 TITLE = "Behaviors in Python: document 4's network, plasticity, Hodgkin-Huxley"
 TEXT = (
     "The classes of `group_models.py` are the same on both sides; only the import differs. Everything is recorded that "
-    "the models ask for. Networks are built, compiled and run for some steps before anything is timed."
+    "the models ask for, and both sides compute in float32. Networks are built, compiled and run for some steps before anything is timed."
 )
 OURS, PYMONNTO = "Recurra", "PymoNNto 3.0.6"
 CASES = {
@@ -20,8 +20,11 @@ CASES = {
 GROUPS = [[f"{OURS}: {case}", f"{PYMONNTO}: {case}"] for case in CASES]
 
 
-def runs(library, name):
-    """Make the tasks of a library with document 4's names: each goes on with a network that is warm."""
+def runs(library, name, **single):
+    """Make the tasks of a library with document 4's names: each goes on with a network that is warm.
+
+    `single` is what its `Network` is told for float32.
+    """
     import contextlib
     import io
 
@@ -31,7 +34,7 @@ def runs(library, name):
 
     def run(case, make, size, steps):
         if case not in networks:
-            networks[case] = getattr(group_models, make)(library, size)
+            networks[case] = getattr(group_models, make)(library, size, **single)
             networks[case].initialize(info=False)
             networks[case].simulate_iterations(20)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -47,17 +50,19 @@ def ours():
     """Make the tasks of our side."""
     import recurra
 
-    return runs(recurra, OURS)
+    return runs(recurra, OURS, precision="float32")
 
 
 def peer():
     """Make the tasks of the other side."""
     import os
 
+    import numpy as np
+
     os.makedirs("Data", exist_ok=True)  # PymoNNto looks for such a folder
     import PymoNNto
 
-    return runs(PymoNNto, PYMONNTO)
+    return runs(PymoNNto, PYMONNTO, settings={"dtype": np.float32})
 
 
 def agree(values):
