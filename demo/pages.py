@@ -116,6 +116,14 @@ PAGES = [
         limits="Delays are read in straight lines between steps, so Runge-Kutta of order 4 is of order 2 here.",
     ),
     Page(
+        title="Spikes beside closed forms",
+        text="An action potential of an axon is one spike, however long it stays above the threshold. A refractory "
+        "time comes on top of the time that charging takes; a postsynaptic potential has one area at every step; and "
+        "no conductance, however large, drives a potential beyond its reversal.",
+        script=EXAMPLES / "spikes.py",
+        captions=("Left: an axon and its spikes. Right: the lowest potential over the weight of a synapse.",),
+    ),
+    Page(
         title="A grasshopper's ear",
         text="A mean-field model is driven by a real sound and compared with the spikes of the "
         "auditory receptor that heard it. Parameters are chosen on the first five seconds; the "
