@@ -6,7 +6,8 @@ PEER_ENVIRONMENT = ("groups", ["pymonnto==3.0.6", "setuptools"])
 TITLE = "Behaviors in Python: document 4's network, plasticity, Hodgkin-Huxley"
 TEXT = (
     "The classes of `group_models.py` are the same on both sides; only the import differs. Everything is recorded that "
-    "the models ask for, and both sides compute in float32. Networks are built, compiled and run for some steps before anything is timed."
+    "the models ask for, and both sides compute in float32. Networks are built, compiled and run for some steps before "
+    "anything is timed."
 )
 OURS, PYMONNTO = "Recurra", "PymoNNto 3.0.6"
 CASES = {

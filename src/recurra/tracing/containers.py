@@ -43,11 +43,8 @@ def _slots_of(kind: type) -> list[str]:
 def is_container(value: object) -> bool:
     """Tell whether a value is looked into for numbers.
 
-    >>> from typing import NamedTuple
-    >>> class Pair(NamedTuple):
-    ...     first: float
-    ...     second: float
-    >>> is_container(Pair(1.0, 2.0)), is_container([1.0]), is_container("text")
+    >>> from tokenize import TokenInfo
+    >>> is_container(TokenInfo(1, "x", (1, 0), (1, 1), "x")), is_container([1.0]), is_container("text")
     (True, True, False)
     """
     kind = type(value)

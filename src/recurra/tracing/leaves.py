@@ -198,7 +198,7 @@ class Run:
                     where = error_site(error)
                     place = (body.name, *where, source_line(*where), f"raises {type(error).__name__}")
                     return self._raised(body, place, self._stand_ins(values, layout))
-                if decisions:
+                if decisions or body.name in plan.facts.understood:  # else it may not be the user's
                     raise refuse_error(error) from error
                 raise
             if session.escape is not None:

@@ -74,8 +74,11 @@ class Late:
 
     __repr__ = __str__
 
-    def __format__(self, spec: str) -> str:
+    def _refuse(self, *_: Any) -> Any:
         return str(self)
+
+    __format__ = __getitem__ = __len__ = __iter__ = __contains__ = __mod__ = __rmod__ = __mul__ = __rmul__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __int__ = __float__ = __index__ = __fspath__ = _refuse
 
     def __bool__(self) -> bool:
         return bool(str(self))

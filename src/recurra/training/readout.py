@@ -99,10 +99,10 @@ def ridge(
 
 def _rows(features: ArrayLike, targets: ArrayLike, mask: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
     (x, lengths), (y, own) = _as_array(features, "features"), _as_array(targets, "targets")
-    y = y[:, None] if y.ndim == 1 else y
+    given, y = y.shape, y[:, None] if y.ndim == 1 else y
     if x.dtype.kind not in "biuf" or y.dtype.kind not in "biuf" or x.ndim not in (2, 3) or x.shape[:-1] != y.shape[:-1]:
         raise ShapeError(
-            f"features have shape {x.shape} and targets {y.shape}; expected numbers (rows, n) and (rows, k), or the"
+            f"features have shape {x.shape} and targets {given}; expected numbers (rows, n) and (rows, k), or the"
             " same with a first axis of trials."
         )
     if x.ndim == 3:
