@@ -225,7 +225,8 @@ class Reader:
         """Apply an operator."""
         if in_place:
             self.written(left.origins)
-            self.join(left.origins, right.origins if makes_list else NONE)
+            if makes_list:  # a list takes the entries of the other; an array copies numbers
+                self.join(frozenset(filter(self._holds, left.origins)), right.origins)
             return Value(left.origins)
         # Lists that are added, or repeated, hold what they held.
         return Value(frozenset(o for o in left.origins | right.origins if self._holds(o))) if makes_list else Value()
