@@ -77,9 +77,9 @@ def test_poisson_source_refuses_in_pure_runs_too():
     NeuronGroup(net=net, size=3, tag="cells", behavior={0: Faster(), 1: PoissonSource(rate=10.0)})
     net.initialize()
     net.simulate_iterations(5)
-    net.run(steps=20, record_vars="cells/rate")
+    net.run(steps=20, record_vars=["cells/rate"])
     with pytest.raises(RecurraError, match="5000 Hz"):
-        net.run(steps=40, record_vars="cells/rate")
+        net.run(steps=40, record_vars=["cells/rate"])
 
 
 def test_spike_generator_needs_memory_for_its_spikes_only(compile):
