@@ -19,6 +19,7 @@ from recurra.behaviors.conventions import (
 )
 from recurra.errors import OptionError
 from recurra.groups import Behavior
+from recurra.groups.behavior import check_length
 from recurra.groups.expressions import read_expression
 
 
@@ -277,6 +278,7 @@ class InstantHomeostasis(Behavior):
         self.expression = read_expression(self.parameter("measurement_param", "spike"), where)
         self.adjusted = self.parameter("adjustment_param", "threshold")
         middle, gap = self.parameter("threshold", None, neurons), self.parameter("gap_percent", 0.0)
+        check_length(middle, neurons, f"{type(self).__name__}, parameter 'threshold'")
         low = None if middle is None else middle * (1 - gap / 100)
         high = None if middle is None else middle * (1 + gap / 100)
         self.min_th = self.parameter("min_th", low, neurons)

@@ -22,6 +22,7 @@ from recurra.behaviors.conventions import (
     whole_number,
 )
 from recurra.groups import Behavior
+from recurra.groups.behavior import check_length
 
 
 class LeakyIntegrateAndFire(Behavior):
@@ -312,6 +313,7 @@ class RateUnits(Behavior):
         """Set the rates to their beginning."""
         self.activation = one_of(self, "activation", self.parameter("activation", "linear"), self.ACTIVATIONS)
         tau = self.parameter("tau", None, neurons)
+        check_length(tau, neurons, f"{type(self).__name__}, parameter 'tau'")
         self.decay = 0.0 if tau is None else decay(self, "tau", tau, time_step(self, neurons))
         self.I_ext = self.parameter("I_ext", 0.0, neurons)
         neurons.rate = neurons.vector(self.parameter("rate_init", 0.0, neurons))

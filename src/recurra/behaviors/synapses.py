@@ -26,6 +26,7 @@ from recurra.behaviors.conventions import (
 from recurra.courtesy import warn
 from recurra.errors import OptionError, UnusedWeights
 from recurra.groups import Behavior, Recorder
+from recurra.groups.behavior import check_length
 from recurra.groups.foresight import names_in
 
 
@@ -242,6 +243,7 @@ class SynapticCurrent(Behavior):
         """Let nothing flow."""
         self.dt = time_step(self, synapses)
         self.reversal = self.parameter("reversal", None, synapses.dst)
+        check_length(self.reversal, synapses.dst, f"{type(self).__name__}, parameter 'reversal'")
         self.strength = self.parameter("strength", 1.0, synapses.dst)
         others = [b for b in synapses.behavior.values() if isinstance(b, SynapticCurrent) and b is not self]
         if others:

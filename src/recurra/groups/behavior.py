@@ -160,8 +160,9 @@ class Behavior(Tagged):
             hint = f" Did you mean it by {given[0]!r}?" if given else ""
             raise OptionError(f"{where}: it is required; write {type(self).__name__}({key}=...).{hint}")
         if not isinstance(value, str):
-            if (default is None or isinstance(default, int | float | np.number)) and hasattr(neurons, "vector"):
-                _check_length(value, neurons, where)
+            # Where the default is no number, it may be anything: a table, a list of names.
+            if isinstance(default, int | float | np.number) and hasattr(neurons, "vector"):
+                check_length(value, neurons, where)
             return value
         return self._from_text(value, default, None if do_not_diversify else neurons, where)
 
@@ -246,7 +247,12 @@ def _check_hooks(kind: type[Behavior]) -> None:
             )
 
 
-def _check_length(value: Any, neurons: Any, where: str) -> None:
+def check_length(value: Any, neurons: Any, where: str) -> None:
+    """Refuse a vector that does not fit a group.
+
+    Raises:
+        ShapeError: it has neither one number nor one for each unit.
+    """
     shape = np.shape(value) if isinstance(value, np.ndarray | list | tuple) else ()
     flat = not hasattr(neurons, "matrix_dim")
     if shape and (shape[-1] not in (1, neurons.size) or (flat and len(shape) > 1)):
