@@ -411,13 +411,12 @@ REFUSED = [
     (Dependent, "", "self.mode|mode changes|changes from"),
     (Grows, "", "changes from|length"),
     (Unique, "np.unique", "unique"),
-    (Dictionary, "float(n.v[0])", "float|round"),
+    (Dictionary, "self.seen[key] =", "a key of a dict"),
     (GlobalState, "LEVELS", "changes LEVELS"),
     (PythonsRandom, "", "random"),
     (Iterator, "next(self.items)", "iterator"),
-    (SparseMatrix, "self.W.dot", "array"),
     (Tolist, "tolist", "tolist"),
-    (Shapes, "", "index|changes from|slice"),
+    (Shapes, "n.part = ", "needed as a number"),
 ]
 
 
@@ -438,7 +437,8 @@ def test_not_compiled_and_right(rule, code: str, why: str) -> None:
     assert re.search(why, text), text
     if code:
         assert f"{Path(__file__).name}:{line_of(rule, code)}" in text, text
-    assert "eager (NumPy)" in net.explain() or "fed" in net.explain() or "hoisted" in net.explain()
+    assert any(word in net.explain() for word in ("eager (NumPy)", "fed", "hoisted", "called"))\
+        or rule is GlobalState  # which is compiled anew, since the global is another one now
     LEVELS["gain"] = 0.5
     expected = holdings(run_in_numpy(one_group(Cells(), rule(), record=("v", "u")), STEPS))
     got = holdings(net)
@@ -463,8 +463,7 @@ class Speaks(Rule):
 
 def test_what_is_printed_is_printed_in_every_step(capsys) -> None:
     net = one_group(Cells(), Speaks())
-    with pytest.warns(NotCompiled, match="cells/Speaks runs in Python, after.*formatting"):
-        net.simulate_iterations(STEPS)
+    net.simulate_iterations(STEPS)
     printed = capsys.readouterr().out.splitlines()
     run_in_numpy(one_group(Cells(), Speaks()), STEPS)
     assert printed == capsys.readouterr().out.splitlines() and len(printed) == STEPS

@@ -240,6 +240,10 @@ TRAIN = {
     "solver": [("heun", "solver was euler, now it is heun")],
     "state": [(simulate(rate_net(3), 0.2, dt=0.1, progress=False).final, "start")],
     "history": None,  # only where there are delays; see below
+    "data_id": [("mine", "data")],
+    "metrics": [(["l1"], "metrics")],
+    "after": None,  # refused beside a checkpoint
+    "callbacks": None,  # are shown how it goes, and may end it
     "epochs": None, "checkpoint": None, "checkpoint_every": None, "resume": None, "progress": None,
 }  # fmt: skip
 
