@@ -170,7 +170,8 @@ def test_a_sweep_in_another_step_is_refused():
 
 
 def test_equations_take_any_step():
-    assert dale().to_graph(noise="none").dt is None and dale().to_graph(noise="ou").dt is None
+    assert dale().to_graph(noise="none").dt is None
+    assert dale().to_graph(noise="ou").dt == 1.0  # so that the noise has its level exactly
     assert glm().to_graph().dt is None  # nobody has said how long its bins are
 
 
