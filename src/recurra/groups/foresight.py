@@ -49,7 +49,7 @@ def names_of(kind: type, but: Iterable[str] = ()) -> set[str]:
     found = {n: {w for c in _codes(m) for w in (*c.co_names, *_texts(c))} for n, m in methods.items() if _codes(m)}
     skipped = set(but)
     private = {name for one in skipped for name in found.get(one, ())} & found.keys() - skipped
-    for name in private:
+    for name in sorted(private):
         if not any(name in words for other, words in found.items() if other not in skipped | private):
             skipped.add(name)
     return {word for name, words in found.items() if name not in skipped for word in words}

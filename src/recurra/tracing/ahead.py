@@ -286,7 +286,7 @@ def _form(examples: list[Any]) -> tuple[str, tuple[int, ...], np.dtype] | None:
     kinds = {kind_of(e) for e in examples}
     if len(kinds) != 1 or None in kinds or len({np.shape(e) for e in examples}) != 1:
         return None
-    kind = str(next(iter(kinds)))
+    kind = str(kind_of(examples[0]))
     if kind == "python":
         return kind, (), _TYPES[max(_RANK[type(e)] for e in examples)]
     types = {as_value(e).dtype for e in examples}

@@ -141,14 +141,14 @@ def restored(before: tuple[Any, Any]) -> Any:
 
 
 def _set_attributes(value: Any, items: dict[str, Any]) -> None:
-    for name in attributes_of(value).keys() - items.keys():
+    for name in sorted(attributes_of(value).keys() - items.keys()):
         object.__delattr__(value, name)
     space = getattr(value, "__dict__", None)
     slots = set(slots_of(type(value)))
     if space is not None:
         space.clear()
         space.update((name, item) for name, item in items.items() if name not in slots)
-    for name in slots & items.keys():
+    for name in sorted(slots & items.keys()):
         object.__setattr__(value, name, items[name])
 
 

@@ -112,7 +112,7 @@ class Guards:
             space = function.__globals__
             builtin = space.get("__builtins__", {})
             builtin = builtin if isinstance(builtin, dict) else vars(builtin)
-            for name in {name for code in codes_in(function.__code__) for name in code.co_names}:
+            for name in sorted({name for code in codes_in(function.__code__) for name in code.co_names}):
                 value = space[name] if name in space else builtin.get(name)
                 self._add(space, name, value, name in space)
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):

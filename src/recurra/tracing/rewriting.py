@@ -110,7 +110,7 @@ def _definition(tree: ast.Module, code: types.CodeType) -> ast.FunctionDef | Non
     """Return the definition of a function in the text of its file, without decorators and defaults."""
     found: list[Any] = []
     if code.co_name == "<lambda>":
-        places = {p[:4] for p in code.co_positions() if p[0] is not None and p[2] is not None and p[3] != p[2]}
+        places = [p[:4] for p in code.co_positions() if p[0] is not None and p[2] is not None and p[3] != p[2]]
         for node in ast.walk(tree):
             if isinstance(node, ast.Lambda) and all(map(functools.partial(_is_in, node.body), places)):
                 body = ast.copy_location(ast.Return(node.body), node.body)

@@ -141,7 +141,7 @@ class Surroundings:
                 changed = changed or shown
                 _write(holder, name, before)
         for cls, names in self._classes.values():
-            for name in _data_names(cls) - names:
+            for name in sorted(_data_names(cls) - names):
                 changed = changed or f"{cls.__name__}.{name}"
                 delattr(cls, name)
         return changed
@@ -159,7 +159,7 @@ def _names(function: types.FunctionType) -> dict[str, set[str]]:
 
 def modules_of(function: types.FunctionType) -> list[types.ModuleType]:
     """Return the modules that a function may look into: by name, as a part of another one, or imported in it."""
-    names = {name for code in codes_in(function.__code__) for name in code.co_names}
+    names = sorted({name for code in codes_in(function.__code__) for name in code.co_names})
     waiting = [function.__globals__.get(name) for name in names]
     waiting += [_read(cell, "cell_contents") for cell in function.__closure__ or ()]
     waiting += [sys.modules.get(name) for name in names]
@@ -170,7 +170,7 @@ def modules_of(function: types.FunctionType) -> list[types.ModuleType]:
             continue
         if module.__name__.split(".")[0] not in sys.stdlib_module_names:
             found[id(module)] = module
-            waiting += [vars(module)[name] for name in names & vars(module).keys()]
+            waiting += [vars(module)[name] for name in names if name in vars(module)]
     return list(found.values())
 
 

@@ -213,20 +213,20 @@ class Reader:
         """Assign an attribute."""
         outside = {o for o in target.origins if o.startswith("@")} | ({f"@{name}"} if target.is_known else set())
         self.written(frozenset({name, *outside}))
-        self.join(frozenset({name}), value.origins)
+        self.share(frozenset({name}), value.origins)
 
     def store_item(self, container: Value, value: Value | None) -> None:
         """Assign, or delete, an item or a slice."""
         self.written(container.origins)
         if value is not None:
-            self.join(container.origins, value.origins)
+            self.share(container.origins, value.origins)
 
     def binary(self, left: Value, right: Value, in_place: bool, makes_list: bool) -> Value:
         """Apply an operator."""
         if in_place:
             self.written(left.origins)
             if makes_list:  # a list takes the entries of the other; an array copies numbers
-                self.join(frozenset(filter(self._holds, left.origins)), right.origins)
+                self.share(frozenset(filter(self._holds, left.origins)), right.origins)
             return Value(left.origins)
         # Lists that are added, or repeated, hold what they held.
         return Value(frozenset(o for o in left.origins | right.origins if self._holds(o))) if makes_list else Value()
@@ -238,7 +238,7 @@ class Reader:
         """Note that names are written."""
         self.effects.written |= names | {self.defaults[name] for name in names & self.defaults.keys()}
 
-    def join(self, names: Names, others: Names) -> None:
+    def share(self, names: Names, others: Names) -> None:
         """Note that names may come to hold the same."""
         self.effects.aliases |= {(a, b) for a in names for b in others if a != b}
 
@@ -317,7 +317,7 @@ class Reader:
 
         self.written(here(effects.written))
         for a, b in list(effects.aliases):
-            self.join(here({a}), here({b}))
+            self.share(here({a}), here({b}))
         return Value(here(effects.returned))
 
     def _library(self, found: Any, given: list[Value], named: dict[str, Value], origins: Names) -> Value:
@@ -360,7 +360,7 @@ class Reader:
             made = either(made, self._run(function, [*whose, *given], keywords, spread))
         if callee.name in _CHANGING_METHODS:
             self.written(callee.base)
-            self.join(callee.base, origins - callee.base)
+            self.share(callee.base, origins - callee.base)
             return Value(made.origins | origins | callee.base)
         if found:
             return made
@@ -395,7 +395,7 @@ def joined(names: Iterable[str], aliases: Iterable[tuple[str, str]]) -> set[str]
     ['v', 'w', 'x']
     """
     near: dict[str, set[str]] = {}
-    for a, b in aliases:
+    for a, b in sorted(aliases):
         near.setdefault(a, set()).add(b)
         near.setdefault(b, set()).add(a)
     found, waiting = set(names), list(names)
