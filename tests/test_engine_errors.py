@@ -180,7 +180,7 @@ LINK = Node({"e": nets.product()})
         (edge("a/op/y", "b/op/u"), PathError, "edge a/op/y->b/op/u: 'a/op/y': unknown variable 'y'"),
         (edge("c/op/x", "b/op/u"), PathError, "unknown node 'c'"),
         (edge("a/op/x", "b/opp/u"), PathError, "Did you mean 'op'"),
-        (edge("a/x", "b/op/u"), PathError, "'a/x' is no full path"),
+            (edge("x", "b/op/u"), PathError, "'x' is no full path"),
         (edge("all/op/x", "b/op/u"), PathError, "addresses 2 nodes, one was expected"),
         (edge("a/op/x", "b/op/tau"), TemplateError, "must end at an input, 'b/op/tau' is of kind parameter"),
         (edge("a/op/x", "b/op/x"), TemplateError, "'b/op/x' is of kind state"),
