@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from recurra import CircuitTemplate, NodeTemplate, OperatorTemplate
+from recurra import CircuitTemplate, Network, NodeTemplate, OperatorTemplate
 from recurra.analysis import continuation, fixed_points, limit_cycle, lyapunov_exponents, phase_plane
 from recurra.errors import CapabilityError, OptionError, ShapeError
 
@@ -234,3 +234,18 @@ def test_exponents_that_have_not_converged_are_warned_of():
         assert lyapunov_exponents(circuit("x' = -2*x"), 5.0, dt=0.01)[0] == pytest.approx(-2.0, abs=1e-6)
     with pytest.raises(OptionError, match="3 states"):
         lyapunov_exponents(lorenz, 2.0, dt=0.01, count=4)
+
+
+@pytest.mark.parametrize("parameter", ["a/op/k", "a/k", "all/op/k"])
+def test_a_branch_follows_a_number_that_all_units_share(parameter):
+    """Equal units under their mean, `v' = -v + k tanh(mean v)`: the pitchfork is at k = 1."""
+    net = Network(dt=0.01)
+    net.add_diffeq_node(
+        "a", "v' = -v + k*tanh(u)", N=5, variables={"v": "output", "u": "input", "k": 1.0},
+        weights=np.ones((5, 5)) / 5, source_var="v", target_var="u",
+    )  # fmt: skip
+    found = continuation(net, parameter, (0.5, 2.0)).bifurcations
+    assert [one.kind for one in found] == ["branch point"] and abs(found[0].value - 1) < 1e-9
+    net.set_var("a", "k", np.linspace(0.9, 1.1, 5))
+    with pytest.raises(ShapeError, match=r"has 5 values, from 0.9 to 1.1; a branch follows one"):
+        continuation(net, parameter, (0.5, 2.0))

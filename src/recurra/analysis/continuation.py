@@ -141,7 +141,8 @@ def continuation(
 
     Arguments:
         model, inputs, params: as for :func:`recurra.analysis.fixed_points`.
-        parameter: path of one number: a parameter, an input's default, a weight between single units.
+        parameter: path of one number: a parameter, an input's default, a weight between single units; or of one that
+            all units of a node, or of `all` nodes, have in common.
         span: where to begin and where to end; the branch ends when it leaves this range on either side.
         start: where to look for the first resting state; the initial state if `None`.
         step: the longest step, in units of the parameter; 0.01 of the range if `None`. The size that each state has

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
@@ -31,7 +32,8 @@ class Flow:
             not read the time.
         inputs: path -> constant value, one number or one for each unit.
         params: path -> value, for those that differ from the model's.
-        parameter: path of one number that `rate` and `jacobian` take as their second argument.
+        parameter: path of what `rate` and `jacobian` take as their second argument: one number, or one that all units
+            of a node have in common, or with `all` as the node several nodes.
 
     Raises:
         CapabilityError: the network is no single ordinary differential equation of real numbers, or depends on time.
@@ -55,15 +57,10 @@ class Flow:
             raise CapabilityError("the states are complex; write the model with real and imaginary parts as states.")
         self.start = np.asarray(self._field.y0, float)
         if parameter is not None:
-            if parameter not in self._field.params:
-                raise PathError(unknown("parameter", parameter, self._field.params))
-            if self._field.params[parameter].size != 1:
-                raise ShapeError(
-                    f"{parameter}: has {self._field.params[parameter].size} values; a branch follows one number."
-                )
+            self._shapes = self._shared(parameter)
             # The model lives in the precision of its parameters; the derivative by one of them is exact in it.
             self._slope = jax.jit(
-                jax.jacfwd(lambda value, y: self._field.function(0.0, y, {parameter: value}))
+                jax.jacfwd(lambda value, y: self._field.function(0.0, y, self._params(value)))
             )
         self.names: list[str] = [""] * len(self.start)
         for path, place in self._field.index.items():
@@ -73,8 +70,31 @@ class Flow:
             else:
                 self.names[place] = path
 
-    def _params(self, value: float | None) -> dict[str, object]:
-        return {} if value is None or self.parameter is None else {self.parameter: np.float64(value)}
+    def _shared(self, parameter: str) -> dict[str, tuple[int, ...]]:
+        """Return path -> shape of what a parameter stands for, whose numbers must be one."""
+        own = self._field.params
+        if parameter in own:
+            paths = [parameter]
+        else:
+            try:
+                paths = [target.path for target in self.program.layout.resolve(parameter) if target.path in own]
+            except PathError:
+                paths = []
+        if not paths:
+            raise PathError(unknown("parameter", parameter, own))
+        values = np.concatenate([np.ravel(own[path]) for path in paths])
+        if np.ptp(values) > 0:
+            raise ShapeError(
+                f"{parameter}: has {values.size} values, from {values.min():g} to {values.max():g}; a branch follows"
+                " one number, so give all of them the same, or name one."
+            )
+        return {path: np.shape(own[path]) for path in paths}
+
+    def _params(self, value: Any) -> dict[str, object]:
+        if value is None or self.parameter is None:
+            return {}
+        make = jnp.full if isinstance(value, jax.Array) else np.full
+        return {path: make(shape, value) for path, shape in self._shapes.items()}
 
     def rate(self, y: np.ndarray, value: float | None = None) -> np.ndarray:
         """Return dy/dt, `(states,)`; Ctrl-C ends whatever asks for it."""
