@@ -382,3 +382,10 @@ def shown(value) -> str:
 @given(VALUES, VALUES)
 def test_digests_are_equal_where_values_are(one, two):
     assert (digest(one) == digest(two)) == (shown(one) == shown(two))
+
+
+def test_what_holds_too_much_to_be_read_is_not_read_on():
+    many = {"it": [[k] for k in range(2000)]}
+    assert identify(many)
+    with pytest.raises(CapabilityError, match="it holds too many things"):
+        identify(many, most=1000)

@@ -69,7 +69,9 @@ class Unidentified(Exception):
     """Say which thing cannot be identified."""
 
 
-def identify(parts: Mapping[str, Any], names: Mapping[str, str] | None = None, lasting: bool = False) -> Identity:
+def identify(
+    parts: Mapping[str, Any], names: Mapping[str, str] | None = None, lasting: bool = False, most: float = math.inf
+) -> Identity:
     """Return what tells a thing from others.
 
     Arguments:
@@ -78,6 +80,7 @@ def identify(parts: Mapping[str, Any], names: Mapping[str, str] | None = None, l
         names: part -> the keyword by which a user names it where it cannot be identified.
         lasting: of functions and classes read the code alone, neither numbers beside it nor versions of packages: for
             what is kept beyond these.
+        most: how many things are read; more cannot be identified.
 
     Raises:
         CapabilityError: something cannot be identified.
@@ -88,7 +91,7 @@ def identify(parts: Mapping[str, Any], names: Mapping[str, str] | None = None, l
     >>> differences(identify({"f": {"a": np.zeros(2)}}), identify({"f": {"a": np.ones(2)}}))
     ['f: a']
     """
-    reader, found = _Reader(lasting), {}
+    reader, found = _Reader(lasting, most), {}
     for name, value in parts.items():
         try:
             found |= reader.parts(name, value)
@@ -159,8 +162,8 @@ class _Reader:
     depends on this is valid in its place only, and not remembered.
     """
 
-    def __init__(self, lasting: bool):
-        self.lasting, self.has_code = lasting, False
+    def __init__(self, lasting: bool, most: float = math.inf):
+        self.lasting, self.has_code, self._most = lasting, False, most
         self._known: dict[int, tuple[Any, str]] = {}  # keeps the value too, or its number would be given away again
         self._open: dict[int, int] = {}
         self._low = math.inf  # the outermost thing in progress that was met again
@@ -242,6 +245,9 @@ class _Reader:
         return _hash(kind, *sorted(self.of(value) for value in values))
 
     def _read(self, value: Any) -> str:
+        self._most -= 1
+        if self._most < 0:
+            raise Unidentified("it holds too many things")
         value = bare(value)
         if isinstance(value, jax.Array) and not isinstance(value, Tracer):
             if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):

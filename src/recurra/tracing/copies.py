@@ -21,6 +21,7 @@ from recurra.errors import RecurraError
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 CONTAINERS = (list, tuple, dict, set, deque, bytearray)
 MAX_DEPTH = 6
+MOST_THINGS = 1000  # that are read of a value of somebody else's, before every run; of more it is only felt which it is
 ABSENT: Any = object()
 """What stands for a name that there is not."""
 _OF_CODE = types.FunctionType | types.MethodType | types.BuiltinFunctionType | types.ModuleType | type | np.ufunc
@@ -180,5 +181,5 @@ def _digest(value: Any) -> Digest | None:
     if isinstance(value, _OF_CODE) or type(value).__module__.split(".")[0] in ("builtins", "recurra", "jax", "jaxlib"):
         return None
     with contextlib.suppress(RecurraError, TypeError, ValueError, RecursionError):
-        return Digest(sorted(identify({"it": value}).items()))
+        return Digest(sorted(identify({"it": value}, most=MOST_THINGS).items()))
     return None
