@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from corpus import LOOSE, holdings, run_in_numpy, same
-from foreign_networks import NETWORKS
+from more_foreign_networks import NETWORKS
 from recurra.errors import NotCompiled
 
 STEPS = 24

@@ -76,6 +76,16 @@ def attributes(function: types.FunctionType) -> dict[str, Any]:
     return {name: value for name, value in vars(function).items() if name not in GENERATED}
 
 
+def slots_of(kind: type) -> list[str]:
+    """Return the names of the slots of a class and of those that it derives from."""
+    found: list[str] = []
+    for cls in kind.__mro__[:-1]:
+        own = vars(cls).get("__slots__", ())
+        if cls.__module__ != "builtins":
+            found += [own] if isinstance(own, str) else list(own)
+    return [name for name in found if name not in ("__weakref__", "__dict__")]
+
+
 def captured(function: types.FunctionType) -> dict[str, Any]:
     """Return what a function has captured; its class it is found in anyway."""
     found = {}

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from recurra.tracing.code import codes_in
+
 _WORD = re.compile(r"[^\W\d]\w*")
 _FOREIGN = {"numpy", "jax", "scipy", "builtins"}
 MAX_DEPTH = 4  # calls from function to function that are followed
@@ -98,7 +100,4 @@ def _plain(member: object) -> object:
 
 def _codes(function: Any) -> list[CodeType]:
     code = getattr(function, "__code__", None)
-    codes = [code] if code is not None else []
-    for one in codes:
-        codes += [c for c in one.co_consts if isinstance(c, CodeType)]
-    return codes
+    return [] if code is None else list(codes_in(code))

@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
+from recurra.engine.anatomy import slots_of
 from recurra.tracing.sparse import Sparse, is_sparse
 
 _DICTS = (dict, OrderedDict, defaultdict, Counter)
 
 
-class _Fixed(type):
-    """Tell what cannot be changed, for `isinstance`."""
+def is_fixed(value: object) -> bool:
+    """Tell whether a container cannot be changed: a tuple, a named tuple, a frozen data class, a sparse matrix.
 
-    def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, tuple) or _is_record(value) or is_sparse(value)
-
-
-class FIXED(metaclass=_Fixed):
-    """Stand for tuples, named tuples, frozen data classes and sparse matrices in `isinstance`."""
+    >>> is_fixed((1.0, 2.0)), is_fixed([1.0, 2.0])
+    (True, False)
+    """
+    return isinstance(value, tuple) or _is_record(value) or is_sparse(value)
 
 
 def _is_record(value: object) -> bool:
@@ -29,15 +28,10 @@ def _is_record(value: object) -> bool:
     return parameters is not None and parameters.frozen and not isinstance(value, type)
 
 
-def _slots_of(kind: type) -> list[str]:
-    """Return the names of the slots of a class and of those it derives from; none where some class has a `__dict__`."""
-    found: list[str] = []
-    for cls in kind.__mro__[:-1]:
-        own = vars(cls).get("__slots__")
-        if own is None or cls.__module__ == "builtins":
-            return []
-        found += [name for name in ((own,) if isinstance(own, str) else tuple(own)) if name != "__weakref__"]
-    return [] if "__dict__" in found else found
+def _slots_only(kind: type) -> list[str]:
+    """Return the names of the slots of a class whose objects have nothing else; none of others."""
+    only = all("__slots__" in vars(cls) and cls.__module__ != "builtins" for cls in kind.__mro__[:-1])
+    return slots_of(kind) if only and not kind.__dictoffset__ else []
 
 
 def is_container(value: object) -> bool:
@@ -53,7 +47,7 @@ def is_container(value: object) -> bool:
     if kind.__module__.split(".")[0] in ("recurra", "numpy", "jax", "jaxlib", "scipy", "builtins"):
         return False
     named = isinstance(value, tuple) and hasattr(kind, "_fields")
-    return named or hasattr(kind, "__dataclass_fields__") or bool(_slots_of(kind))
+    return named or hasattr(kind, "__dataclass_fields__") or bool(_slots_only(kind))
 
 
 def entries_of(value: Any) -> dict[Any, Any]:
@@ -73,7 +67,7 @@ def entries_of(value: Any) -> dict[Any, Any]:
         return dict(enumerate(value))
     if hasattr(value, "__dict__"):
         return dict(vars(value))
-    return {name: getattr(value, name) for name in _slots_of(kind) if hasattr(value, name)}
+    return {name: getattr(value, name) for name in _slots_only(kind) if hasattr(value, name)}
 
 
 def filled(original: Any, items: dict[Any, Any]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.engine.anatomy import is_installed
+from recurra.engine.anatomy import is_installed, slots_of
 from recurra.engine.identity import identify
 from recurra.errors import RecurraError
 
@@ -43,16 +43,6 @@ def is_object(value: object) -> bool:
     if isinstance(value, _OF_CODE) or is_installed(type(value).__module__):
         return False
     return hasattr(value, "__dict__") or bool(slots_of(type(value)))
-
-
-def slots_of(kind: type) -> list[str]:
-    """Return the names of the slots of a class and of those that it derives from."""
-    found: list[str] = []
-    for cls in kind.__mro__[:-1]:
-        own = vars(cls).get("__slots__", ())
-        if cls.__module__ != "builtins":
-            found += [own] if isinstance(own, str) else list(own)
-    return [name for name in found if name not in ("__weakref__", "__dict__")]
 
 
 def attributes_of(value: Any) -> dict[str, Any]:

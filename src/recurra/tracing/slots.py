@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import OptionError
-from recurra.tracing.containers import FIXED, entries_of, filled, is_container
+from recurra.tracing.containers import entries_of, filled, is_container, is_fixed
 from recurra.tracing.session import as_value
 from recurra.tracing.sparse import Sparse, is_sparse, structure_of
 
@@ -168,7 +168,7 @@ class Inventory:
         if type(value).__module__.split(".")[0] not in _FOREIGN:
             self.objects.append(value)  # whose methods are code of the user's
         made = Container(path, value, {key: self._tree(f"{path}/{key}", item) for key, item in entries.items()})
-        if isinstance(value, FIXED):  # gets a stand-in of its own wherever it is found
+        if is_fixed(value):  # gets a stand-in of its own wherever it is found
             del self._seen[id(value)]
         return made
 
@@ -324,7 +324,7 @@ def put_back(tree: Tree) -> Any:
     """Return what was in an attribute, with its contents put back."""
     if isinstance(tree, Container):
         items = {key: put_back(item) for key, item in tree.items.items()}
-        return tree.original if isinstance(tree.original, FIXED) else filled(tree.original, items)
+        return tree.original if is_fixed(tree.original) else filled(tree.original, items)
     if isinstance(tree, Other) and tree.copy is not None and tree.original != tree.copy:
         tree.original.clear()
         tree.original.extend(tree.copy) if hasattr(tree.original, "extend") else tree.original.update(tree.copy)
