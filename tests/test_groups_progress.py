@@ -13,6 +13,7 @@ from recurra.circuits import CircuitTemplate
 from recurra.engine import lower, simulate
 from recurra.engine import run as run_module
 from recurra.errors import NotCompiled
+from recurra.groups import agreement
 from recurra.groups import network as network_module
 
 
@@ -138,6 +139,7 @@ def test_what_a_source_has_given_is_used_up_before_an_interrupt(monkeypatch) -> 
     interrupt_at(monkeypatch, 5)
     with (
         nets.changed(run_module, CHUNK_ROWS=16),
+        nets.changed(agreement, FIRST_LATER=1000),  # no later step is compared, so the source gives for all at once
         pytest.warns(NotCompiled, match="Letters"),
         pytest.raises(KeyboardInterrupt),
     ):
