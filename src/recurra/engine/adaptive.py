@@ -126,7 +126,7 @@ class _Model:
         drive: dict[str, Array] = {}
         for feed, rows, dt in self._feeds:
             base = drive.get(feed.key, base_drive(self.system, feed.key, params, self.tables))
-            drive[feed.key] = base.at[feed.index].set(_interpolate(feed, rows, t, dt))
+            drive[feed.key] = base.at[feed.index].set(_interpolate(feed, rows, t, dt)[feed.columns[feed.index]])
         state = self.flat.unpack(y, self.like)
         return evaluate_system(
             self.system, t + self.offset, state, params, self.tables, drive, {}, NO_DELAYS

@@ -1,14 +1,50 @@
-"""The numbers of many runs at once."""
+"""The numbers of many runs at once: parameter sets side by side, and trials with noise of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from recurra.engine.checks import as_mapping, as_numbers
 from recurra.engine.program import Program
-from recurra.errors import ShapeError
+from recurra.engine.randomness import fold_in, seed_key
+from recurra.errors import OptionError, ShapeError
+
+
+def check_trials(trials: object) -> int | None:
+    """Return a number of trials.
+
+    Raises:
+        OptionError: it is neither `None` nor a whole number of at least 1.
+    """
+    if trials is None:
+        return None
+    if isinstance(trials, bool) or not isinstance(trials, int | np.integer) or trials < 1:
+        raise OptionError(f"trials: expected a whole number of at least 1, got {trials!r}.")
+    return int(trials)
+
+
+def trial_seeds(seed: int | Array, trials: int, sets: int = 1) -> Array:
+    """Return a key for every trial, the same for every parameter set: that of `jax.random.fold_in(key(seed), trial)`.
+
+    Arguments:
+        seed: seed of all.
+        trials: how many.
+        sets: how many parameter sets, each of which has all the trials.
+
+    Returns:
+        `(sets * trials,)`.
+
+    >>> first = trial_seeds(3, 2)[0]
+    >>> bool(first == jax.random.fold_in(jax.random.key(3), 0))
+    True
+    """
+    key = seed_key(seed)
+    return jnp.tile(jax.vmap(lambda trial: fold_in(key, trial))(jnp.arange(trials, dtype=jnp.uint32)), sets)
 
 
 def check_finite(program: Program, numbers: Mapping[str, np.ndarray]) -> None:

@@ -30,8 +30,10 @@ class Feed:
         key: storage key of the input.
         index: the units that are driven.
         size: number of units of the input.
-        rows: one row for a constant, one per step for a series; one column for each driven unit, or one for all.
+        rows: one row for a constant, one per step for a series.
         series: whether it changes with time.
+        columns: for each unit the column of `rows` that drives it, -1 for none: `(units,)`, or `(trials, units)` where
+            trials have samples of their own.
     """
 
     key: str
@@ -39,18 +41,17 @@ class Feed:
     size: int
     rows: np.ndarray
     series: bool
+    columns: np.ndarray
 
     @property
     def whole(self) -> bool:
-        """Say whether all units are driven, in order."""
-        return np.array_equal(self.index, np.arange(self.size))
+        """Say whether all units are driven, by one column or by as many in their order."""
+        return np.array_equal(self.columns, np.arange(self.size) if self.rows.shape[1] > 1 else np.zeros(self.size))
 
     @property
-    def columns(self) -> np.ndarray:
-        """Return for each unit the column that drives it, -1 for none."""
-        found = np.full(self.size, -1, np.int32)
-        found[self.index] = np.arange(len(self.index)) if self.rows.shape[1] > 1 else 0
-        return found
+    def of_trials(self) -> bool:
+        """Say whether trials have samples of their own."""
+        return self.columns.ndim == 2
 
     def chunk(self, start: int, length: int) -> Any:
         """Return `length` rows from step `start` on, the last row repeated where the series ends."""
@@ -75,14 +76,18 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int, start: Snapshot) -> tuple[Feed, ...]:
+def make_feeds(
+    program: Program, inputs: Mapping[str, Any] | None, steps: int, start: Snapshot, trials: int | None = None
+) -> tuple[Feed, ...]:
     """Check the user's inputs and sort them by the array they drive.
 
     Arguments:
         inputs: path -> a number, `(steps,)`, `(steps, 1)` or `(steps, units)`; `steps + 1` rows are taken too, for a
-            series that holds its end point. A series with a time axis is aligned by it.
+            series that holds its end point. A series with a time axis is aligned by it. With trials also `(trials,
+            steps, 1)` or `(trials, steps, units)`.
         steps: number of steps of the run.
         start: where the run begins.
+        trials: number of trials, if there are any.
 
     Raises:
         PathError: the path is no input.
@@ -90,7 +95,7 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int, s
         TimeError: the time axis of a series does not fit the steps.
     """
     begin = time_of(start)
-    found: dict[tuple[str, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
+    found: dict[tuple[str, bool], list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
     taken: dict[str, dict[int, str]] = {}
     for path, value in as_mapping(inputs, "inputs").items():
         targets = program.layout.resolve(path)
@@ -99,7 +104,8 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int, s
                 ports = list(program.inputs)
                 raise PathError(f"inputs: {path!r} is of kind {target.kind}. " + unknown("input", path, ports))
         value = rows_of(value, start.dt, begin, steps, f"inputs: {path!r}")
-        rows, series = _rows(path, value, sum(t.size for t in targets), steps)
+        whole = sum(t.size for t in targets)
+        rows, columns, series = _rows(path, value, whole, steps, trials)
         if rows.dtype.kind == "c" and any(t.key not in program.system.complex_keys for t in targets):
             raise ShapeError(f"inputs: {path!r} is complex, the input is real; declare it with a complex default.")
         place = 0
@@ -109,18 +115,28 @@ def make_feeds(program: Program, inputs: Mapping[str, Any] | None, steps: int, s
                 if int(unit) in taken.setdefault(target.key, {}):
                     raise PathError(f"inputs: {path!r} and {taken[target.key][int(unit)]!r} drive the same unit.")
                 taken[target.key][int(unit)] = path
-            part = rows if rows.shape[1] == 1 else rows[:, place : place + target.size]
-            found.setdefault((target.key, series), []).append((units, part))
+            own = columns[:, place : place + target.size]
+            if len(targets) == 1 or np.array_equal(own, np.broadcast_to(columns[:, :1], own.shape)):
+                part = rows  # only looked at, never copied
+            else:
+                part, own = rows[:, own.ravel()], np.arange(own.size).reshape(own.shape)
+            found.setdefault((target.key, series), []).append((units, part, own))
             place += target.size
-    feeds = []
-    for (key, series), parts in found.items():
-        # A single series is only looked at, never copied.
-        merged = parts[0][1]
-        if len(parts) > 1:
-            merged = _side_by_side([(rows, len(units)) for units, rows in parts])
-        index = np.concatenate([u for u, _ in parts]).astype(np.int32)
-        feeds.append(Feed(key, index, program.system.shape_of[key][0], merged, series))
-    return tuple(feeds)
+    return tuple(_joined(key, program.system.shape_of[key][0], series, parts) for (key, series), parts in found.items())
+
+
+def _joined(
+    key: str, size: int, series: bool, parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> Feed:
+    """Lay side by side what drives some units of an input each: units, samples, and the columns `(trials, units)`."""
+    index = np.concatenate([units for units, _, _ in parts]).astype(np.int32)
+    trials = max(len(columns) for _, _, columns in parts)
+    found, begin = np.full((trials, size), -1, np.int32), 0
+    for units, rows, columns in parts:
+        found[:, units] = begin + columns
+        begin += rows.shape[1]
+    merged = parts[0][1] if len(parts) == 1 else _side_by_side([rows for _, rows, _ in parts])
+    return Feed(key, index, size, merged, series, found if trials > 1 else found[0])
 
 
 def _numpy_of(*arrays: Any) -> ModuleType:
@@ -128,16 +144,16 @@ def _numpy_of(*arrays: Any) -> ModuleType:
     return jnp if any(isinstance(array, jax_core.Tracer) for array in arrays) else np
 
 
-def _side_by_side(parts: list[tuple[np.ndarray, int]]) -> np.ndarray:
-    """Lay series with their numbers of units side by side; each keeps its last sample until the longest ends."""
-    length, xp = max(len(rows) for rows, _ in parts), _numpy_of(*[rows for rows, _ in parts])
-    wide = [xp.broadcast_to(rows, (len(rows), size)) for rows, size in parts]
+def _side_by_side(parts: list[np.ndarray]) -> np.ndarray:
+    """Lay series side by side; each keeps its last sample until the longest ends."""
+    length, xp = max(len(rows) for rows in parts), _numpy_of(*parts)
     return xp.concatenate(
-        [xp.concatenate([rows, xp.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in wide], axis=1
+        [xp.concatenate([rows, xp.repeat(rows[-1:], length - len(rows), axis=0)]) for rows in parts], axis=1
     )
 
 
-def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bool]:
+def _rows(path: str, value: Any, units: int, steps: int, trials: int | None) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return samples `(steps, columns)`, for each unit (of each trial) its column, and whether these are a series."""
     if isinstance(value, jax_core.Tracer):
         array: Any = value if value.dtype.kind in "fc" else value.astype(float)
     else:
@@ -147,13 +163,22 @@ def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bo
             raise ShapeError(f"inputs: {path!r} holds values that are not finite (the first at sample"
                              f" {np.argwhere(~np.isfinite(np.atleast_1d(array)))[0][0]}).")
     if array.ndim == 0:
-        return array.reshape(1, 1), False
+        return array.reshape(1, 1), np.zeros((1, units), np.int32), False
     if array.ndim == 1:
         array = array[:, None]
-    if array.ndim != 2 or array.shape[1] not in (1, units):
+    own = array.ndim == 3 and trials is not None
+    if array.ndim != 2 + own or array.shape[-1] not in (1, units) or (own and len(array) != trials):
+        more = "" if trials is None else f", or ({trials}, {steps}, {units}) for {trials} trials"
+        hint = f" For {len(array)} trials at once say trials={len(array)}." if array.ndim == 3 and not own else ""
         raise ShapeError(
-            f"inputs: {path!r} has shape {np.shape(value)}, expected a number, ({steps},) or ({steps}, {units})."
+            f"inputs: {path!r} has shape {np.shape(value)}, expected a number, ({steps},) or ({steps}, {units}){more}."
+            + hint
         )
+    columns = np.broadcast_to(np.arange(array.shape[-1], dtype=np.int32), (1, units))
+    if own:
+        # Trials lie side by side, as if they were more units, so that everything else knows only one kind of series.
+        columns = columns + array.shape[-1] * np.arange(len(array), dtype=np.int32)[:, None]
+        array = np.moveaxis(array, 0, 1).reshape(array.shape[1], -1)
     if len(array) not in (steps, steps + 1):
         hint = "too short" if len(array) < steps else "too long"
         how = "say how it goes on: recurra.resample(values, dt, spacing=dt, stop=duration, after='hold')"
@@ -161,4 +186,4 @@ def _rows(path: str, value: Any, units: int, steps: int) -> tuple[np.ndarray, bo
             f"inputs: {path!r} is {hint}: it has {len(array)} samples, the run has {steps} steps. Sample it at dt"
             + (f", or {how}." if len(array) < steps else ".")
         )
-    return array, True
+    return array, columns, True

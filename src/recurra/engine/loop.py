@@ -42,11 +42,19 @@ def trace_count() -> int:
 
 @dataclass(frozen=True)
 class FeedInfo:
-    """The static part of a feed: the input it drives, whether it changes with time, whether it drives all units."""
+    """The static part of a feed.
+
+    Arguments:
+        key: the input it drives.
+        series: whether it changes with time.
+        whole: whether it drives all units, in their order.
+        of_trials: whether trials have samples of their own.
+    """
 
     key: str
     series: bool
     whole: bool
+    of_trials: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class LoopPlan:
         capacity: rows a chunk can hold.
         batched: keys of the parameters and states that have a leading batch axis; `None` outside of batches.
         keep: give back the state before the last row of a chunk, too.
+        trials: whether every run of a batch has a seed of its own.
     """
 
     stepper: Stepper
@@ -70,6 +79,7 @@ class LoopPlan:
     capacity: int
     batched: frozenset[str] | None = None
     keep: bool = False
+    trials: bool = False
 
 
 @jax.tree_util.register_dataclass
@@ -84,7 +94,7 @@ class LoopData:
         units: for each track the units it records.
         t0, dt: start and step.
         ticks: of a run in float32, what :func:`split_step` makes of them; empty in float64.
-        seed: seed of all noise, an integer or a key.
+        seed: seed of all noise, an integer or a key; with trials one key for each run.
     """
 
     params: Mapping[str, Array]
@@ -118,7 +128,9 @@ def _run_chunk(
     state_axes = dict.fromkeys(state, 0)
     derived = {rule.derived_key for rule in plan.stepper.system.rules if plan.batched & {k for _, k in rule.params}}
     param_axes = {k: 0 if k in plan.batched | derived else None for k in data.params}
-    data_axes = LoopData(param_axes, *(None,) * 8)  # type: ignore[arg-type]
+    columns = tuple(0 if feed.of_trials else None for feed in plan.feeds)
+    seed = 0 if plan.trials else None
+    data_axes = LoopData(param_axes, None, None, columns, None, None, None, None, seed)  # type: ignore[arg-type]
     return jax.vmap(functools.partial(_chunk, plan), in_axes=(state_axes, data_axes, None, None))(
         state, data, first, rows
     )

@@ -50,6 +50,7 @@ def provenance(run: Run) -> dict[str, object]:
         "precision": run.precision,
         "seed": run.seed if isinstance(run.seed, (int, np.integer)) else str(run.seed),
         "network": run.program.graph.name,
+        **({"trials": run.trials} if run.trials else {}),
         "recurra": __version__,
         "jax": jax.__version__,
     }
@@ -111,16 +112,18 @@ def joined(parts: list[tuple[Result, np.ndarray]]) -> Result:
     rows = min(len(part.time) for part, _ in parts)  # fewer where an interrupt came
     data = {}
     for name, value in first.data.items():
-        data[name] = np.zeros((count, rows, *value.shape[2:]), value.dtype)
+        data[name] = np.zeros((count, *value.shape[1:-2], rows, value.shape[-1]), value.dtype)
         for part, runs in parts:
-            data[name][runs] = part.data[name][:, :rows]
-    state = {}
+            data[name][runs] = part.data[name][..., :rows, :]
+    state: dict[str, np.ndarray] = {}
+    trials = int(first.meta.get("trials", 1))
     for key, value in first.final.state.items():
         own = [part.final.state.get(key, np.zeros(0)) for part, _ in parts]
         if all(np.shape(each)[1:] == value.shape[1:] and np.ndim(each) == np.ndim(value) for each in own):
-            state[key] = np.zeros((count, *value.shape[1:]), value.dtype)
+            state[key] = np.zeros((count, trials, *value.shape[1:]), value.dtype)
             for part, runs in parts:
-                state[key][runs] = part.final.state[key]
+                state[key][runs] = part.final.state[key].reshape(-1, trials, *value.shape[1:])
+            state[key] = state[key].reshape(-1, *value.shape[1:])
     least = min((part for part, _ in parts), key=lambda part: part.final.step)
     final = replace(least.final, state=state, end=None)
     return Result(first.time[:rows], data, first.labels, final, least.meta)

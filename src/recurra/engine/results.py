@@ -112,7 +112,7 @@ class Result:
 
     Arguments:
         time: `(rows,)`.
-        data: name -> `(rows, units)`, with a leading batch axis for a batch of parameter sets.
+        data: name -> `(rows, units)`, with a leading axis for a batch of parameter sets and one for trials.
         labels: name -> the path of every unit.
         final: the state after the last step; hand it to `simulate(..., state=)` to go on.
         meta: seed, dt, solver, precision, versions, and what happened.
@@ -227,7 +227,7 @@ class Result:
         import pandas
 
         if any(value.ndim != 2 for value in self.data.values()):
-            raise OptionError("a batch of runs has three axes: use to_xarray(), or take one run of it.")
+            raise OptionError("several runs have an axis more: use to_xarray(), or take one of them.")
         index = pandas.Index(self.time, name="time")
         single = all(value.shape[1] == 1 for value in self.data.values())
         columns: object = list(self.data)
@@ -239,12 +239,13 @@ class Result:
         return table
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return a dataset with dimensions `(batch,) time, <name>_unit` and the provenance as attributes."""
+        """Return a dataset with dimensions `(batch, trial,) time, <name>_unit` and the provenance as attributes."""
         import xarray
 
         arrays, coords = {}, {"time": self.time}
         for name, value in self.data.items():
-            dims = [*(["batch"] if value.ndim == 3 else []), "time"]
+            trial = ["trial"] if "trials" in self.meta else []
+            dims = [*(["batch"] if value.ndim > 2 + len(trial) else []), *trial, "time"]
             if value.shape[-1] == 1:
                 arrays[name] = (dims, value[..., 0])
             else:

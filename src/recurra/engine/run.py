@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from recurra.engine.batch import batch_numbers, check_finite
+from recurra.engine.batch import batch_numbers, check_finite, check_trials, trial_seeds
 from recurra.engine.checks import as_mapping
 from recurra.engine.delays import check_chains, plan_delays, with_jumps
 from recurra.engine.devices import Placement, find_device
@@ -71,6 +71,18 @@ class Run:
     precision: str
     batch: Mapping[str, np.ndarray]
     plan: LoopPlan | None
+    trials: int | None = None
+
+    @property
+    def runs(self) -> int:
+        """Return how many runs are done at once: all trials of all parameter sets; 0 for one run by itself."""
+        return len(next(iter(self.batch.values()))) if self.batch else self.trials or 0
+
+    @property
+    def lead(self) -> dict[str, int]:
+        """Return name -> length of the axes that recordings have before that of time."""
+        sets = {"batch": self.runs // (self.trials or 1)} if self.batch else {}
+        return sets | ({"trial": self.trials} if self.trials else {})
 
     @property
     def ends_open(self) -> bool:
@@ -92,9 +104,10 @@ class Run:
     @property
     def told(self) -> tuple:
         """Return what must be the same in a run that goes on from an open end."""
-        fed = [(f.key, f.index, None if f.series else f.rows) for f in self.feeds]
+        fed = [(f.key, f.columns, None if f.series else f.rows) for f in self.feeds]
         program = self.program
-        return program.system.text, program.params, self.batch, fed, repr(self.seed), self.solver, self.precision
+        own = repr(self.seed), self.trials, self.solver, self.precision
+        return program.system.text, program.params, self.batch, fed, *own
 
     @property
     def rows(self) -> int:
@@ -118,6 +131,7 @@ def simulate(
     cutoff: float = 0.0,
     params: Mapping[str, object] | None = None,
     batch: Mapping[str, object] | None = None,
+    trials: int | None = None,
     state: Snapshot | None = None,
     seed: int = 0,
     history: Mapping[str, object] | None = None,
@@ -136,7 +150,8 @@ def simulate(
         solver: `"euler"`, `"heun"`, `"rk4"`, `"exponential_euler"`, `"euler_maruyama"`, `"stochastic_heun"`, `"scipy"`,
             `"tsit5"`, `"dopri8"` or `"kvaerno5"`; Euler (with noise: Euler-Maruyama) by default.
         inputs: path of an input -> a number, or samples `(steps,)` or `(steps, units)` at `t0 + k*dt`; a series with a
-            time axis (pandas, xarray, pynapple) is aligned by it, or refused.
+            time axis (pandas, xarray, pynapple) is aligned by it, or refused. With trials also
+            `(trials, steps, units)`.
         record: `None` for all states, a path, a list of paths, or name -> path; `all` stands for every node.
         every: steps between recorded rows.
         cutoff: leave out rows before this time after the start.
@@ -144,6 +159,9 @@ def simulate(
         batch: path -> `(runs,)` or `(runs, units)`: that many runs at once, each with its own numbers and all with the
             same noise. A run that diverges holds NaN from there on, and the others go on. Where delays need networks
             of different structure, `final` holds what these have in common.
+        trials: that many runs at once, each with noise of its own; trial i is what `jax.random.fold_in(
+            jax.random.key(seed), i)` as seed gives. Recordings are `(trials, rows, units)`; with a batch `(runs,
+            trials, rows, units)`, and trial i of all its runs has the same noise. `final` has one axis for all.
         state: where to go on, the `final` of an earlier result.
         seed: an integer; the same seed gives the same noise.
         history: path of a delayed variable -> what it was before the start.
@@ -174,13 +192,15 @@ def simulate(
         if store is not None or state is not None:
             raise CapabilityError(f"batch: {STRUCTURES}, which have no state or store in common; use recurra.sweep.")
         options: dict[str, Any] = dict(
-            dt=dt, solver=solver, inputs=inputs, record=record, every=every, cutoff=cutoff, seed=seed, history=history,
-            precision=precision, device=device, progress=progress, **solver_options,
+            dt=dt, solver=solver, inputs=inputs, record=record, every=every, cutoff=cutoff, trials=trials, seed=seed,
+            history=history, precision=precision, device=device, progress=progress, **solver_options,
         )  # fmt: skip
         with interruptible():
             parts = [(simulate(one, duration, batch=own, **options), runs) for one, own, runs in alike]
         return joined(parts)
-    run = prepare(program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision)
+    run = prepare(
+        program, duration, dt, solver, inputs, record, every, params, batch, state, seed, history, precision, trials
+    )
     if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 <= cutoff < duration:
         raise TimeError(f"cutoff must be a time >= 0 and shorter than the duration {duration:g}, got {cutoff!r}.")
     if store is not None and (run.plan is None or cutoff):
@@ -226,6 +246,7 @@ def prepare(
     seed: int = 0,
     history: Mapping[str, object] | None = None,
     precision: str | None = None,
+    trials: int | None = None,
 ) -> Run:
     """Check the arguments of a run and lay out its numbers; see :func:`simulate`."""
     if not isinstance(program, Program):
@@ -257,15 +278,18 @@ def prepare(
     if solver in ADAPTIVE and program.system.rules:
         raise CapabilityError(f"solver {solver!r} chooses its own steps, a rule is called once a step: use another.")
     recording = make_recording(program, record)
-    numbers = batch_numbers(program, batch)
+    numbers, trials = batch_numbers(program, batch), check_trials(trials)
+    if trials:
+        numbers = {key: np.repeat(value, trials, axis=0) for key, value in numbers.items()}
     check_chains(program.system, {**program.params, **numbers})
-    start = starting_point(program, state, dt, history, numbers)
-    feeds = make_feeds(program, inputs, steps, start)
+    start = starting_point(program, state, dt, history, numbers, trials or 0)
+    feeds = make_feeds(program, inputs, steps, start, trials)
     plan = None
     if solver not in ADAPTIVE:
         delays = with_jumps(plan_delays(program.system, {**program.params, **numbers}, dt), start.state)
-        plan = _loop_plan(program, Stepper(program.system, solver, delays), recording, feeds, every, numbers, steps)
-    return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan)
+        stepper = Stepper(program.system, solver, delays)
+        plan = _loop_plan(stepper, recording, feeds, every, numbers, trials, steps)
+    return Run(program, recording, feeds, start, steps, int(every), seed, solver, precision, numbers, plan, trials)
 
 
 def starting_point(
@@ -274,10 +298,11 @@ def starting_point(
     dt: float,
     history: Mapping[str, object] | None,
     numbers: Mapping[str, np.ndarray],
+    trials: int = 0,
 ) -> Snapshot:
-    """Return where a run starts, a given state checked; in a batch every array has a leading axis of runs."""
+    """Return where a run starts, a given state checked; of several runs every array has a leading axis of runs."""
     if state is None:
-        return Snapshot(initial_state(program, dt, history or {}, numbers), 0, 0.0, dt)
+        return Snapshot(initial_state(program, dt, history or {}, numbers, trials), 0, 0.0, dt)
     if not isinstance(state, Snapshot):
         raise OptionError(f"state: expected the `final` of an earlier result, got {type(state).__name__}.")
     if history:
@@ -286,12 +311,13 @@ def starting_point(
         raise TimeError(f"state: it was made with dt={state.dt:g}, this run has dt={dt:g}; use the same step.")
     if chosen := sorted(k for k in numbers if k in program.state):
         raise OptionError(f"batch: {chosen[0]!r} is a state; a run that goes on takes its states from `state`.")
-    expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers).items()}
+    expected = {k: v.shape for k, v in initial_state(program, dt, {}, numbers, trials).items()}
     # The arrays of rules have types of their own, which differ between programs with and without surrogates.
     types = {k: value.dtype for k, value in program.state.items() if k in program.system.rule_state}
     given = {k: np.asarray(v, types.get(k)) for k, v in state.state.items()}
-    if numbers and {k: shape[1:] for k, shape in expected.items()} == {k: v.shape for k, v in given.items()}:
-        # Every run of a batch goes on from the same state.
+    alone = {k: shape[1:] for k, shape in expected.items()}
+    if (numbers or trials) and alone == {k: v.shape for k, v in given.items()}:
+        # All runs go on from the same state.
         given = {k: np.broadcast_to(v, expected[k]) for k, v in given.items()}
     odd = set(expected) ^ set(given) or {k for k in expected if expected[k] != given[k].shape}
     if odd and all(k.startswith("ring/") for k in odd):
@@ -310,42 +336,49 @@ def starting_point(
 
 
 def _loop_plan(
-    program: Program,
     stepper: Stepper,
     recording: Recording,
     feeds: tuple[Feed, ...],
     every: int,
     numbers: Mapping[str, np.ndarray],
+    trials: int | None,
     steps: int,
 ) -> LoopPlan:
     infos = feed_infos(feeds)
-    runs = len(next(iter(numbers.values()))) if numbers else 1
+    runs = len(next(iter(numbers.values()))) if numbers else trials or 1
     row = 8 * runs * max(1, sum(len(units) for units in recording.units))
     row += 8 * every * sum(f.rows.shape[1] for f in feeds if f.series)
     capacity = 1 << max(0, min(CHUNK_ROWS, CHUNK_BYTES // row).bit_length() - 1)
-    batched = frozenset(numbers) if numbers else None
+    batched = frozenset(numbers) if numbers or trials else None
     keep = reads_ahead(stepper.solver) and ends_open(feeds, steps)
-    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched, keep)
+    return LoopPlan(stepper, recording.tracks, infos, every, capacity, batched, keep, bool(trials))
 
 
 def feed_infos(feeds: tuple[Feed, ...]) -> tuple[FeedInfo, ...]:
     """Return the static part of feeds."""
-    return tuple(FeedInfo(f.key, f.series, f.whole) for f in feeds)
+    return tuple(FeedInfo(f.key, f.series, f.whole, f.of_trials) for f in feeds)
 
 
 def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
     """Gather the numbers of the loop, with the samples of `length` steps from step `first` of the run on."""
+    sets = run.lead.get("batch", 1)
+    seed = run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed)
     return LoopData(
         params=params,
         tables=run.program.tables,  # type: ignore[arg-type]
         rows=samples(run, first, length),
-        columns=tuple(f.columns for f in run.feeds),  # type: ignore[arg-type]
+        columns=tuple(_columns(f, sets) for f in run.feeds),
         units=run.recording.units,  # type: ignore[arg-type]
         t0=np.asarray(run.start.t0, run.precision),  # type: ignore[arg-type]
         dt=np.asarray(run.start.dt, run.precision),  # type: ignore[arg-type]
         ticks=split_step(run.start.t0, run.start.dt) if run.precision == "float32" else np.zeros(0),  # type: ignore
-        seed=run.seed if isinstance(run.seed, jax.Array) else np.int64(run.seed),  # type: ignore[arg-type]
+        seed=trial_seeds(run.seed, run.trials, sets) if run.trials else seed,  # type: ignore[arg-type]
     )
+
+
+def _columns(feed: Feed, sets: int) -> Any:
+    """Return the columns that drive the units of a feed; of trials those of every run, for each parameter set."""
+    return np.tile(feed.columns, (sets, 1)) if feed.of_trials else feed.columns
 
 
 def samples(run: Run, first: int, length: int) -> tuple[Array, ...]:
@@ -366,7 +399,7 @@ def _derived(run: Run, params: dict[str, Any]) -> dict[str, Any]:
 
 def _stored(run: Run, store: str | Path, place: Placement) -> StoredRows:
     identity = identify(parts_of_run(run, place.platform))
-    return StoredRows(run.recording, run.rows, store, identity, run.start.state)
+    return StoredRows(run.recording, run.rows, store, identity, run.start.state, tuple(run.lead))
 
 
 def parts_of_run(run: Run, platform: str) -> dict[str, Any]:
@@ -374,12 +407,12 @@ def parts_of_run(run: Run, platform: str) -> dict[str, Any]:
     program, start = run.program, run.start
     feeds: dict[str, list] = {feed.key: [] for feed in run.feeds}
     for feed in run.feeds:
-        feeds[feed.key].append((feed.index, feed.rows, feed.series))
+        feeds[feed.key].append((feed.index, feed.rows, feed.series, feed.columns))
     return {
         **parts_of(program), "start": by_path(program, start.state), "first step": start.step, "t0": float(start.t0),
         "dt": float(start.dt), "inputs": by_path(program, feeds), "record": run.recording.labels, "steps": run.steps,
         "every": run.every, "seed": run.seed, "solver": run.solver, "precision": run.precision,
-        "batch": by_path(program, run.batch), "device": platform, "version": versions(),
+        "batch": by_path(program, run.batch), "trials": run.trials, "device": platform, "version": versions(),
     }  # fmt: skip
 
 
@@ -398,11 +431,11 @@ def _run_fixed(
             params = _derived(run, params)
         if sum(value.nbytes for value in jax.tree.leaves(params)) > ONCE_BYTES:
             params = jax.device_put(params)  # else chunk by chunk is quicker
-        params, state = place.spread(params, state, frozenset(run.batch) if run.batch else None)
+        params, state = place.spread(params, state, plan.batched)
         in_place = sum(value.nbytes for value in state.values()) > IN_PLACE_BYTES
         if not rows.done and run.start.end is not None:
             begin = {key: np.asarray(value) for key, value in _closed(run, plan, state, params).items()}
-            state = place.spread({}, begin, frozenset(run.batch) if run.batch else None)[1]
+            state = place.spread({}, begin, plan.batched)[1]
         # Where one row would take longer than someone waits, it is done in pieces.
         long = 10 * _first_rows_of(params, state, 1) < run.every and not in_place
         long = long and not any(track.emitted for track in plan.tracks)
@@ -415,9 +448,10 @@ def _run_fixed(
             if made is None:
                 break
             before, (state, buffers, kept) = state, made
-            rows.put(place.gather(buffers), count)
+            lead = tuple(run.lead.values())
+            rows.put([b.reshape(*lead, *b.shape[-2:]) for b in place.gather(buffers)], count)
             whole = place.gather(state)
-            if not run.batch and not _finite(run, whole):
+            if not run.runs and not _finite(run, whole):
                 raise _diverged(chunks, before, rows, count)
             rows.checkpoint(whole)
             bar.update(count * run.every)
@@ -554,6 +588,7 @@ def _diverged(chunks: _Chunks, before: Mapping, rows: Rows, count: int) -> Diver
 
 
 def check_batchable(run: Run) -> None:
-    """Refuse a batch where a solver runs one at a time."""
-    if run.batch:
-        raise CapabilityError(f"solver {run.solver!r} cannot run a batch; use a fixed step, or a loop.")
+    """Refuse several runs at once where a solver does one at a time."""
+    if run.runs:
+        what = "trials" if run.trials else "a batch"
+        raise CapabilityError(f"solver {run.solver!r} cannot run {what}; use a fixed step, or a loop.")

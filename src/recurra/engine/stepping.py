@@ -192,12 +192,17 @@ class Stepper:
 
 
 def initial_state(
-    program: Program, dt: float, history: Mapping[str, object], numbers: Mapping[str, np.ndarray] | None = None
+    program: Program,
+    dt: float,
+    history: Mapping[str, object],
+    numbers: Mapping[str, np.ndarray] | None = None,
+    trials: int = 0,
 ) -> dict[str, np.ndarray]:
     """Return the state before the first step, rings included; see :meth:`Program.init`.
 
     Arguments:
         numbers: parameters and states of a batch, with a leading axis of runs; then the whole state has that axis.
+        trials: number of runs that share all numbers; the same then.
     """
     check_step(program.graph.dt, dt, program.graph.name or "the network")
     plan = plan_delays(program.system, {**program.params, **(numbers or {})}, dt)
@@ -206,9 +211,10 @@ def initial_state(
         for path, value in as_mapping(history, "history").items()
     ]
     state = {**program.state, **fresh_rings(program.system, plan, program.state, given)}
-    if not numbers:
+    numbers = numbers or {}
+    if not numbers and not trials:
         return state
-    runs = len(next(iter(numbers.values())))
+    runs = len(next(iter(numbers.values()))) if numbers else trials
     state = {k: numbers[k] if k in numbers else np.broadcast_to(v, (runs, *v.shape)) for k, v in state.items()}
     return {**state, **refill_rings(program.system, state, units_told(program, history), np.where)}
 

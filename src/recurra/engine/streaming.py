@@ -69,6 +69,7 @@ class StoredRows(Rows):
         path: folder of the store; the checkpoint lies beside it.
         identity: what the run is, so that no other run goes on in its store.
         start: the state in which the run starts.
+        lead: names of the axes before that of time.
 
     Raises:
         StoreError: the store belongs to another run, is being written, damaged or no store, or a half of it is missing.
@@ -76,10 +77,16 @@ class StoredRows(Rows):
     """
 
     def __init__(
-        self, recording: Recording, total: int, path: str | Path, identity: Identity, start: Mapping[str, Any]
+        self,
+        recording: Recording,
+        total: int,
+        path: str | Path,
+        identity: Identity,
+        start: Mapping[str, Any],
+        lead: tuple[str, ...] = (),
     ):
         super().__init__(recording, total)
-        self._start = start
+        self._start, self._lead = start, lead
         self._path, self._identity = find_place(path), identity
         self._block: dict[str, np.ndarray] = {}
         self._arrays: dict[str, Any] = {}
@@ -220,7 +227,7 @@ class StoredRows(Rows):
                     store_name(name), shape=(*lead, self.total, units), chunks=(*lead, length, units),
                     dtype=value.dtype, compressors=None, overwrite=True, fill_value=blank(value.dtype),
                     config={"write_empty_chunks": True},  # looking for empty ones takes longer than writing
-                    dimension_names=[*(["batch"] if lead else []), "time", f"{store_name(name)}_unit"],
+                    dimension_names=[*self._lead, "time", f"{store_name(name)}_unit"],
                     attributes={"units": self.recording.labels[name]},
                 )  # fmt: skip
 

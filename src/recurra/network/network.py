@@ -326,6 +326,7 @@ class Network(Builder, GroupNetwork):
         precision: str | None = None,
         history: Mapping[str, object] | None = None,
         steps: int | None = None,
+        trials: int | None = None,
     ) -> Result:
         """Simulate the network from :attr:`state` on; the network itself stays as it is.
 
@@ -347,6 +348,8 @@ class Network(Builder, GroupNetwork):
             precision: `"float64"` or `"float32"`; the network's if `None`.
             history: path of a delayed variable -> what it was before the start.
             steps: number of steps, for a run without time series.
+            trials: that many runs at once with independent noise, from the same state; inputs may be `(trials, steps,
+                units)` then, and recordings are `(trials, rows, units)`. See :func:`recurra.simulate`.
 
         Returns:
             What was recorded: row k is the value before step k. Its `final` is the state after the last step.
@@ -374,9 +377,11 @@ class Network(Builder, GroupNetwork):
             precision=precision or self.precision,
             history=history,
             device=self.device,
+            trials=trials,
         )
         if self.has_groups:
-            check_end(self, result.final.state)
+            for trial in range(trials or 1):
+                check_end(self, {k: v[trial] if trials else v for k, v in result.final.state.items()})
         return result
 
     # Training

@@ -35,7 +35,7 @@ def run(
 ) -> Result:
     """Run a network; see :meth:`recurra.network.Network.run`."""
     parts, dt = network._parts, network.dt
-    feeds, count = read_inputs(parts, inputs, steps, dt, time_of(options["state"]))
+    feeds, count = read_inputs(parts, inputs, steps, dt, time_of(options["state"]), options["trials"] is not None)
     every = whole_number(recorded.sampling_steps, "sampling_steps", 1)
     cutoff = whole_number(recorded.cutoff, "cutoff", 0)
     if count % every:
@@ -55,7 +55,7 @@ def run(
 
 
 def read_inputs(
-    parts: Structure, inputs: Any, steps: int | None, dt: float, begin: float
+    parts: Structure, inputs: Any, steps: int | None, dt: float, begin: float, trials: bool = False
 ) -> tuple[dict[str, np.ndarray], int]:
     """Turn inputs by node into inputs by path, and count the steps.
 
@@ -64,6 +64,7 @@ def read_inputs(
         inputs: an array for the only source, or a dict of node or path -> array or number.
         steps: the number of steps, if no array tells it.
         dt, begin: step and beginning of the run, with which series that have a time axis are aligned.
+        trials: whether an array may have an axis of trials before that of steps.
 
     Raises:
         PathError: it is not clear which variable is fed.
@@ -72,7 +73,8 @@ def read_inputs(
     """
 
     values = list(inputs.values()) if isinstance(inputs, Mapping) else [] if inputs is None else [inputs]
-    plain = [len(v) for v in values if time_axis(v, "inputs") is None and (isinstance(v, list | tuple) or np.ndim(v))]
+    arrays = [v for v in values if time_axis(v, "inputs") is None and (isinstance(v, list | tuple) or np.ndim(v))]
+    plain = [_steps(v) for v in arrays]
     known = plain[0] if steps is None and plain else steps
 
     def aligned(value: Any, where: str) -> tuple[Any, int | None]:
@@ -80,8 +82,12 @@ def read_inputs(
         # A series may hold one row more, the one at the end of the run.
         return rows, None if rows is value else known if known is not None else len(rows)
 
-    found, lengths = by_path(parts, inputs, (0, 2), aligned)
+    found, lengths = by_path(parts, inputs, (0, 2, 3) if trials else (0, 2), aligned)
     return found, _count(lengths, steps)
+
+
+def _steps(value: Any) -> int:
+    return len(value) if isinstance(value, list | tuple) or np.ndim(value) < 3 else np.shape(value)[1]
 
 
 def by_path(
@@ -132,9 +138,10 @@ def _rows(name: object, value: Any, size: int, axes: tuple[int, ...]) -> np.ndar
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim not in axes or (array.ndim and array.shape[-1] not in (1, size)):
         trials = f", (trials, steps, {size})" if 3 in axes else ""
+        hint = f" For {len(array)} trials at once say trials={len(array)}." if array.ndim == 3 and not trials else ""
         raise ShapeError(
             f"inputs of {name!r} have shape {np.shape(value)}, expected (steps, {size}){trials}, or 1 in place of"
-            f" {size} for all units alike."
+            f" {size} for all units alike.{hint}"
         )
     return array
 

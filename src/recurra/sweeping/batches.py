@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from recurra.engine import Program, Result, simulate
+from recurra.engine.batch import check_trials
 from recurra.engine.interrupts import Stop, at_once, interruptible
 from recurra.engine.refit import by_structure
 from recurra.errors import OptionError, RecurraError, ShapeError
@@ -35,6 +36,11 @@ class Job:
     options: Mapping[str, Any]
     measure: Callable[[Result], Any] | None
     stop: Stop = field(default_factory=Stop)
+
+    @property
+    def trials(self) -> int | None:
+        """Return how many trials there are of every point, `None` if no trials were asked for."""
+        return check_trials(self.options.get("trials"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +97,10 @@ def _run_batch(job: Job, numbers: Mapping[str, np.ndarray], size: int) -> Outcom
         single = [_run_batch(alone, {p: v[i : i + 1] for p, v in numbers.items()}, 1) for i in range(count)]
         good = next((each for each in single if each.measures[0] is not None), single[0])
         return Outcome([s.measures[0] for s in single], [s.errors[0] for s in single], good.dims, good.time)
-    finite = np.ones(count, bool)
-    for value in [*result.data.values(), *result.final.state.values()]:
+    finite, trials = np.ones(count, bool), job.trials or 1
+    # A final state has one axis for all trials of all points.
+    states = [value.reshape(-1, trials, *value.shape[1:]) for value in result.final.state.values()]
+    for value in [*result.data.values(), *states]:
         rows = value[:count].reshape(count, -1)
         if rows.dtype.kind in "fc":
             finite &= np.isfinite(rows.sum(axis=1)) | np.isfinite(rows).all(axis=1)
@@ -119,19 +127,29 @@ def _judge(job: Job, result: Result, index: int, finite: bool) -> tuple[Measures
     """Measure one point, or say why it failed."""
     data = {name: value[index] for name, value in result.data.items()}
     if not finite:
-        rows = [np.flatnonzero(~np.isfinite(v).all(axis=1)) for v in data.values() if v.dtype.kind in "fc"]
+        bad = [~np.isfinite(v).all(axis=-1) for v in data.values() if v.dtype.kind in "fc"]
+        rows = [np.flatnonzero(each.any(axis=0) if job.trials else each) for each in bad]
         first = min((int(r[0]) for r in rows if len(r)), default=len(result.time) - 1)
         when = f" from t = {result.time[first]:g} on" if len(result.time) else ""
         return None, f"diverged: not finite{when}."
     if job.measure is None:
         return data, ""
-    final = result.final
-    state = {key: value[index] for key, value in final.state.items()}
-    one = Result(result.time, data, result.labels, replace(final, state=state), result.meta)
     try:
-        return _named(job.measure(one)), ""
+        found = [_named(job.measure(one)) for one in _runs(result, data, index, job.trials)]
+        if job.trials is None:
+            return found[0], ""
+        return {name: np.stack([each[name] for each in found]) for name in found[0]}, ""
     except Exception as error:  # whatever the user's function makes of this point; the others go on
         return None, f"measure failed: {type(error).__name__}: {error}"
+
+
+def _runs(result: Result, data: Measures, index: int, trials: int | None) -> Iterator[Result]:
+    """Yield the result of one point, or of each of its trials."""
+    for trial in range(trials or 1):
+        run = index * (trials or 1) + trial
+        final = replace(result.final, state={key: value[run] for key, value in result.final.state.items()})
+        own = {name: value[trial] for name, value in data.items()} if trials else data
+        yield Result(result.time, own, result.labels, final, {k: v for k, v in result.meta.items() if k != "trials"})
 
 
 def _named(value: Any) -> Measures:
@@ -169,6 +187,6 @@ def choose_size(job: Job, points: int, batch: int | str) -> int:
         flat = [path for each in asked for path in ([each] if isinstance(each, str) else each)]
         units = sum(target.size for path in flat for target in paths(path))
     numbers = rows * units + 4 * sum(v.size for v in job.program.state.values())
-    numbers += 2 * sum(v.size for v in job.program.params.values())
+    numbers = numbers * (job.trials or 1) + 2 * sum(v.size for v in job.program.params.values())
     runs = int(np.clip(BATCH_BYTES // (8 * max(numbers, 1)), 1, min(points, MOST_RUNS)))
     return -(-runs // share) * share

@@ -54,7 +54,7 @@ class Collection:
 
     def __init__(self, points: Points, size: int, store: str | Path | None, identity: Identity):
         self.points, self.size = len(points), size
-        self._taken = {*RESERVED, "failed", "error", "point", "time", *points.numbers}
+        self._taken = {*RESERVED, "failed", "error", "point", "time", "trial", *points.numbers}
         self._zarr: Any = None
         self._lock: Lock | None = None
         self.arrays: dict[str, Any] = {}
@@ -234,13 +234,16 @@ class Collection:
                     overwrite=True, dimension_names=["point", *(f"{key}_{i}" for i in range(value.ndim))],
                 )  # fmt: skip
 
-    def dataset(self, points: Points, attrs: Mapping[str, Any], recorded: bool) -> xarray.Dataset:
+    def dataset(
+        self, points: Points, attrs: Mapping[str, Any], recorded: bool, trials: bool = False
+    ) -> xarray.Dataset:
         """Return everything as a labelled dataset.
 
         Arguments:
             points: where each row lies.
             attrs: what made it.
             recorded: whether the arrays are recordings, with time and units as their axes.
+            trials: whether every point has trials, along the axis after those of the points.
         """
         import xarray
 
@@ -253,14 +256,15 @@ class Collection:
         for name in self._names():
             array = self.arrays[name]
             value = np.asarray(array[:]).reshape(*points.shape, *array.shape[1:])
-            rest = [f"{name}_{i}" for i in range(array.ndim - 1)]
+            own = ["trial"] if trials else []
+            rest = [f"{name}_{i}" for i in range(array.ndim - 1 - len(own))]
             if recorded:
                 coords["time"], rest = self.time, ["time", f"{name}_unit"]
                 if array.shape[-1] == 1:
                     value, rest = value[..., 0], ["time"]
                 else:
                     coords[f"{name}_unit"] = self.dims[name]
-            variables[name] = ([*lead, *rest], value)
+            variables[name] = ([*lead, *own, *rest], value)
         status = self.status()
         variables["failed"] = (lead, (status != GOOD).reshape(points.shape))
         variables["error"] = (lead, np.array(self.errors(status), object).reshape(points.shape))

@@ -40,8 +40,9 @@ def identity_of(job: Job, points: Points, size: int, measure_id: str | None) -> 
     program = job.program.update(as_mapping(options["params"], "params"))
     steps = count_steps(job.duration, options["dt"])
     feeds: dict[str, list[Any]] = {}
-    for feed in make_feeds(program, options["inputs"], steps, Snapshot({}, 0, 0.0, options["dt"])):
-        feeds.setdefault(feed.key, []).append((feed.index, feed.rows, feed.series))
+    start = Snapshot({}, 0, 0.0, options["dt"])
+    for feed in make_feeds(program, options["inputs"], steps, start, job.trials):
+        feeds.setdefault(feed.key, []).append((feed.index, feed.rows, feed.series, feed.columns))
     history = {p: as_numbers(v, f"history of {p!r}") for p, v in as_mapping(options["history"], "history").items()}
     options["precision"] = read_precision(program, options["precision"])
     others = {k: v for k, v in options.items() if k not in (*READ, "batch", "progress", "state", "store")}

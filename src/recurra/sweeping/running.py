@@ -69,10 +69,12 @@ def sweep(
         store: a folder, which holds the results in Zarr's format.
         executor: any `concurrent.futures.Executor` (of processes, of Dask, ...), which runs the batches; what it is
             given must be such that it can send it: a measure must be a function of a module.
-        seed: of the points that are drawn, and of the noise of the runs, which is the same in all.
+        seed: of the points that are drawn, and of the noise of the runs, which is the same in all. With `trials=n`
+            every point is run n times with independent noise, trial i of all points with the same, and is measured in
+            each: the dataset has a dimension `trial`.
         progress: show a bar with the time left if the sweep takes longer than a second.
-        **options: `inputs`, `record`, `every`, `cutoff`, `solver`, `params`, `precision`, `device`, ... as for
-            :func:`recurra.simulate`.
+        **options: `trials`, `inputs`, `record`, `every`, `cutoff`, `solver`, `params`, `precision`, `device`, ... as
+            for :func:`recurra.simulate`.
 
     Returns:
         A dataset with a variable for each measure, along one dimension for each path in a grid and along `point`
@@ -115,7 +117,7 @@ def sweep(
             interrupted = True
             take()
             warn("interrupted; points that were not run hold NaN.", RuntimeWarning)
-    return collection.dataset(points, _attrs(job, interrupted), measure is None)
+    return collection.dataset(points, _attrs(job, interrupted), measure is None, job.trials is not None)
 
 
 def _collect(
