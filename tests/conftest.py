@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 
 import jax
@@ -15,25 +17,28 @@ settings.register_profile("recurra", derandomize=True, deadline=None, max_exampl
 settings.load_profile("recurra")
 
 
-# Most of the time of the tests goes into XLA's optimiser. Tests of what Python makes of models, which ask for no single
-# bits, leave it out; the engine, the goldens, the corpus of behaviors, examples and pages have what users have.
-PARTS = "analysis behaviors glm_determined glm_fit glm_observations glm_offset glm_recordings groups interchange"
-QUICK = tuple(f"{PARTS} interrupts network rate tracing training".split())
+# Most of the time of the tests goes into compiling, so they compile in quicker ways than users do. These two hold for
+# the whole process and those that it starts; `XLA_FLAGS=" " make test` is without them.
+QUICKER = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+if jax.__version_info__ < (0, 11):
+    os.environ.setdefault("XLA_FLAGS", QUICKER)
+
+# The optimiser is left out but for what is long or asks for bits: these have what users have.
+OPTIMISED = ("docs", "engine", "examples")
+MODULES = itertools.count(1)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def optimiser(request):
-    """Switch the optimiser off for some modules; nothing that was compiled in one way is used in the other."""
+    """Switch the optimiser off for most modules; nothing that was compiled in one way is used in the other."""
     name = request.module.__name__.removeprefix("test_")
-    # Goldens ask for bits, and so do runs that go on in another process, which has the optimiser.
-    quick = name.startswith(QUICK) and not name.endswith(("golden", "checkpoints"))
-    if quick:
+    now = not name.startswith(OPTIMISED) and "golden" not in name
+    before = jax.config.values["jax_disable_most_optimizations"]
+    if now != before or next(MODULES) % 15 == 0:  # compiled code is never given back by itself
         jax.clear_caches()
-        jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", now)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(now))  # for processes that a test starts
     yield
-    if quick:
-        jax.clear_caches()
-        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session", autouse=True)

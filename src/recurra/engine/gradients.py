@@ -45,7 +45,7 @@ def as_function(
     record: object = None,
     every: int = 1,
     state: Snapshot | None = None,
-    seed: int = 0,
+    seed: int | Array = 0,
     history: Mapping[str, object] | None = None,
     precision: str | None = None,
     final: bool = False,

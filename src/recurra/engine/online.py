@@ -76,7 +76,7 @@ def as_online(
     driven: Iterable[str] = (),
     record: object = None,
     state: Snapshot | None = None,
-    seed: int = 0,
+    seed: int | Array = 0,
     history: Mapping[str, object] | None = None,
     precision: str | None = None,
 ) -> Callable[..., tuple[Any, dict[str, Array], Any]]:

@@ -116,7 +116,8 @@ def joined(parts: list[tuple[Result, np.ndarray]]) -> Result:
         for part, runs in parts:
             data[name][runs] = part.data[name][..., :rows, :]
     state: dict[str, np.ndarray] = {}
-    trials = int(first.meta.get("trials", 1))
+    lead = first.meta.get("trials")
+    trials = lead if isinstance(lead, int) else 1
     for key, value in first.final.state.items():
         own = [part.final.state.get(key, np.zeros(0)) for part, _ in parts]
         if all(np.shape(each)[1:] == value.shape[1:] and np.ndim(each) == np.ndim(value) for each in own):

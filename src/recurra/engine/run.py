@@ -66,7 +66,7 @@ class Run:
     start: Snapshot
     steps: int
     every: int
-    seed: int
+    seed: int | Array
     solver: str
     precision: str
     batch: Mapping[str, np.ndarray]
@@ -133,7 +133,7 @@ def simulate(
     batch: Mapping[str, object] | None = None,
     trials: int | None = None,
     state: Snapshot | None = None,
-    seed: int = 0,
+    seed: int | Array = 0,
     history: Mapping[str, object] | None = None,
     precision: str | None = None,
     device: object = None,
@@ -243,7 +243,7 @@ def prepare(
     params: Mapping[str, object] | None = None,
     batch: Mapping[str, object] | None = None,
     state: Snapshot | None = None,
-    seed: int = 0,
+    seed: int | Array = 0,
     history: Mapping[str, object] | None = None,
     precision: str | None = None,
     trials: int | None = None,

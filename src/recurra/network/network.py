@@ -21,6 +21,8 @@ from recurra.network.bridge import Bridge, make_node_group
 from recurra.network.builder import Builder
 
 if TYPE_CHECKING:
+    from jaxtyping import Array
+
     from recurra.training import Training
     from recurra.training.readout import Readout
     from recurra.training.rls import OnlineReadout
@@ -320,7 +322,7 @@ class Network(Builder, GroupNetwork):
         record_vars: Any = None,
         record_output: bool = True,
         solver: str | None = None,
-        seed: int | None = None,
+        seed: int | Array | None = None,
         state: Snapshot | None = None,
         progress: bool = True,
         precision: str | None = None,
