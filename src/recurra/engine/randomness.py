@@ -210,6 +210,12 @@ def threefry(first: Any, second: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
     Works on arrays of JAX and of NumPy.
     """
+    if any(isinstance(word, jax.Array) for word in (first, second, x, y)):
+        return _rounds_traced(first, second, x, y)
+    return _rounds(first, second, x, y)
+
+
+def _rounds(first: Any, second: Any, x: Any, y: Any) -> tuple[Any, Any]:
     keys = (first, second, first ^ second ^ np.uint32(PARITY))
     x, y = x + keys[0], y + keys[1]
     for block in range(5):
@@ -218,6 +224,11 @@ def threefry(first: Any, second: Any, x: Any, y: Any) -> tuple[Any, Any]:
             y = x ^ ((y << np.uint32(turn)) | (y >> np.uint32(32 - turn)))
         x, y = x + keys[(block + 1) % 3], y + keys[(block + 2) % 3] + np.uint32(block + 1)
     return x, y
+
+
+# A function of its own in compiled code, so that its hundred operations are traced once for each shape and not at every
+# draw, which took most of the time that tracing takes; the compiler writes it out where it is called.
+_rounds_traced = jax.jit(_rounds)
 
 
 def _words(key: Array) -> tuple[Array, Array]:
