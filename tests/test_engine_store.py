@@ -179,7 +179,7 @@ def test_results_as_tables(result):
         result["al"]
     batch = simulate(nets.program(nets.decay()), 0.5, dt=0.1, batch={"n/op/tau": [1.0, 2.0]})
     assert batch.to_xarray()["n/op/x"].dims == ("batch", "time")
-    with pytest.raises(OptionError, match="three axes"):
+    with pytest.raises(OptionError, match="an axis more"):
         batch.to_dataframe()
 
 
