@@ -32,7 +32,7 @@ from recurra.groups.recorders import Recorder
 from recurra.groups.recordings import Recording
 from recurra.groups.roster import CLOCK, COUNTER, PACKED, Member, Roster, count_step
 from recurra.groups.schedule import begin_step
-from recurra.groups.step import TROUBLE, rule_of, spec_of, table_of, trouble_at
+from recurra.groups.step import SHOWN, TROUBLE, rule_of, spec_of, table_of, trouble_at
 from recurra.groups.tags import free_name
 from recurra.tracing import Addressed, Body, Smooth, Traced, trace
 
@@ -73,8 +73,8 @@ class Compiled:
         hoisted = [path for one in self.apart.values() if one.kind == "hoisted" for path in one.slots]
         self.given = {path: spec_of(slots[path]) for path in hoisted}
         self.nodes = network.nodes_among_groups()
-        seen = {f"{g.tag}/{name}": spec_of(slots[f"{g.tag}/{name}"]) for g in network.node_groups for name in g.reads}
-        outside = {**self.given, **seen}
+        self._seen = {f"{g.tag}/{name}": (g, name) for g in network.node_groups for name in g.reads}
+        outside = {**self.given, **{path: spec_of(slots[path]) for path in self._seen}}
         self.traced: Traced = trace(self._bodies(), self.roster.roots, random=random, given=outside, clock=CLOCK)
         self._outside = outside
         # What advances the network is quicker; what others differentiate and sweep is general.
@@ -82,12 +82,15 @@ class Compiled:
         self._told = {name: name for name in self.traced.emitted if not name.startswith(BEFORE)}
         self._program = self._lower(self.quick, self._told)
         self._kept = KeptParams(self.quick)
-        self._guard = {TROUBLE: np.array(-1)} if self.quick.guards else {}
+        # Before the first step of a run nothing was gone past, and nodes show what they showed last.
+        self._beside = {TROUBLE: np.array(-1)} if self.quick.guards else {}
+        self._beside |= {SHOWN + path: getattr(*place) for path, place in self._seen.items()}
         self._smooth: dict[tuple[str, float, float], tuple[Smooth, Program]] = {}
 
     def _lower(self, traced: Traced | Smooth, told: Mapping[str, str]) -> Program:
         # Recorders that record every so many steps do so after the last of them.
-        rule = rule_of(traced, self._outside, told, told is not self._told, self.network.precision)
+        shown = {path: getattr(*place) for path, place in self._seen.items()}
+        rule = rule_of(traced, self._outside, told, told is not self._told, self.network.precision, shown)
         if self.nodes is not None:
             return lower(self.nodes.graph(rule))
         return lower(Graph({"": rule}, dt=self.network.dt, precision=self.network.chosen_precision))
@@ -254,8 +257,8 @@ class Compiled:
         params = self._kept.on_device(params)
         if self.quick.columns:
             params["derived:"] = {**params["derived:"], **table_of(self.quick, start.step, steps)}
-        start = replace(start, state={**start.state, **self._guard})
-        state = {path: start.state[path] for path in (*self.quick.state, *self._guard)}
+        start = replace(start, state={**start.state, **self._beside})
+        state = {path: start.state[path] for path in (*self.quick.state, *self._beside)}
         program = replace(self._program, params=self._program.params | params, state=self._program.state | state)  # type: ignore
         with warnings.catch_warnings(), taking_parts():
             warnings.filterwarnings("ignore", "interrupted after", RuntimeWarning)  # whoever called is told
@@ -342,6 +345,9 @@ class Compiled:
         self.traced.write_back({path: snapshot.state[path] for path in self.traced.state})
         if self.nodes is not None:
             self.nodes.put_state(snapshot.state)
+        for path, (group, name) in self._seen.items():
+            if SHOWN + path in snapshot.state:
+                group.show({name: snapshot.state[SHOWN + path]})
 
     def compare(self, step: Any, seed: int) -> str:
         """Execute one step in NumPy, and compare what it does with the compiled step.

@@ -80,7 +80,8 @@ def names_in(objects: Iterable[object]) -> set[str]:
         if not isinstance(function, FunctionType) or id(function) in seen or depth > MAX_DEPTH:
             continue
         seen.add(id(function))
-        if function.__module__.split(".")[0] in _FOREIGN or function.__module__.startswith(_OWN):
+        module = function.__module__ or ""
+        if module.split(".")[0] in _FOREIGN or module.startswith(_OWN):
             continue
         for code in _codes(function):
             found.update(code.co_names)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from recurra.engine import Graph, Rule
+from recurra.errors import CapabilityError
 from recurra.groups.neurons import NeuronGroup
 
 if TYPE_CHECKING:
@@ -16,12 +18,20 @@ if TYPE_CHECKING:
 TAKE_OVER = "inputs of nodes"
 
 
+class _Shown:
+    """Hold what was shown of each variable, and a copy of it, out of the sight of whoever looks for numbers."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+
 class NodeGroup(NeuronGroup):
     """Show a node of equations to behaviors: its variables are attributes.
 
     The equations advance first in every step. Behaviors then read what the variables have become. An input whose name
     a behavior mentions belongs to the behaviors: it is 0 at the beginning of their turn, what they add to it is felt by
-    the equations during the next step, and its default is felt no more.
+    the equations during the next step, and its default is felt no more. Nothing else of a node can be written by
+    behaviors: what they read is computed by its equations, so its arrays are read-only.
 
     Arguments:
         net: the network.
@@ -30,7 +40,14 @@ class NodeGroup(NeuronGroup):
         reads: attribute -> path of a variable that behaviors may read.
         inputs: attribute -> path of an input.
         widths: attribute -> how many numbers it has, where that is not the number of units.
+        numbers: attribute -> path of a parameter, which is set by `set_var` only.
+
+    Raises:
+        CapabilityError: something is assigned that behaviors cannot write.
     """
+
+    reads: Mapping[str, str] = MappingProxyType({})
+    numbers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -40,15 +57,47 @@ class NodeGroup(NeuronGroup):
         reads: Mapping[str, str],
         inputs: Mapping[str, str],
         widths: Mapping[str, int] | None = None,
+        numbers: Mapping[str, str] | None = None,
     ):
         self._set_up(net, [label, "NodeGroup"])
         self.BaseNeuronGroup, self.mask, self.color = self, True, None
         self.size, self.id = size, np.arange(size)
-        self.reads, self.inputs = dict(reads), dict(inputs)
         self.fed: tuple[str, ...] = ()
         self.widths = dict.fromkeys((*reads, *inputs), size) | dict(widths or {})
-        for name in (*reads, *inputs):
+        self._shown = _Shown()
+        for name in inputs:
             setattr(self, name, np.zeros(self.widths[name]))
+        self.inputs = dict(inputs)
+        self.numbers, self.reads = dict(numbers or {}), dict(reads)
+        self.show({name: np.zeros(self.widths[name]) for name in reads})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.reads:
+            raise CapabilityError(self._why_fixed(name))
+        if name in self.numbers:
+            path = self.numbers[name]
+            raise CapabilityError(f"{path!r} is a parameter of a node, which behaviors cannot write;"
+                                  f" net.set_var({path!r}, None, value) sets it between two runs.")  # fmt: skip
+        super().__setattr__(name, value)
+
+    def _why_fixed(self, name: str) -> str:
+        inputs = ", ".join(self.inputs) or "the node has none yet"
+        return (f"{self.reads[name]!r} is computed by the equations of node {self.tag!r}: behaviors read it, and cannot"
+                f" write it. Add to an input of the node instead ({inputs}), which the equations feel in the next step;"
+                " net.set_var sets a state between two runs.")  # fmt: skip
+
+    def show(self, values: Mapping[str, np.ndarray]) -> None:
+        """Let behaviors see what variables have become, in arrays that they cannot write."""
+        for name, value in values.items():
+            seen = vars(self)[name] = np.array(value)
+            seen.flags.writeable = False
+            self._shown.values[name] = seen, seen.copy()
+
+    def check(self) -> None:
+        """Complain of an array that was written nevertheless, as `np.add.at` does without asking."""
+        for name, (seen, copy) in self._shown.values.items():
+            if vars(self)[name] is seen and not np.array_equal(seen, copy, equal_nan=True):
+                raise CapabilityError(self._why_fixed(name))
 
     def feed(self, mentioned: set[str]) -> None:
         """Let behaviors feed the inputs whose names they mention."""

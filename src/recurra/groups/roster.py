@@ -165,10 +165,15 @@ class Roster:
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Set the attributes of some paths."""
+        from recurra.groups.nodes import NodeGroup
+
         for path, value in values.items():
             obj, name = self._place(path)
             old = getattr(obj, name)
-            setattr(obj, name, value if isinstance(old, np.ndarray) else type(old)(value))
+            if isinstance(obj, NodeGroup) and name in obj.reads:
+                obj.show({name: value})
+            else:
+                setattr(obj, name, value if isinstance(old, np.ndarray) else type(old)(value))
 
     def replace(self, path: str, value: Any) -> None:
         """Set one attribute, whatever it was."""

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -244,12 +244,14 @@ class Runner:
         roster, k = Roster(self.network), self.network.iteration
         begin_step(self.network)
         nodes = {f"{group.tag}/{name}" for group in self.network.node_groups for name in (*group.reads, *group.fed)}
+        fixed = {f"{group.tag}/{name}" for group in self.network.node_groups for name in group.reads}
         found = {COUNTER: Access(frozenset(), frozenset(nodes), frozenset())}
         for member in roster.members:
             behavior, parent = member.entry.behavior, member.entry.parent
             with self.random.at(member.name, k, roots=roster.roots):
                 if member.watcher is None:
-                    found[member.name] = watch(Body(member.name, partial(behavior.iteration, parent)), roster.roots)
+                    seen = watch(Body(member.name, partial(behavior.iteration, parent)), roster.roots)
+                    found[member.name] = replace(seen, writes=seen.writes - fixed)  # which nobody can write
                     continue
                 member.execute()
                 names = member.watcher.names_read

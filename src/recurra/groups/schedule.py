@@ -59,11 +59,17 @@ class Entry:
         """Call a method of the behavior with the parent; an error from inside says where it happened."""
         try:
             method(self.parent)
+            for group in self.parent.network.node_groups:
+                group.check()
         except Exception as error:
             if not getattr(error, "__notes__", None):
                 name, step = getattr(method, "__name__", "check_run"), self.parent.iteration
                 when = f", iteration {step}" if type(step) is int else ""  # it is none while a step is traced
                 error.add_note(f"in {name}() of {self}{when}")
+                seen = [path for group in self.parent.network.node_groups for path in group.reads.values()]
+                if seen and "read-only" in str(error):
+                    error.add_note(f"{', '.join(seen)}: computed by the equations of nodes, so behaviors only read them;"
+                                   " add to an input of the node instead.")  # fmt: skip
             raise
 
     def __str__(self) -> str:

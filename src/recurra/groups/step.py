@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TROUBLE = "trouble:"  # the state in which a step says that the model must go on in NumPy
 MOST_GUARDS = 1 << 20
+SHOWN = "shown:"  # of states, what behaviors saw of nodes in the last step
 AHEAD = "ahead:"  # what is computed ahead of a block, among the parameters
 
 
@@ -47,6 +48,7 @@ class _Step:
         outside: path -> shape and type of what comes from outside.
         told: name of what the rule puts out -> that of what the step emits.
         quick: whether it only advances the network: the state tells where a guard was gone past.
+        shown: the paths among `outside` that the state remembers then, for the objects to have after a run.
     """
 
     def __init__(
@@ -55,16 +57,17 @@ class _Step:
         outside: Mapping[str, jax.ShapeDtypeStruct],
         told: Mapping[str, str],
         quick: bool,
+        shown: tuple[str, ...],
     ):
-        self.traced, self.outside, self.told, self.quick = traced, outside, told, quick
+        self.shown, self.traced, self.outside, self.told, self.quick = shown, traced, outside, told, quick
 
     def __call__(self, state: Mapping, params: Mapping, inputs: Mapping, clock: Clock) -> tuple[dict, dict]:
         fed = {path: inputs[path].reshape(s.shape).astype(s.dtype) for path, s in self.outside.items()}
         if not self.quick or isinstance(self.traced, Smooth):
             after, emitted = self.traced.update(state, params, fed, clock.k, clock.key)
         else:
-            own, so_far = dict(state), state.get(TROUBLE, jnp.int64(-1))
-            own.pop(TROUBLE, None)
+            so_far = state.get(TROUBLE, jnp.int64(-1))
+            own = {path: value for path, value in state.items() if path in self.traced.state}
             params, ahead = dict(params), None
             if AHEAD in params:
                 block = params.pop(AHEAD)
@@ -74,6 +77,7 @@ class _Step:
             )
             now = jnp.where(code > 0, jnp.asarray(clock.k, np.int64) * MOST_GUARDS + code, -1)
             after |= {TROUBLE: jnp.where(so_far < 0, now, so_far)} if self.traced.guards else {}
+            after |= {SHOWN + path: fed[path] for path in self.shown}
         return after, {name: emitted[source] for name, source in self.told.items()}
 
     def __identity__(self) -> tuple:
@@ -88,17 +92,20 @@ class _Step:
 def rule_of(
     traced: Traced | Smooth, outside: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str], early: bool,
     precision: str,
+    shown: Mapping[str, np.ndarray],
 ) -> Rule:  # fmt: skip
     """Make a rule of a step.
 
     Arguments:
         told: what it puts out -> what the step emits.
+        shown: what the state remembers of what comes from outside, before the first step.
         early: whether a row of several steps has what the first of them emits; the last, if not.
     """
     specs = {name: traced.emitted[source] for name, source in told.items()}
     emits = {name: Emission(tuple(s.shape), np.dtype(s.dtype), early) for name, s in specs.items()}
     inputs = {path: np.zeros(math.prod(spec.shape)) for path, spec in outside.items()}
     guarded = not early and isinstance(traced, Traced) and bool(traced.guards)
-    state = {**traced.state, TROUBLE: np.array(-1)} if guarded else traced.state
-    text, step = "the behaviors of the groups, in their order", _Step(traced, outside, told, not early)
+    state = {**traced.state, TROUBLE: np.array(-1)} if guarded else dict(traced.state)
+    state |= {SHOWN + path: value for path, value in shown.items()} if not early else {}
+    text, step = "the behaviors of the groups, in their order", _Step(traced, outside, told, not early, tuple(shown))
     return Rule(step, state, traced.params, inputs, emits, text, traced.derive, precision)

@@ -36,15 +36,15 @@ def make_node_group(network: Network, label: str) -> NodeGroup:
     if node.rules:
         return _group_of_rule(network, label, *next(iter(node.rules.items())))
     ((name, part),) = node.parts.items()
-    kinds = {"state": "reads", "algebraic": "reads", "input": "inputs"}
-    found: dict[str, dict[str, str]] = {"reads": {}, "inputs": {}}
+    kinds = {"state": "reads", "algebraic": "reads", "input": "inputs", "parameter": "numbers"}
+    found: dict[str, dict[str, str]] = {"reads": {}, "inputs": {}, "numbers": {}}
     names = [v for operator in part.operators.values() for v in operator.variables]
     for operator_name, operator in part.operators.items():
         for variable, declared in operator.variables.items():
             if declared.kind in kinds:
                 short = variable if names.count(variable) == 1 else f"{operator_name}_{variable}"
                 found[kinds[declared.kind]][short] = f"{name}/{operator_name}/{variable}"
-    return NodeGroup(network, label, part.size, found["reads"], found["inputs"])
+    return NodeGroup(network, label, part.size, **found)
 
 
 def _group_of_rule(network: Network, label: str, name: str, rule: Rule) -> NodeGroup:
@@ -52,7 +52,8 @@ def _group_of_rule(network: Network, label: str, name: str, rule: Rule) -> NodeG
     vectors = {short: len(value) for short, value in rule.state.items() if np.ndim(value) == 1}
     widths = vectors | {short: len(value) for short, value in rule.inputs.items()}
     reads, inputs = ({short: f"{name}/{short}" for short in store} for store in (vectors, rule.inputs))
-    return NodeGroup(network, label, units_of(rule), reads, inputs, widths)
+    numbers = {short: f"{name}/{short}" for short in (*rule.state, *rule.params) if short not in vectors}
+    return NodeGroup(network, label, units_of(rule), reads, inputs, widths, numbers)
 
 
 class Bridge:
@@ -110,8 +111,7 @@ class Bridge:
         found = {key: np.asarray(v) for key, v in state.items() if key not in fed}
         self.network._snapshot = Snapshot(found, k + 1, 0.0, self.dt)
         for group in groups:
-            for name in group.reads:
-                setattr(group, name, np.array(seen[f"{SEEN}{group.tag}/{name}"]))
+            group.show({name: seen[f"{SEEN}{group.tag}/{name}"] for name in group.reads})
 
     def update(self, values: Mapping[str, object]) -> None:
         """Put other numbers of nodes and edges, by path, into what was compiled."""

@@ -281,6 +281,8 @@ class Run:
                 facts.changed = True
             facts.layouts[body.name] = new_layout
         written = {p for p, value in now.items() if self._is_written(p, value, stand_ins[p], layout)}
+        if fixed := sorted(written & self.plan.given):
+            raise _refuse_body(f"changes {fixed[0].rpartition('/')[2]} of {fixed[0].rpartition('/')[0]}, which it may only read")
         known = facts.writes.setdefault(body.name, set())
         for path in sorted(written):
             facts.add("written", path)
