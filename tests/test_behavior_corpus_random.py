@@ -50,8 +50,8 @@ class Rejection(Behavior):
 
 class Generators(Behavior):
     def initialize(self, n):
-        self.rng = np.random.default_rng(4)
-        n.rng = np.random.RandomState(2)
+        self.rng = np.random.default_rng()
+        n.rng = np.random.RandomState()
 
     def iteration(self, n):
         n.v = self.rng.random(n.size) + self.rng.standard_normal(n.size) * 0.1

@@ -425,8 +425,8 @@ REFUSED = [
     (random_size, "needs a number now"),
     (seeding, "numpy.random.seed"),
     (unknown_draw, "numpy.random.zipf"),
-    (iterator, "n/numbers is a list_iterator, whose state is hidden"),
-    (own_random, "n/dice is a Random, whose state is hidden"),
+    (iterator, "n/numbers is a list_iterator, whose state cannot be followed"),
+    (own_random, "n/dice is a Random, whose state cannot be followed"),
     (integer_power, "integer power with a traced exponent"),
 ]
 

@@ -38,8 +38,8 @@ def noisy():
         high=1.5,
         mean=np.array([0.0, 1.0, 5.0]),
         v=np.arange(5.0),
-        rng=np.random.default_rng(0),
-        old=np.random.RandomState(0),
+        rng=np.random.default_rng(),
+        old=np.random.RandomState(),
         results=[],
     )
 

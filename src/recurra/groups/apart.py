@@ -14,6 +14,7 @@ RESTRUCTURING = frozenset(
     {"add_behavior", "add_behaviors", "remove_behavior", "set_behaviors", "activate_behaviors"}
     | {"deactivate_behaviors", "behavior_enabled", "recording", "recording_on", "recording_off"}
     | {"NeuronGroup", "SynapseGroup"}
+    | {"get_var", "set_var", "snapshot"}  # which look at, or set, where all of the network stands
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.groups.gate import NUMBERS, RECORDS
 from recurra.groups.roster import Member, Roster
 from recurra.tracing import Addressed, ask, session_of
 
@@ -65,15 +66,15 @@ class Asides:
             self.roster.put(values)
             self.roster.objects[""].iteration = k + 1
             with self.random.at(member.name, k, roots=self.roster.roots):
-                self.execute(member, k)
+                self.execute(member, k, RECORDS, NUMBERS)
         except BaseException as error:  # it must not get lost in the engine
             self.error = k, error
             return values
         return self._done[member.name, k]
 
-    def execute(self, member: Member, k: int) -> None:
-        """Execute one of them in NumPy, and remember what it gives in this step."""
-        member.execute()
+    def execute(self, member: Member, k: int, *closed: str) -> None:
+        """Execute one of them in NumPy, and remember what it gives in this step; `closed` as in `Member.execute`."""
+        member.execute(*closed)
         made = {path: np.array(value) for path, value in self.roster.values(self.parts[member.name][1]).items()}
         for path, value in made.items():
             model = np.asarray(self._models[path])

@@ -26,6 +26,7 @@ from recurra.errors import CapabilityError, PathError
 from recurra.groups.agreement import Sampled, Shadow, alike, differing
 from recurra.groups.apart import Apart
 from recurra.groups.asides import Asides
+from recurra.groups.gate import NUMBERS, RECORDS
 from recurra.groups.kept import KeptParams
 from recurra.groups.nodes import TAKE_OVER
 from recurra.groups.recorders import Recorder
@@ -450,7 +451,7 @@ class Compiled:
             self.network.iteration = k + 1
             for member in sources:
                 with self.random.at(member.name, k, roots=self.roster.roots):
-                    member.execute()
+                    member.execute(RECORDS, NUMBERS)
                 for path, value in self.roster.values(self.apart[member.name].slots).items():
                     rows[path].append(np.ravel(np.array(value)))
         self.network.iteration = first
@@ -458,31 +459,37 @@ class Compiled:
 
     def _deliver(self, result: Result, first: int, every: int) -> None:
         """Hand to recorders and sinks what was put out for them; row r belongs to step first + every * (r + 1)."""
-        sinks = []
+        if any(one.kind == "fed" for one in self.apart.values()):
+            self._feed(result, first)
+            return
         for member in self.roster.members:
-            if member.name in self.apart:
-                if self.apart[member.name].kind == "fed":
-                    sinks.append(member)
-            elif member.watcher is not None and member.entry.parent.recording:
-                for name, keeper in member.watcher.kept.items():
-                    packed = f"{member.name}/{name}{PACKED}"
-                    if packed in self.traced.emitted:
-                        keeper.extend_packed(self._rows(result, packed), first + every, every)
-                    else:
-                        keeper.extend(self._rows(result, f"{member.name}/{name}"), first + every, every)
-        if sinks:
-            self._feed(sinks, result, first)
+            self._record(member, result, slice(None), first + every, every)
+
+    def _record(self, member: Member, result: Result, rows: slice, first: int, every: int) -> None:
+        """Let a recorder, if it is one, keep some rows of what was put out for it."""
+        if member.watcher is None or not member.entry.parent.recording:
+            return
+        for name, keeper in member.watcher.kept.items():
+            packed = f"{member.name}/{name}{PACKED}"
+            if packed in self.traced.emitted:
+                keeper.extend_packed(self._rows(result, packed)[rows], first, every)
+            else:
+                keeper.extend(self._rows(result, f"{member.name}/{name}")[rows], first, every)
 
     def _rows(self, result: Result, key: str) -> np.ndarray:
         return result[key].reshape(-1, *self.traced.emitted[key].shape)
 
-    def _feed(self, sinks: list[Member], result: Result, first: int) -> None:
-        rows = {m.name: {p: self._rows(result, f"{m.name}/{p}") for p in self.apart[m.name].slots} for m in sinks}
+    def _feed(self, result: Result, first: int) -> None:
+        """Hand over step by step, so that sinks find recorded what is recorded before their turn, and no more."""
+        sinks = {name: one.slots for name, one in self.apart.items() if one.kind == "fed"}
+        rows = {name: {p: self._rows(result, f"{name}/{p}") for p in slots} for name, slots in sinks.items()}
         end, _ = self.traced.current()
         for i in range(result.final.step - first):
-            for member in sinks:
-                self.roster.put({path: row[i] for path, row in rows[member.name].items()})
-                self.network.iteration = first + i + 1
-                with self.random.at(member.name, first + i, roots=self.roster.roots):
-                    member.execute()
+            self.network.iteration = first + i + 1
+            for member in self.roster.members:
+                self._record(member, result, slice(i, i + 1), first + i + 1, 1)
+                if member.name in sinks:
+                    self.roster.put({path: row[i] for path, row in rows[member.name].items()})
+                    with self.random.at(member.name, first + i, roots=self.roster.roots):
+                        member.execute(NUMBERS)
         self.traced.write_back(end)

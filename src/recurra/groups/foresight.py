@@ -16,14 +16,16 @@ _OWN = "recurra.groups"  # what all behaviors share tells nothing about one
 
 
 def texts_in(function: Any) -> set[str]:
-    """List the text constants in a function.
+    """List the text constants in a function, those in its indices (`network["v", 0]`) included.
 
     >>> def f(x):
-    ...     return x.get("a")
-    >>> texts_in(f)
-    {'a'}
+    ...     return x.get("a"), x["b", 0]
+    >>> sorted(texts_in(f))
+    ['a', 'b']
     """
-    return {c for code in _codes(function) for c in code.co_consts if isinstance(c, str)}
+    constants = [c for code in _codes(function) for c in code.co_consts]
+    constants += [part for c in constants if isinstance(c, tuple) for part in c]
+    return {c for c in constants if isinstance(c, str)}
 
 
 def names_of(kind: type, but: Iterable[str] = ()) -> set[str]:

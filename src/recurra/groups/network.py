@@ -19,6 +19,7 @@ from recurra.groups.behavior import Behavior
 from recurra.groups.clock import Pace
 from recurra.groups.draws import Draws
 from recurra.groups.foresight import names_in
+from recurra.groups.gate import Gate
 from recurra.groups.objects import Behaviors, NetworkObject, object_tags, read_behaviors
 from recurra.groups.recorders import Recorder, Watcher, observe
 from recurra.groups.roster import named
@@ -87,9 +88,9 @@ class GroupNetwork(NetworkObject):
         self.NeuronGroups: list[NeuronGroup] = []
         self.SynapseGroups: list[SynapseGroup] = []
         self.node_groups: list[NodeGroup] = []
-        self.schedule = Schedule()
+        self.schedule, self.looking = Schedule(), Gate()
         self.synapse_tags: set[str] = set()
-        self.random: Any = Draws(seed)
+        self._draws = self._lent_draws = Draws(seed)
         self._seed = int(seed)
         self._runner: Runner | None = None
         self.initialized = False
@@ -121,6 +122,15 @@ class GroupNetwork(NetworkObject):
     def def_dtype(self) -> Any:
         """Give the type of the numbers of new arrays."""
         return self._dtype
+
+    @property
+    def random(self) -> Any:
+        """Give what draws random numbers now: the network's own stream, or what a run has lent it."""
+        return self._draws if getattr(self._lent_draws, "gives_way", False) else self._lent_draws
+
+    @random.setter
+    def random(self, value: Any) -> None:
+        self._lent_draws = value
 
     # Running
 

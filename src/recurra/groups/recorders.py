@@ -12,6 +12,7 @@ from recurra.errors import OptionError, PathError, ShapeError, unknown
 from recurra.groups.behavior import Behavior
 from recurra.groups.expressions import Expression, read_expression, standard_name
 from recurra.groups.foresight import names_in
+from recurra.groups.gate import Gate
 from recurra.groups.objects import NetworkObject, check_count
 from recurra.groups.recordings import Column, Events, Kept, Recording
 from recurra.groups.tags import free_name
@@ -65,6 +66,9 @@ class Watcher(Behavior):
 
     def _keeper(self, name: str, where: str) -> Any:
         raise NotImplementedError
+
+    def _gate(self) -> Gate | None:
+        return None if self.parent is None else self.parent.network.looking
 
     def iteration(self, neurons: NetworkObject) -> None:
         """Record the variables, unless the parent's `recording` is off."""
@@ -175,7 +179,7 @@ class Recorder(Watcher):
         super().initialize(neurons)
 
     def _keeper(self, name: str, where: str) -> Recording:
-        return Recording(name, where, self._gapwidth, self._max_length)
+        return Recording(name, where, self._gapwidth, self._max_length, self._gate())
 
     def swapped(self, variable: str) -> np.ndarray:
         """Return what was recorded of a variable with time as the last axis: one row for each unit.
@@ -231,7 +235,7 @@ class EventRecorder(Watcher):
     """
 
     def _keeper(self, name: str, where: str) -> Events:
-        return Events(name, where, self._max_length)
+        return Events(name, where, self._max_length, self._gate())
 
     def _recordings(self, name: str | None) -> Sequence[Kept]:
         found = super()._recordings(name)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import ShapeError
+from recurra.groups.gate import RECORDS, Gate
 
 
 class Rows:
@@ -15,14 +16,16 @@ class Rows:
     Arguments:
         where: what the rows are, for messages.
         max_length: how many of the last rows are kept; all if `None`.
+        gate: is asked before the rows are read.
     """
 
-    def __init__(self, where: str, max_length: int | None = None):
-        self.where, self.max_length = where, max_length
+    def __init__(self, where: str, max_length: int | None = None, gate: Gate | None = None):
+        self.where, self.max_length, self.gate = where, max_length, gate or Gate()
         self._array: np.ndarray | None = None
         self._first = self._end = 0
 
     def __len__(self) -> int:
+        self.gate.check(RECORDS)
         return self._end - self._first
 
     def append(self, row: Any) -> None:
@@ -41,6 +44,7 @@ class Rows:
 
     def array(self) -> np.ndarray:
         """Return a copy of the rows: `(rows, ...)`."""
+        self.gate.check(RECORDS)
         return np.zeros(0) if self._array is None else self._array[self._first : self._end].copy()
 
     def clear(self) -> None:
@@ -80,11 +84,14 @@ class Recording:
         where: for messages.
         gapwidth: 1 for every step, 2 for the steps 2, 4, 6, ...
         max_length: how many of the last rows are kept; all if `None`.
+        gate: is asked before the rows are read.
     """
 
-    def __init__(self, name: str, where: str, gapwidth: int = 1, max_length: int | None = None):
+    def __init__(
+        self, name: str, where: str, gapwidth: int = 1, max_length: int | None = None, gate: Gate | None = None
+    ):
         self.name, self.gapwidth = name, gapwidth
-        self._rows, self._iterations = Rows(where, max_length), Rows(where, max_length)
+        self._rows, self._iterations = Rows(where, max_length, gate), Rows(where, max_length, gate)
 
     def append(self, value: Any, iteration: int) -> None:
         """Record the value after a step, if it is this step's turn."""
@@ -133,11 +140,12 @@ class Events:
         name: the variable in its standard form.
         where: for messages.
         max_length: how many of the last events are kept; all if `None`.
+        gate: is asked before the events are read.
     """
 
-    def __init__(self, name: str, where: str, max_length: int | None = None):
+    def __init__(self, name: str, where: str, max_length: int | None = None, gate: Gate | None = None):
         self.name, self.where = name, where
-        self._rows = Rows(where, max_length)
+        self._rows = Rows(where, max_length, gate)
         self._columns = 2
 
     def append(self, value: Any, iteration: int) -> None:

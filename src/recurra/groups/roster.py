@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.errors import CapabilityError
+from recurra.groups.gate import NUMBERS, RECORDS
 from recurra.groups.recorders import Watcher
 from recurra.groups.recordings import Events
 from recurra.groups.tags import free_name
-from recurra.tracing import packed, refuse
+from recurra.tracing import packed, refuse, session_of
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
@@ -47,7 +49,7 @@ class Member:
         """Execute the behavior while it is traced: nothing of it may stay, and it may not change what a step is.
 
         Raises:
-            Refusal: it switches behaviors or recording on or off, or adds or removes something.
+            Refusal: it switches behaviors or recording on or off, adds or removes something, or looks at records.
         """
         if self.watcher is not None:
             # Of events only 1 bit for each neuron is put out.
@@ -56,17 +58,37 @@ class Member:
             return {n: v for n, (v, _) in found.items() if words.get(n) is None} | {
                 n + PACKED: value for n, value in words.items() if value is not None
             }
-        network: Any = getattr(self.entry.parent, "network", self.entry.parent)
+        network = self.entry.parent.network
         before = Structure(network)
+
+        def refusal(what: str) -> BaseException:
+            escape = refuse(f"it looks at {what}, which compiled steps bring up to date in the end", what == NUMBERS)
+            session = session_of(network._iteration)
+            return escape if session is None else session.leave(escape)
+
         try:
-            return self.run(change)
+            with network.looking.closed(self.name, refusal, RECORDS, NUMBERS):
+                return self.run(change)
         finally:
             if before.restore():
                 raise refuse("it changes which behaviors are executed, or what is recorded", whole=True)
 
-    def execute(self) -> None:
-        """Execute the behavior, recorders included."""
-        self.entry.call(self.entry.behavior.iteration)
+    def execute(self, *closed: str) -> None:
+        """Execute the behavior, recorders included.
+
+        Arguments:
+            closed: what is not up to date now, so that it must not look at it.
+
+        Raises:
+            CapabilityError: it does.
+        """
+
+        def error(what: str) -> BaseException:
+            return CapabilityError(f"{self.name} looks at {what}, which is not up to date while other behaviors are"
+                                   " compiled; run with simulate_iterations(steps, compile=False).")  # fmt: skip
+
+        with self.entry.parent.network.looking.closed(self.name, error, *closed):
+            self.entry.call(self.entry.behavior.iteration)
 
 
 def check_end(network: GroupNetwork, state: Mapping[str, object]) -> None:

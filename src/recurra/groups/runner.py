@@ -26,6 +26,7 @@ from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.apart import Apart, place_apart
 from recurra.groups.compiled import Compiled
+from recurra.groups.foresight import texts_in
 from recurra.groups.roster import COUNTER, Roster
 from recurra.groups.schedule import begin_step
 from recurra.tracing import Access, Addressed, Body, Untraceable, watch
@@ -77,7 +78,7 @@ class Runner:
 
     def forget(self) -> None:
         """Forget what was compiled; the next run finds out anew."""
-        self._compiled = self._refused = self._warm = None
+        self._compiled = self._refused = self._warm = self._random = None
         self._known = {}
 
     def update_nodes(self, values: Mapping[str, object]) -> None:
@@ -194,6 +195,8 @@ class Runner:
             found = None
             if name in accesses and name not in apart and len(apart) < MOST_APART and not whole:
                 found = place_apart(name, why, accesses, Roster(self.network).slots())
+                if found is not None and found.kind != "fed" and self._looks_back(name):
+                    found = None if found.slots or found.kind == "called" else replace(found, kind="fed")
             if found is None:
                 self._refused = Refused(signature, name, why)
                 self._refuse(self._refused, must_compile)
@@ -202,6 +205,13 @@ class Runner:
         if apart:
             self._tell(apart, must_compile)
         return 0 if accesses is None else 1
+
+    def _looks_back(self, name: str) -> bool:
+        """Tell whether a behavior looks at what was recorded, or has texts that say so."""
+        members = Roster(self.network).members
+        kept = {key for m in members if m.watcher is not None for key in (*m.watcher.kept, *m.watcher.tags)}
+        own = next(m.entry.behavior for m in members if m.name == name)
+        return name in self.network.looking.lookers or bool(texts_in(type(own).iteration) & kept)
 
     def _wait(self, steps: int, progress: Callable[[int], None]) -> int:
         """Do steps in NumPy until an attribute is there, or has its lasting type; return how many."""
@@ -238,6 +248,7 @@ class Runner:
         while len(self._known) >= MOST_KEPT:
             self._known.pop(next(iter(self._known)))
         self._compiled = self._known[compiled.roster.signature] = compiled
+        self.random.given_up = False  # by a behavior that is no longer there
 
     def _watch(self) -> dict[str, Access]:
         """Do a step in NumPy, and find out what each behavior reads and writes."""
@@ -250,7 +261,8 @@ class Runner:
             behavior, parent = member.entry.behavior, member.entry.parent
             with self.random.at(member.name, k, roots=roster.roots):
                 if member.watcher is None:
-                    seen = watch(Body(member.name, partial(behavior.iteration, parent)), roster.roots)
+                    with self.network.looking.closed(member.name, lambda what: RuntimeError(what)):  # only to see
+                        seen = watch(Body(member.name, partial(behavior.iteration, parent)), roster.roots)
                     found[member.name] = replace(seen, writes=seen.writes - fixed)  # which nobody can write
                     continue
                 member.execute()
@@ -276,12 +288,14 @@ class Runner:
 
     @contextmanager
     def _lent(self) -> Iterator[None]:
-        """Let everything in the network draw addressed numbers."""
-        before, self.network.random = self.network.random, self.random
-        try:
-            yield
-        finally:
-            self.network.random = before
+        """Let everything in the network draw addressed numbers; what cannot draws from the network's own stream."""
+        before = self.network.random
+        with self.network.random_lent():
+            self.network.random = self.random
+            try:
+                yield
+            finally:
+                self.network.random = before
 
     @property
     def compiled(self) -> Compiled:

@@ -68,7 +68,7 @@ class Entry:
                 error.add_note(f"in {name}() of {self}{when}")
                 seen = [path for group in self.parent.network.node_groups for path in group.reads.values()]
                 if seen and "read-only" in str(error):
-                    error.add_note(f"{', '.join(seen)}: computed by the equations of nodes, so behaviors only read them;"
+                    error.add_note(f"{', '.join(seen)}: computed by equations of nodes, so behaviors only read them;"
                                    " add to an input of the node instead.")  # fmt: skip
             raise
 

@@ -13,6 +13,7 @@ from recurra.courtesy import warn
 from recurra.engine import Program, Result, Snapshot
 from recurra.errors import CapabilityError, PathError, TimeError
 from recurra.groups import GroupNetwork
+from recurra.groups.gate import NUMBERS
 from recurra.groups.nodes import NodeGroup, Nodes
 from recurra.groups.objects import Behaviors
 from recurra.groups.roster import check_end
@@ -161,12 +162,14 @@ class Network(Builder, GroupNetwork):
 
         `simulate(net.program, ..., dt=net.dt, state=net.snapshot)` goes on from it.
         """
+        self.looking.check(NUMBERS)
         if not self.has_groups:
             return Builder.state.fget(self)  # type: ignore[misc]
         return self.runner.compiled.snapshot()
 
     @snapshot.setter
     def snapshot(self, snapshot: Snapshot) -> None:
+        self.looking.check(NUMBERS)
         if not self.has_groups:
             Builder.state.fset(self, snapshot)  # type: ignore[misc]
             return
@@ -229,6 +232,7 @@ class Network(Builder, GroupNetwork):
         Raises:
             PathError: there is no such variable, or it is computed by an equation.
         """
+        self.looking.check(NUMBERS)
         path = node if var is None else f"{node}/{var}"
         if not self.is_of_groups(path):
             return Builder.get_var(self, node, var)
@@ -245,6 +249,7 @@ class Network(Builder, GroupNetwork):
             PathError: there is no such variable, or it is computed by an equation.
             ShapeError: `val` has the wrong shape.
         """
+        self.looking.check(NUMBERS)
         path = node if var is None else f"{node}/{var}"
         if self.is_of_groups(path):
             self.runner.compiled.put_numbers({path: val})

@@ -93,6 +93,9 @@ def why_hidden(value: Any, name: str) -> str | None:
         return None if shared(value) else f"{name} is a {type(value).__name__}, whose state cannot be followed"
     if not callable(value):
         return None
+    owner = getattr(value, "__self__", None)
+    if isinstance(owner, (*_HIDING, Iterator)) and not shared(owner):
+        return f"{name} is a method of a {type(owner).__name__}, whose state cannot be followed"
     module = getattr(value, "__module__", None) or ""
     top, own = module.split(".")[0], getattr(value, "__name__", "")
     acts = value in _BUILTINS or top in _ACTING or own in _ACTS.get(top, ()) if own else False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -17,9 +17,10 @@ from recurra.tracing import operations, patches
 from recurra.tracing.ahead import STEP
 from recurra.tracing.asking import STOPPED
 from recurra.tracing.escapes import Fork, Refusal, Untraceable, error_site, raised_by_user, source_line
-from recurra.tracing.guards import Hidden
+from recurra.tracing.generators import is_generator, is_seeded
+from recurra.tracing.guards import Hidden, why_hidden
 from recurra.tracing.indexing import Flat, places_of
-from recurra.tracing.randomness import Addressed, is_generator
+from recurra.tracing.randomness import Addressed
 from recurra.tracing.rewriting import rewritten
 from recurra.tracing.saying import Voice, speak
 from recurra.tracing.session import Facts, Session, as_value, is_traced
@@ -27,6 +28,7 @@ from recurra.tracing.slots import (
     Changed,
     Inventory,
     Layout,
+    Other,
     Slot,
     kind_of,
     place,
@@ -75,6 +77,20 @@ class Plan:
     smooth: bool = False
     clock: str = ""
     loud: bool = True
+
+    @cached_property
+    def hidden(self) -> dict[int, str | None]:
+        """Map the ids of what bodies must not use while they are traced to why; to None where ours takes its place."""
+        found: dict[int, str | None] = {}
+        for tree, is_attribute in self.inventory.others():
+            value, why = tree.original, why_hidden(tree.original, tree.path)
+            if is_generator(value) and is_attribute and not is_seeded(value):
+                found[id(tree)] = None
+            elif is_generator(value) and why is not None:
+                found[id(tree)] = f"{tree.path} is a generator with a seed, whose numbers only NumPy draws"
+            elif why is not None:
+                found[id(tree)] = why
+        return found
     voice: Voice = field(default_factory=Voice)
 
     def owner(self, path: str) -> str:
@@ -198,7 +214,7 @@ class Run:
                     where = error_site(error)
                     place = (body.name, *where, source_line(*where), f"raises {type(error).__name__}")
                     return self._raised(body, place, self._stand_ins(values, layout))
-                if decisions or body.name in plan.facts.understood:  # else it may not be the user's
+                if decisions or body.through is not None:  # if it is the user's, NumPy raises it
                     raise refuse_error(error) from error
                 raise
             if session.escape is not None:
@@ -231,7 +247,7 @@ class Run:
                 np.random.mtrand._rand.set_state(states[0])  # type: ignore[attr-defined]
                 python_random.setstate(states[1])
                 why = "random numbers that are not drawn through `numpy.random.name` or a Generator attribute"
-                self.session.leave(Refusal(why, "", 0, ""))
+                self.session.leave(Refusal(why, "", 0, "", whole=True))  # their order is that of NumPy's calls
 
     def _stand_ins(self, values: dict[str, Any], layout: Layout) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -255,18 +271,15 @@ class Run:
         return made
 
     def _put_in(self, stand_ins: dict[str, Any]) -> None:
-        def stand_in(slot: Slot) -> Any:
-            return stand_ins[slot.path]
+        def stand_in(tree: Slot | Other) -> Any:
+            if isinstance(tree, Slot):
+                return stand_ins[tree.path]
+            why = self.plan.hidden.get(id(tree), "")
+            return tree.original if why == "" else self.plan.random if why is None else Hidden(self.session.refuse, why)
 
         for holder in self.plan.inventory.holders:
             for name, tree in holder.trees.items():
                 holder.space[name] = place(tree, stand_in)
-        for holder, name in self.plan.inventory.find(is_generator):
-            holder.space[name] = self.plan.random
-        for holder, name in self.plan.inventory.find(_hides_state):
-            what = type(holder.trees[name].original).__name__  # type: ignore[union-attr]
-            why = f"{_join(holder.path, name)} is a {what}, whose state is hidden"
-            holder.space[name] = Hidden(self.session.refuse, why)
 
     def _outcome(
         self, body: Body, result: Any, stand_ins: dict[str, Any], layout: Layout
@@ -282,7 +295,8 @@ class Run:
             facts.layouts[body.name] = new_layout
         written = {p for p, value in now.items() if self._is_written(p, value, stand_ins[p], layout)}
         if fixed := sorted(written & self.plan.given):
-            raise _refuse_body(f"changes {fixed[0].rpartition('/')[2]} of {fixed[0].rpartition('/')[0]}, which it may only read")
+            place, _, name = fixed[0].rpartition("/")
+            raise _refuse_body(f"changes {name} of {place}, which it may only read")
         known = facts.writes.setdefault(body.name, set())
         for path in sorted(written):
             facts.add("written", path)
@@ -441,10 +455,6 @@ class Silence:
 
     def flush(self) -> None:
         """Do nothing."""
-
-
-def _hides_state(value: object) -> bool:
-    return isinstance(value, Iterator | python_random.Random | io.IOBase)
 
 
 def _same_states(first: Any, second: Any) -> bool:

@@ -1,6 +1,9 @@
 """Randomness by address: draw j of a body at step k has the key fold(stream(seed, body), j, k).
 
 The same numbers come out while a body runs on arrays and while it is traced, so both can be compared.
+
+A generator that the user has seeded keeps the numbers of its seed, which only NumPy can draw: what uses it is not
+traced. The same goes for everything after `numpy.random.seed`.
 """
 
 from __future__ import annotations
@@ -26,8 +29,10 @@ from recurra.engine.randomness import (
     uniform_now,
     words_of,
 )
+from recurra.errors import CapabilityError
 from recurra.tracing import callers, operations
-from recurra.tracing.escapes import Untraceable, user_site
+from recurra.tracing.escapes import Untraceable, refuse, user_site
+from recurra.tracing.generators import is_seeded
 from recurra.tracing.session import Session, as_value
 from recurra.tracing.slots import attributes_of_kind
 
@@ -75,10 +80,13 @@ _permute_at_once = jax.jit(jax.random.permutation, static_argnums=1)
 
 
 class Addressed:
-    """Draw random numbers by address; stands in for `numpy.random` and for a Generator.
+    """Draw random numbers by address; stands in for `numpy.random` and for a Generator without a seed.
 
     Arguments:
         seed: an int, or a `jax.random.key`.
+
+    Attributes:
+        given_up: whether a body has set or asked for the state of `numpy.random`, whose own numbers are drawn since.
 
     >>> numbers = Addressed(0)
     >>> with numbers.at("noise", 3):
@@ -92,6 +100,7 @@ class Addressed:
         self._seed = seed
         self._place: tuple[Any, str, Any] | None = None
         self._draws = 0
+        self.given_up = False
         self._session: Session | None = None
         self._root = words_of(seed_key(seed)) if not isinstance(seed, Tracer) else None
 
@@ -111,7 +120,8 @@ class Addressed:
             step: the step's number.
             key: the key to use instead of the seed's.
             session: the pass, while a body is traced.
-            roots: objects whose Generators are replaced during the block; while tracing the tracer does it.
+            roots: objects whose Generators without a seed are replaced during the block; while tracing the tracer
+                does it.
 
         Returns:
             A context manager; inside it `numpy.random`'s functions draw from here.
@@ -131,6 +141,7 @@ class Addressed:
     @contextlib.contextmanager
     def _standing_in(self, roots: Iterable[object]) -> Iterator[None]:
         found = attributes_of_kind(roots, (np.random.Generator, np.random.RandomState))
+        found = [entry for entry in found if not is_seeded(entry[2])]
         for space, name, _, _ in found:
             space[name] = self
         try:
@@ -155,7 +166,7 @@ class Addressed:
 
     def _patch(self, name: str, original: Callable) -> Callable:
         """Return what stands in `numpy.random`: ours, except for callers that are libraries."""
-        ours = getattr(self, name, None)
+        ours = getattr(self, name) if hasattr(type(self), name) else None
 
         def stand_in(*args: Any, **kwargs: Any) -> Any:
             frame = callers.caller()
@@ -163,11 +174,41 @@ class Addressed:
                 return original(*args, **kwargs)
             if self._session is not None and not callers.calls_by_name(frame, np.random, name):
                 return original(*args, **kwargs)
-            if ours is None and self._session is not None:
-                raise self._session.refuse(f"numpy.random.{name} while a step is traced")
-            return (ours or original)(*args, **kwargs)
+            if name in _OF_STATE and self._session is not None:
+                why = f"after numpy.random.{name} the numbers are those of a state that only NumPy has"
+                raise self._session.leave(refuse(why, whole=True))
+            self.given_up = self.given_up or name in _OF_STATE
+            if self.gives_way:
+                return original(*args, **kwargs)
+            return (ours or self._rare(name))(*args, **kwargs)
 
         return stand_in
+
+    def _rare(self, name: str) -> Any:
+        """Return a method of NumPy's generators that has no form of ours: of one that is seeded with an address."""
+        if self._session is not None:
+            raise self._session.refuse(f"numpy.random.{name} draws what only NumPy knows to draw")
+        words = self._words()
+        seed = words_of(self._key()) if words is None else words
+        own = np.random.RandomState(seed)
+        return getattr(own if hasattr(own, name) else np.random.default_rng(seed), name)
+
+    def __getattr__(self, name: str) -> Any:
+        known = (np.random.Generator, np.random.RandomState)
+        if name.startswith("_") or not any(hasattr(kind, name) for kind in known):
+            raise AttributeError(f"a generator of random numbers has no {name!r}.", name=name, obj=self)
+        if name in (*_OF_STATE, "bit_generator"):
+            raise CapabilityError(
+                f"{name}: a generator without a seed has no state of its own, since it draws the numbers of the"
+                " network's seed. Make it with a seed, as in default_rng(1) or RandomState(1), or run with"
+                " compile=False."
+            )
+        return self._rare(name)
+
+    @property
+    def gives_way(self) -> bool:
+        """Tell whether the numbers of `numpy.random` itself are to be drawn now."""
+        return self.given_up and self._session is None
 
     # -- one draw -----------------------------------------------------------------------------------------------
 
@@ -335,11 +376,12 @@ class Addressed:
             raise TypeError("shuffle is known for arrays, got a list; use np.random.permutation")
         x[...] = self.permutation(x, axis)
 
-    def default_rng(self, seed: object = None) -> Addressed:
-        return self
-
-    def RandomState(self, seed: object = None) -> Addressed:
-        return self
+    def default_rng(self, seed: object = None) -> Any:
+        if seed is None:
+            return self
+        if self._session is not None and operations.holds_ours(seed):
+            raise self._session.refuse("a generator gets a seed that is only known when the model runs")
+        return np.random.Generator(np.random.PCG64(seed))  # type: ignore[arg-type]
 
     def __deepcopy__(self, memo: dict) -> Addressed:
         return self
@@ -351,10 +393,7 @@ def _shape(size: Any) -> tuple[int, ...]:
     return (int(size.__index__()),)
 
 
-def is_generator(value: object) -> bool:
-    """Tell whether a value is one of NumPy's generators of random numbers."""
-    return isinstance(value, np.random.Generator | np.random.RandomState)
-
+_OF_STATE = ("seed", "get_state", "set_state")
 
 _METHODS = [
     "uniform",

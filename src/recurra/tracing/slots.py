@@ -14,6 +14,8 @@ import numpy as np
 
 from recurra.errors import OptionError
 from recurra.tracing.containers import entries_of, filled, is_container, is_fixed
+from recurra.tracing.generators import is_seeded
+from recurra.tracing.guards import Hidden
 from recurra.tracing.session import as_value
 from recurra.tracing.sparse import Sparse, is_sparse, structure_of
 
@@ -184,16 +186,21 @@ class Inventory:
                 waiting += tree.items.values()
             elif isinstance(tree, Other) and isinstance(tree.original, _PLAIN):
                 found[tree.path] = tree.original
+            elif isinstance(tree, Other) and isinstance(tree.original, np.random.Generator | np.random.RandomState):
+                found[tree.path] = is_seeded(tree.original)
             elif isinstance(tree, Other) and callable(tree.original):
                 found[tree.path] = id(tree.original)  # which is kept here, so no other object gets the number
         return found
 
-    def find(self, wanted: Callable[[object], bool]) -> Iterator[tuple[Holder, str]]:
-        """Yield holder and name of the attributes whose value is wanted."""
-        for holder in self.holders:
-            for name, tree in holder.trees.items():
-                if isinstance(tree, Other) and wanted(tree.original):
-                    yield holder, name
+    def others(self) -> Iterator[tuple[Other, bool]]:
+        """Yield all that is neither number nor container, and whether it is the value of an attribute."""
+        waiting = [(tree, True) for holder in self.holders for tree in holder.trees.values()]
+        while waiting:
+            tree, is_attribute = waiting.pop()
+            if isinstance(tree, Other):
+                yield tree, is_attribute
+            elif isinstance(tree, Container):
+                waiting += [(item, False) for item in tree.items.values()]
 
 
 def attributes_of_kind(roots: Iterable[object], kinds: tuple[type, ...]) -> list[tuple[dict, str, Any, bool]]:
@@ -311,12 +318,10 @@ def _same(first: tuple, second: tuple) -> bool:
 # -- putting in and taking out -------------------------------------------------------------------------------------
 
 
-def place(tree: Tree, stand_in: Callable[[Slot], Any]) -> Any:
+def place(tree: Tree, stand_in: Callable[[Slot | Other], Any]) -> Any:
     """Return what goes into an attribute; lists, dicts and deques stay the same objects with other contents."""
-    if isinstance(tree, Slot):
+    if isinstance(tree, Slot | Other):
         return stand_in(tree)
-    if isinstance(tree, Other):
-        return tree.original
     return filled(tree.original, {key: place(item, stand_in) for key, item in tree.items.items()})
 
 
@@ -346,7 +351,8 @@ def take_out(tree: Tree, now: Any) -> Iterator[tuple[Slot, Any]]:
         for key, item in tree.items.items():
             yield from take_out(item, found[key])
     else:
-        unchanged = now is tree.original or (isinstance(now, str | bytes) and now == tree.original)
+        unchanged = now is tree.original or type(now) is Hidden
+        unchanged = unchanged or (isinstance(now, str | bytes) and now == tree.original)
         if not unchanged or (tree.copy is not None and now != tree.copy):
             raise Changed(f"{tree.path} changes from {_show(tree.original)} to {_show(now)}")
 
