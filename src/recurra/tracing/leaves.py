@@ -127,7 +127,7 @@ class Run:
         """Run all bodies in order; `values` is updated. Returns what they emit."""
         layout, emitted = dict(self.plan.inventory.layout), {}
         for body in bodies:
-            self.session.body, self.leaves = body.name, 0
+            self.session.body, self.leaves, self.session.count = body.name, 0, 0
             self.session.step, self.session.past = self.step, self.code
             self.plan.facts.notes[body.name] = {}
             new, out, code = self.explore(body, values, layout, [], ())
@@ -161,17 +161,22 @@ class Run:
             if len(decisions) >= MAX_LEAVES:
                 raise _refuse_body(f"more than {MAX_LEAVES} branches on traced data") from None
             condition: Any = fork.condition
-        if not decisions:
-            self.plan.facts.notes[body.name] = {}
+        if not decisions:  # all but the draws is met again
+            met = self.plan.facts.notes[body.name]
+            self.plan.facts.notes[body.name] = {what: n for what, n in met.items() if what == "random draw"}
         self.session.note("branch")
 
         def branch(answer: bool, under: tuple = ()) -> Callable[[], tuple]:
             def explore() -> tuple:
+                drawn = list(self.session.drawn)
                 self.session.memos.append({})
+                if not under:  # what one side computes, the other does not know
+                    self.session.drawn.append({})
                 try:
                     return self.explore(body, values, layout, [*decisions, answer], under)
                 finally:
                     self.session.memos.pop()
+                    self.session.drawn = drawn
 
             return explore
 

@@ -71,6 +71,7 @@ def holds_ours(value: object) -> bool:
 
 def wrap(session: Session, value: Any, sources: frozenset[str], kind: str | None = None) -> boxes.Box:
     """Wrap a computed value; what has no axes is a scalar."""
+    session.computed()
     return boxes.Box(session, value if is_traced(value) else np.asarray(value), sources, kind)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -216,13 +217,16 @@ class Addressed:
         if self._place is None:
             filename, line = user_site()
             raise Untraceable("randomness", filename, line, "a draw outside of `with addressed.at(name, step)`")
-        key, name, step = self._place
+        (key, name, step), number = self._place, self._draws
         key = seed_key(self._seed) if key is None else key
-        key = fold_in(stream_key(key, stream_address(name, "behavior")), self._draws)
         self._draws += 1
-        if self._session is not None:
-            self._session.note("random draw")
-        return fold_in(key, step)
+
+        def make() -> Any:
+            if self._session is not None:
+                self._session.note("random draw")
+            return fold_in(fold_in(stream_key(key, stream_address(name, "behavior")), number), step)
+
+        return make() if self._session is None else self._session.draw(("key", name, number), (), make)
 
     def _words(self) -> np.ndarray | None:
         """Do what `_key` does in NumPy; None while a body is traced."""
@@ -240,7 +244,12 @@ class Addressed:
     def _drawn(self, kind: str, shape: tuple, parameters: list) -> Any:
         words = self._words()
         if words is None:
-            return _DRAWS[kind](self._key(), shape, *parameters)
+            key = self._key()
+            if self._session is None:
+                return _DRAWS[kind](key, shape, *parameters)
+            asked = tuple(map(_of_parameter, parameters))
+            make = partial(_DRAWS[kind], key, shape, *parameters)
+            return self._session.draw((kind, id(key), shape, asked), (key, *parameters), make)
         if kind == "uniform":
             low, high = (np.asarray(p, np.float64) for p in parameters)
             return low + (high - low) * uniform_now(words, shape)
@@ -387,12 +396,19 @@ class Addressed:
         return self
 
 
+def _of_parameter(value: Any) -> object:
+    """Return what tells a parameter of a draw from others while both are kept."""
+    few = isinstance(value, np.ndarray | np.generic) and value.size <= MOST_COMPARED
+    return (value.dtype.str, value.shape, value.tobytes()) if few else id(value)
+
+
 def _shape(size: Any) -> tuple[int, ...]:
     if isinstance(size, tuple | list):
         return tuple(int(s.__index__()) for s in size)
     return (int(size.__index__()),)
 
 
+MOST_COMPARED = 16  # numbers of a parameter
 _OF_STATE = ("seed", "get_state", "set_state")
 
 _METHODS = [

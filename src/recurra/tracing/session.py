@@ -13,6 +13,7 @@ import numpy as np
 from recurra.tracing.escapes import Bake, Escape, Fork, refuse, source_line, user_site
 
 MAX_ITERATED = 256
+MOST_COMPUTED = 8000  # values in all branches of a body: each takes up to a millisecond to trace and to compile
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Session:
         self.facts, self.scalars, self.smooth = facts, scalars, smooth
         self.body = ""
         self.decisions: list[bool] = []
-        self.asked = 0
+        self.asked = self.count = 0
         self.escape: Escape | None = None
         self.checks: list[tuple[int, jax.Array]] = []
         self.said: list[tuple[Callable, list]] = []  # what this leaf prints: how, and of which values
@@ -86,11 +87,25 @@ class Session:
         self.given: Mapping[str, Any] = {}  # what is computed ahead, by name: value, and whether there is one
         self.first = 0  # number of the step that follows
         self.memos: list[dict] = [{}]
+        self.drawn: list[dict] = [{}]  # as `memos`, of draws: leaves that are computed together draw the same
         self.transposes: dict[str, jax.Array] = {}
         # By the id of a large value: how it was computed; the values are kept alive.
         self.origins: dict[int, tuple[str, tuple, np.dtype, Any]] = {}
 
     # -- asking -------------------------------------------------------------------------------------------------
+
+    def computed(self) -> None:
+        """Count a value that a branch computes; refuse a body whose branches would take long to compile.
+
+        They double with every `if` that depends on what is only known when the model runs.
+        """
+        self.count += bool(self.decisions)
+        if self.count > MOST_COMPUTED:
+            raise self.refuse(
+                f"its {self.facts.notes[self.body].get('branch', 0)} branches on traced data compute more than"
+                f" {MOST_COMPUTED} values, which would take long to compile; write np.where(condition, a, b) or"
+                " v[condition] = a for some of the `if`s"
+            )
 
     def leave(self, escape: Escape) -> Escape:
         """Remember the escape, so that a bare `except:` of the user cannot hide it, and return it."""
@@ -169,6 +184,15 @@ class Session:
                 return memo[key][0]
         made = make()
         self.memos[-1][key] = (made, keep)
+        return made
+
+    def draw(self, key: tuple, keep: tuple, make: Callable[[], Any]) -> Any:
+        """Return the same numbers for the same address, as :meth:`memo`, in all leaves that are computed together."""
+        for drawn in self.drawn:
+            if key in drawn:
+                return drawn[key][0]
+        made = make()
+        self.drawn[-1][key] = made, keep
         return made
 
     def recall(self, key: tuple) -> Any:
