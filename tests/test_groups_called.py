@@ -94,3 +94,42 @@ def test_it_does_each_step_once_when_something_else_ends_the_run():
     run_in_numpy(slow, 13)
     assert net["cells", 0].behavior[2].history == pytest.approx(slow["cells", 0].behavior[2].history)
     assert np.allclose(net["v", 0], slow["v", 0][:12])
+
+
+class Text(Behavior):
+    """Need the potential as a text, so that nothing of it is computed by compiled code."""
+
+    def iteration(self, n):
+        n.label = f"{n.v[0]:.3f}"
+
+
+
+HOLDS = {
+    "flat": lambda n: n.v.flat.__setitem__(3, 0.85),
+    "data": lambda n: memoryview(n.v.data).__setitem__(3, 0.85),
+    "flags": lambda n: setattr(n.v.flags, "writeable", False),
+    "base": lambda n: n.v[:].base.__setitem__(3, 0.85),
+}
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_a_branch_that_is_only_tried_has_no_hold_on_the_memory_of_an_array(hold):
+    class Held(Behavior):
+        def iteration(self, n):
+            if (n.w > 1e6).all():
+                HOLDS[hold](n)
+
+    fast, slow = (one_group(Still(), Text(), Held(), record=("v",)) for _ in range(2))
+    quietly(fast, 6)
+    run_in_numpy(slow, 6)
+    assert fast["cells"][0].v.flags.writeable
+    for path, value in holdings(slow).items():
+        same(holdings(fast)[path], value, path)
+
+
+class Still(Behavior):
+    def initialize(self, n):
+        n.v, n.w, n.label = n.vector("uniform"), n.vector("uniform"), ""
+
+    def iteration(self, n):
+        n.w *= 0.9
