@@ -164,3 +164,49 @@ def test_a_generator_that_gets_a_seed_later_is_noticed():
     first, second = np.random.default_rng(1), np.random.RandomState(2)
     expected = [first.normal(size=SIZE) + second.rand(SIZE) for _ in range(5)]
     assert np.array_equal(net["v", 0][5:], expected)
+
+
+class Drive(Behavior):
+    def initialize(self, n):
+        n.drive = n.vector()
+        self.rng = np.random.default_rng(self.parameter("seed"))
+
+    def iteration(self, n):
+        n.drive = self.rng.normal(size=n.size)
+
+
+class Jump(Behavior):
+    def initialize(self, n):
+        n.jump = n.vector()
+        self.rng = np.random.default_rng(self.parameter("seed"))
+
+    def iteration(self, n):
+        n.jump = self.rng.random(n.size)
+
+
+class Borrows(Jump):
+    def iteration(self, n):
+        n.jump = n.Drive.rng.random(n.size)
+
+
+class Adds(Behavior):
+    def initialize(self, n):
+        n.v = n.vector()
+
+    def iteration(self, n):
+        n.v = 0.9 * n.v + n.drive * n.jump
+
+
+@pytest.mark.parametrize("second", [Jump, Borrows])
+@pytest.mark.filterwarnings("ignore::recurra.errors.NotCompiled")
+def test_each_has_a_generator_of_its_own_or_both_share_one(second):
+    """Then the rest is compiled; of one that is shared, only NumPy keeps the order in which it is drawn from."""
+    rows = []
+    for compiled in (None, False):
+        net = Network()
+        NeuronGroup(net, SIZE, {1: Drive(seed=1), 2: second(seed=2), 3: Adds(), 4: Recorder("v")}, "g")
+        net.initialize()
+        net.simulate_iterations(60, compile=compiled)
+        rows.append(net["v", 0])
+        assert compiled is False or ("g/Adds: compiled" in net.explain()) is (second is Jump)
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-12)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dis
 import re
+from collections import Counter
 from collections.abc import Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from recurra.tracing.code import codes_in
+from recurra.tracing.generators import is_generator
+from recurra.tracing.slots import attributes_of_kind
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _FOREIGN = {"numpy", "jax", "scipy", "builtins"}
@@ -92,6 +98,35 @@ def names_in(objects: Iterable[object]) -> set[str]:
                 value = function.__globals__.get(name)
                 inside = vars(value) if isinstance(value, ModuleType) else {}
                 waiting += [(v, depth + 1) for v in (value, *(inside.get(n) for n in code.co_names))]
+    return found
+
+
+def private_generators(objects: Iterable[object], behaviors: Iterable[object]) -> set[str]:
+    """List the names under which behaviors hold generators of random numbers that nobody else can draw from.
+
+    Only behaviors have such an attribute, each a generator of its own, and their code asks nothing but `self` for it.
+    """
+    owners = list(behaviors)
+    spaces = {id(vars(owner)) for owner in owners}
+    held = attributes_of_kind(objects, (np.random.Generator, np.random.RandomState))
+    counts = Counter(id(generator) for _, _, generator, _ in held)
+    shared = {name for space, name, generator, _ in held if id(space) not in spaces or counts[id(generator)] > 1}
+    shared |= {n for o in objects for n, v in getattr(o, "__dict__", {}).items() if not is_generator(v)}
+    asked = {name for owner in owners for name in _asked_of_others(type(owner))}
+    return {name for _, name, _, _ in held} - shared - asked
+
+
+def _asked_of_others(kind: type) -> set[str]:
+    """List the attributes, and the texts, that the methods of a class use otherwise than as `self.name`."""
+    found: set[str] = set()
+    for member in (m for base in kind.__mro__ for m in vars(base).values()):
+        for code in _codes(_plain(member)):
+            own, before = code.co_varnames[:1], None
+            for step in dis.get_instructions(code):
+                of_self = before is not None and before.opname.startswith("LOAD_FAST") and before.argval in own
+                if step.opname.startswith(("LOAD_", "STORE_")) and isinstance(step.argval, str) and not of_self:
+                    found.add(step.argval)
+                before = step
     return found
 
 

@@ -26,7 +26,7 @@ from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
 from recurra.groups.apart import Apart, place_apart
 from recurra.groups.compiled import Compiled
-from recurra.groups.foresight import texts_in
+from recurra.groups.foresight import private_generators, texts_in
 from recurra.groups.roster import COUNTER, Roster
 from recurra.groups.schedule import begin_step
 from recurra.tracing import Access, Addressed, Body, Untraceable, watch
@@ -255,6 +255,9 @@ class Runner:
         roster, k = Roster(self.network), self.network.iteration
         begin_step(self.network)
         nodes = {f"{group.tag}/{name}" for group in self.network.node_groups for name in (*group.reads, *group.fed)}
+        behaviors = [member.entry.behavior for member in roster.members if member.watcher is None]
+        private = private_generators(roster.roots.values(), behaviors)
+        # Nobody can write these, and nobody else draws from those.
         fixed = {f"{group.tag}/{name}" for group in self.network.node_groups for name in group.reads}
         found = {COUNTER: Access(frozenset(), frozenset(nodes), frozenset())}
         for member in roster.members:
@@ -263,7 +266,12 @@ class Runner:
                 if member.watcher is None:
                     with self.network.looking.closed(member.name, lambda what: RuntimeError(what)):  # only to see
                         seen = watch(Body(member.name, partial(behavior.iteration, parent)), roster.roots)
-                    found[member.name] = replace(seen, writes=seen.writes - fixed)  # which nobody can write
+                    found[member.name] = replace(
+                        seen,
+                        writes=seen.writes - fixed,
+                        names=seen.names - private,
+                        touched=seen.touched - private,
+                    )
                     continue
                 member.execute()
                 names = member.watcher.names_read

@@ -44,7 +44,7 @@ def make_node_group(network: Network, label: str) -> NodeGroup:
             if declared.kind in kinds:
                 short = variable if names.count(variable) == 1 else f"{operator_name}_{variable}"
                 found[kinds[declared.kind]][short] = f"{name}/{operator_name}/{variable}"
-    return NodeGroup(network, label, part.size, **found)
+    return NodeGroup(network, label, part.size, found["reads"], found["inputs"], numbers=found["numbers"])
 
 
 def _group_of_rule(network: Network, label: str, name: str, rule: Rule) -> NodeGroup:
