@@ -189,6 +189,15 @@ class Borrows(Jump):
         n.jump = n.Drive.rng.random(n.size)
 
 
+def draw(behavior, size):
+    return behavior.rng.random(size)
+
+
+class BorrowsByFunction(Jump):
+    def iteration(self, n):
+        n.jump = draw(n.Drive, n.size)
+
+
 class Adds(Behavior):
     def initialize(self, n):
         n.v = n.vector()
@@ -197,7 +206,7 @@ class Adds(Behavior):
         n.v = 0.9 * n.v + n.drive * n.jump
 
 
-@pytest.mark.parametrize("second", [Jump, Borrows])
+@pytest.mark.parametrize("second", [Jump, Borrows, BorrowsByFunction])
 @pytest.mark.filterwarnings("ignore::recurra.errors.NotCompiled")
 def test_each_has_a_generator_of_its_own_or_both_share_one(second):
     """Then the rest is compiled; of one that is shared, only NumPy keeps the order in which it is drawn from."""

@@ -117,16 +117,25 @@ def private_generators(objects: Iterable[object], behaviors: Iterable[object]) -
 
 
 def _asked_of_others(kind: type) -> set[str]:
-    """List the attributes, and the texts, that the methods of a class use otherwise than as `self.name`."""
+    """List the names and texts that the methods of a class, and what they call, use otherwise than as `self.name`."""
     found: set[str] = set()
-    for member in (m for base in kind.__mro__ for m in vars(base).values()):
-        for code in _codes(_plain(member)):
-            own, before = code.co_varnames[:1], None
+    methods = [_plain(m) for base in kind.__mro__ for m in vars(base).values()]
+    waiting = [m for m in methods if isinstance(m, FunctionType) and not (m.__module__ or "").startswith(_OWN)]
+    of_class, seen = set(map(id, waiting)), set(map(id, waiting))
+    while waiting:
+        function = waiting.pop()
+        for code in _codes(function):
+            own = code.co_varnames[:1] if id(function) in of_class and code is function.__code__ else ()
+            before = None
             for step in dis.get_instructions(code):
                 of_self = before is not None and before.opname.startswith("LOAD_FAST") and before.argval in own
                 if step.opname.startswith(("LOAD_", "STORE_")) and isinstance(step.argval, str) and not of_self:
                     found.add(step.argval)
                 before = step
+            called = [function.__globals__.get(name) for name in code.co_names]
+            fresh = [f for f in called if isinstance(f, FunctionType) and id(f) not in seen]
+            seen |= set(map(id, fresh))
+            waiting += fresh
     return found
 
 
