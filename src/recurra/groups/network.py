@@ -90,7 +90,8 @@ class GroupNetwork(NetworkObject):
         self.node_groups: list[NodeGroup] = []
         self.schedule, self.looking = Schedule(), Gate()
         self.synapse_tags: set[str] = set()
-        self._draws = self._lent_draws = Draws(seed)
+        self._draws = Draws(seed)
+        self._lent_draws: Any = self._draws
         self._seed = int(seed)
         self._runner: Runner | None = None
         self.initialized = False
@@ -126,7 +127,8 @@ class GroupNetwork(NetworkObject):
     @property
     def random(self) -> Any:
         """Give what draws random numbers now: the network's own stream, or what a run has lent it."""
-        return self._draws if getattr(self._lent_draws, "gives_way", False) else self._lent_draws
+        lent = self._lent_draws
+        return lent if lent is self._draws or not getattr(lent, "gives_way", False) else self._draws
 
     @random.setter
     def random(self, value: Any) -> None:
