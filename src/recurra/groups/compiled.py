@@ -180,7 +180,8 @@ class Compiled:
                 rest = {path: rows[done:] for path, rows in fed.items()}
                 # Behaviors that are called change the objects.
                 start = self.snapshot() if self.asides else self._standing(self.quick.held()[0])
-                result = self._advance(start, steps - done, seed, rest, every, progress)
+                with self.asides.lending():
+                    result = self._advance(start, steps - done, seed, rest, every, progress)
                 place = trouble_at(result.final.state)
                 if self.asides.error is not None and (place is None or self.asides.error[0] < place[0]):
                     self._stop_at_error(start, seed, rest)
@@ -213,8 +214,10 @@ class Compiled:
 
     def _do_in_numpy(self, rows: Mapping[str, np.ndarray], in_numpy: Callable[..., None]) -> None:
         """Do a step in NumPy, and all for which sources have run ahead already."""
-        for i in range(max(1, *map(len, rows.values())) if rows else 1):
+        own, steps = self.roster.values(rows), max(1, *map(len, rows.values())) if rows else 1
+        for i in range(steps):
             given = {path: row[i].reshape(self.given[path].shape) for path, row in rows.items()}
+            given = own if i == steps - 1 else given  # in the end, what they have: it may share memory
             sources = [name for name, one in self.apart.items() if one.kind == "hoisted"]
             # All at the place of the first: nothing before it reads what they give.
             does = {name: partial(self.roster.put, given if name == sources[0] else {}) for name in sources}
@@ -473,10 +476,13 @@ class Compiled:
     def _feed(self, sinks: list[Member], result: Result, first: int) -> None:
         rows = {m.name: {p: self._rows(result, f"{m.name}/{p}") for p in self.apart[m.name].slots} for m in sinks}
         end, _ = self.traced.current()
+        own = self.roster.values({path for m in sinks for path in self.apart[m.name].slots})
         for i in range(result.final.step - first):
             for member in sinks:
                 self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                 self.network.iteration = first + i + 1
                 with self.random.at(member.name, first + i, roots=self.roster.roots):
                     member.execute()
+        for path, value in own.items():  # in their own memory, which others may show
+            self.roster.replace(path, value)
         self.traced.write_back(end)

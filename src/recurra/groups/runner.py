@@ -24,11 +24,12 @@ from recurra.engine.interrupts import check
 from recurra.engine.randomness import seed_key
 from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
-from recurra.groups.apart import Apart, place_apart
+from recurra.groups.apart import Apart, place_apart, tied
 from recurra.groups.compiled import Compiled
 from recurra.groups.roster import COUNTER, Roster
 from recurra.groups.schedule import begin_step
 from recurra.tracing import Access, Addressed, Body, Untraceable, watch
+from recurra.tracing.slots import Inventory
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
@@ -194,6 +195,9 @@ class Runner:
             found = None
             if name in accesses and name not in apart and len(apart) < MOST_APART and not whole:
                 found = place_apart(name, why, accesses, Roster(self.network).slots())
+                shares = tied(name, accesses, Inventory(Roster(self.network).roots))
+                if shares and found is not None and found.kind == "called":
+                    found, why = None, f"{why}; nor can it run in Python beside compiled behaviors, since {shares}"
             if found is None:
                 self._refused = Refused(signature, name, why)
                 self._refuse(self._refused, must_compile)

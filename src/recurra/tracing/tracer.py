@@ -315,6 +315,9 @@ def trace(
     for path in inputs:
         if path not in inventory.slots:
             raise OptionError(unknown("slot", path, inventory.slots, "given"))
+    for path, (owner, _) in inventory.layout.items():
+        if path in inputs or owner in inputs:  # what comes from outside are values, each for itself
+            inventory.layout[path] = (path, None)
     facts = Facts()
     outside, around = frozenset(inputs), Surroundings(inventory.objects)
     plan = Plan(inventory, facts, random or Addressed(0), outside, around, smooth, clock, loud and not smooth)
