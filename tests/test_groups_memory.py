@@ -216,7 +216,8 @@ def build(*behaviors):
     net = Network(seed=4)
     held = {i + 1.0: one() for i, one in enumerate(behaviors)} | {9: Recorder(["v", "x", "whole", "part"])}
     NeuronGroup(net=net, size=4, tag="c", behavior={0: Shared(), **held})
-    NeuronGroup(net=net, size=4, tag="d", behavior={8: Slow(), 9: Recorder(["v"], tag="other")})
+    if Other in behaviors:
+        NeuronGroup(net=net, size=4, tag="d", behavior={8: Slow(), 9: Recorder(["v"], tag="other")})
     net.initialize()
     return net
 
@@ -258,3 +259,45 @@ def test_shared_memory_stays_shared(name):
         for other in ("v", "rows"):
             now = np.shares_memory(arrays[one], arrays[other])
             assert now == np.shares_memory(others[one], others[other]), (one, other)
+
+
+class Widens(Behavior):
+    """Give a number at first, and an array from some step on."""
+
+    def initialize(self, n):
+        self.log, n.k = [], 0.0
+
+    def iteration(self, n):
+        self.log.append(n.iteration)
+        n.k = n.v * 0.5 if n.iteration > 16 else 0.25
+
+
+class Follow(Behavior):
+    def iteration(self, n):
+        n.x = n.x + n.k
+
+
+class Minds(Behavior):
+    """Go past a guard before the other changes its form."""
+
+    def iteration(self, n):
+        n.x = n.x + n.k
+        try:
+            n.rows[0, int(n.x[0])] = 1.0
+        except IndexError:
+            n.rows[0, 0] = 2.0
+
+
+@pytest.mark.parametrize("follows", [Follow, Minds])
+@pytest.mark.parametrize("steps", [20, 40])
+def test_what_is_run_ahead_may_change_its_form(follows, steps):
+    fast, slow = build(Widens, follows), build(Widens, follows)
+    with pytest.warns(NotCompiled) as told:
+        fast.simulate_iterations(steps)
+    if follows is Follow:
+        assert "test_groups_memory.py" in str(told[-1].message)
+        assert "c/k changes from float64[] to float64[4] in step 17" in str(told[-1].message)
+    run_in_numpy(slow, steps)
+    got, expected = holdings(fast), holdings(slow)
+    for path in got:
+        same(got[path], expected[path], path)

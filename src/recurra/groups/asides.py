@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -36,14 +36,16 @@ class Asides:
         return bool(self.parts)
 
     @contextmanager
-    def lending(self) -> Iterator[None]:
+    def lending(self, outside: Collection[str]) -> Iterator[None]:
         """Let objects hold, for a while, what such behaviors are handed; then they hold their own arrays again.
+
+        What comes from `outside` in every step, they keep.
 
         What a behavior gives becomes a copy: it may have set an attribute to a row of a table, and numbers that are put
         back into the attribute later must not get into the table.
         """
         gives = {path for _, given in self.parts.values() for path in given}
-        held = self.roster.values({path for handed, _ in self.parts.values() for path in handed} - gives)
+        held = self.roster.values({path for handed, _ in self.parts.values() for path in handed} - gives - set(outside))
         try:
             yield
         finally:

@@ -160,6 +160,11 @@ class Traced:
         """Return what tells this step from others."""
         return self.jaxpr, str(self.tree), self.widths
 
+    def writers(self, path: str) -> list[str]:
+        """Return the names of the bodies that change a slot, or what it shows the memory of."""
+        owner, writes = self._plan.owner(path), self._plan.facts.writes
+        return [name for name, paths in writes.items() if any(self._plan.owner(p) == owner for p in paths)]
+
     def kinds(self) -> dict[str, type]:
         """Return the classes of the objects whose methods are the bodies, by path."""
         return {path: type(obj) for path, obj in self._plan.inventory.roots.items()}

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.tracing.code import functions_of, is_library, words
+from recurra.tracing.code import functions_of, home_of, is_library, words
 from recurra.tracing.guards import why_hidden
 from recurra.tracing.opcodes import NONE, Names, Value, either, walk
 
@@ -313,7 +313,7 @@ class Reader:
             function = found.__func__ if isinstance(found, types.MethodType) else found
             bound = [Value(), *given] if isinstance(found, types.MethodType) else given
             return self._run(function, bound, keywords, spread)
-        if isinstance(found, type) and not is_library(found.__module__):
+        if isinstance(found, type) and not is_library(home_of(found)):
             for function in functions_of(found):
                 self._run(function, [Value(), *given], keywords, spread)
             return Value(origins)
