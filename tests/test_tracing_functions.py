@@ -455,6 +455,33 @@ def test_the_order_in_memory_decides_what_is_a_view():
         compile_rule(rule, n)
 
 
+PLACED = {
+    "clip": lambda n: np.clip(n.y, 0.5, 1.0, n.y),
+    "dot": lambda n: np.dot(n.w, n.y, n.y),
+    "round": lambda n: np.round(n.y, 1, n.y),
+    "method": lambda n: n.y.round(1, n.y),
+    "sum": lambda n: np.sum(n.w, 0, None, n.y),
+    "max": lambda n: n.w.max(1, n.y),
+    "cumsum": lambda n: n.y.cumsum(0, None, n.y),
+    "take": lambda n: np.take(n.w, 2, 1, n.y),
+    "concatenate": lambda n: np.concatenate([n.y[3:], n.y[:3]], 0, n.y),
+    "copyto": lambda n: np.copyto(n.y, n.x, "same_kind", n.b),
+    "ufunc": lambda n: np.add(n.y, 1.0, n.y),
+    "ones_like": lambda n: np.copyto(n.b, np.ones_like(n.y, bool)),
+    "full_like": lambda n: np.copyto(n.u, np.full_like(n.y, 3.0, np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_arguments_without_their_names_count(name):
+    def rule(n):
+        unfreeze(n)
+        PLACED[name](n)
+        n.y += 0.25
+
+    check(rule, thing(), steps=2, warm=1, tolerance=3e-6)
+
+
 MASKED = {
     "max": lambda n, m: n.w[:, m].max(axis=1, initial=0),
     "min": lambda n, m: np.min(n.y[m], initial=9.0),

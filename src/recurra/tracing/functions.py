@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -334,12 +335,16 @@ def _meshgrid(session: Session, args: tuple, kwargs: dict) -> Any:
 
 def _filled(value: Any) -> Handler:
     def handle(session: Session, args: tuple, kwargs: dict) -> Any:
-        array = args[0]
+        names = ("a", *(["fill_value"] if value is None else []), "dtype", "order", "subok", "shape")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        array, fill = given["a"], given.get("fill_value", value)
+        dtype, shape = given.get("dtype"), given.get("shape")
+        dtype = array.dtype if dtype is None else np.dtype(dtype)
         if operations.is_masked(array):
-            return masked.Masked(session, np.full(array._full.shape, value, array.dtype), array._masks, array._tied)
-        fill = args[1] if value is None and len(args) > 1 else kwargs.get("fill_value") if value is None else value
-        dtype = kwargs.get("dtype") or array.dtype
-        shape = kwargs.get("shape") or array.shape
+            if shape is not None or operations.is_ours(fill):
+                raise session.refuse("such an array of the shape of values picked by a traced mask")
+            return masked.Masked(session, np.full(array._full.shape, fill, dtype), array._masks, array._tied)
+        shape = array.shape if shape is None else shape
         made = operations.wrap(session, np.zeros(shape, dtype), frozenset(), "array")
         if fill is not False:
             made[...] = fill
@@ -349,8 +354,9 @@ def _filled(value: Any) -> Handler:
 
 
 def _copyto(session: Session, args: tuple, kwargs: dict) -> None:
-    target, source = args[:2]
-    where, casting = kwargs.get("where", True), kwargs.get("casting", "same_kind")
+    given = dict(zip(("dst", "src", "casting", "where"), args, strict=False)) | kwargs
+    target, source = given["dst"], given["src"]
+    where, casting = given.get("where", True), given.get("casting", "same_kind")
     found = operations.operand(session, source)
     kind = found.kind if not found.weak else np.result_type(target.dtype, found.kind(1))
     if not np.can_cast(kind, target.dtype, casting):
@@ -359,7 +365,9 @@ def _copyto(session: Session, args: tuple, kwargs: dict) -> None:
 
 
 def _put(session: Session, args: tuple, kwargs: dict) -> None:
-    target, indices, values = args[:3]
+    target, indices, values, *more = args
+    if more or kwargs:
+        raise session.refuse("np.put with mode")
     target.reshape(-1)[indices] = values
 
 
@@ -466,7 +474,7 @@ def _take(session: Session, args: tuple, kwargs: dict) -> Any:
     given, indices, *more = args
     array = operations.build_array(session, given)
     axis = more[0] if more else kwargs.get("axis")
-    if set(kwargs) - {"axis", "out"}:
+    if set(kwargs) - {"axis"} or len(more) > 1:
         raise session.refuse("np.take with mode")
     made = array.ravel()[indices] if axis is None else array[(slice(None),) * (axis % array.ndim) + (indices,)]
     return made if not operations.is_box(made) or made._parent is None else made.copy()
@@ -555,4 +563,14 @@ def _make_table() -> dict[Callable, Handler]:
     }  # fmt: skip
 
 
+def _place_of_out(function: Callable) -> int | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    except ValueError:
+        names = ["a", "b", "out"]  # of functions in C: dot, vdot, inner, concatenate
+    return names.index("out") if "out" in names else None
+
+
 TABLE = _make_table()
+OUT_AT = {function: place for function in TABLE if (place := _place_of_out(function)) is not None}
