@@ -51,8 +51,14 @@ def test_without_noise_and_inputs_trials_are_equal_runs() -> None:
     assert np.abs(found - one).max() < 1e-12
 
 
-@pytest.mark.parametrize("shape", [(TRIALS, STEPS, 1), (TRIALS, STEPS, 2), (TRIALS, STEPS + 1, 2)])
-@pytest.mark.parametrize("more", [{}, {"b/op/r": 0.7}, {"b/op/r": series(STEPS)}])
+@pytest.mark.parametrize(
+    ("shape", "more"),
+    [
+        ((TRIALS, STEPS, 1), {}),
+        ((TRIALS, STEPS, 2), {"b/op/r": 0.7}),
+        ((TRIALS, STEPS + 1, 2), {"b/op/r": series(STEPS)}),
+    ],
+)
 def test_trials_have_inputs_of_their_own(shape: tuple[int, ...], more: dict) -> None:
     drive = series(*shape)
     common = {"dt": 0.1, "record": PATH}

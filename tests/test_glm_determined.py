@@ -10,7 +10,7 @@ import scipy.stats
 import statsmodels.api as sm
 
 from recurra.errors import CapabilityError
-from recurra.glm import GLM, ChunkedData, ClassifierGLM, PopulationGLM, Ridge
+from recurra.glm import GLM, ChunkedData, ClassifierGLM, NegativeBinomial, PopulationGLM, Ridge
 
 ROWS = 400
 
@@ -91,6 +91,22 @@ def test_repeated_features_are_named_and_have_no_finite_error(data):
         posterior.sample(3)
     ridge = GLM(regularizer=Ridge(), regularizer_strength=0.1)
     assert told(lambda: ridge.fit(many, y).posterior(many, y))[1] == []
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 4.0])
+def test_errors_of_a_negative_binomial_model_are_those_of_its_curvature(scale: float):
+    """The scale is in the curvature (McCullagh & Nelder 1989, section 11.2), so nothing is multiplied by it again."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    y = rng.poisson(rng.gamma(0.25, 4 * np.exp(x @ [0.5, -0.3] + 0.5)))
+    model = GLM(NegativeBinomial(scale=scale)).fit(x, y)
+    wide = np.c_[x, np.ones(400)]
+    rate = np.exp(wide @ np.append(model.coef_, model.intercept_))
+    curvature = (wide * (rate * (1 + scale * y) / (1 + scale * rate) ** 2)[:, None]).T @ wide
+    expected = np.sqrt(np.diag(np.linalg.inv(curvature)))
+    assert np.abs(model.summary(x, y)["std_err"] / expected - 1).max() < 1e-8
+    expected_by_peer = sm.GLM(y, wide, family=sm.families.NegativeBinomial(alpha=scale)).fit().bse
+    assert np.abs(expected_by_peer / expected - 1).max() < 0.1  # from the expected information
 
 
 def test_degrees_of_freedom_are_those_of_statsmodels_where_features_sum_to_a_constant():

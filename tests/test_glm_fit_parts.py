@@ -110,6 +110,41 @@ def test_partial_fits_of_a_gaussian_model_are_one_fit(data):
         assert np.abs(model.intercept_ - whole.intercept_).max() < 1e-10
 
 
+@pytest.mark.parametrize("rows", [200, 50, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_partial_fits_of_a_gaussian_model_have_the_errors_of_one_fit(rows: int, weighted: bool):
+    rng = np.random.default_rng(1)
+    x, weight = rng.normal(size=(200, 2)), rng.uniform(0.5, 2.0, 200) if weighted else np.ones(200)
+    y = x @ [1.0, -0.5] + rng.normal(size=200)
+    whole, model = GLM("Gaussian").fit(x, y, sample_weight=weight), GLM("Gaussian")
+    for i in range(0, 200, rows):
+        model.partial_fit(x[i : i + rows], y[i : i + rows], weight[i : i + rows])
+    assert np.abs(model.scale_ / whole.scale_ - 1).max() < 1e-10
+    errors = [each.posterior(x, y, sample_weight=weight).coef_errors for each in (model, whole)]
+    assert np.abs(errors[0] / errors[1] - 1).max() < 1e-10
+
+
+def test_partial_fits_of_a_gamma_model_have_nearly_the_scale_of_one_fit():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2000, 2))
+    y = rng.gamma(2.0, np.exp(x @ [0.3, -0.2]) / 2)
+    whole, model = (GLM("Gamma", inverse_link_function="exp") for _ in range(2))
+    whole.fit(x, y)
+    for i in range(0, 2000, 100):
+        model.partial_fit(x[i : i + 100], y[i : i + 100])
+    assert abs(model.scale_[0] / whole.scale_[0] - 1) < 0.05
+
+
+def test_a_chunk_that_cannot_be_learned_is_told():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(200, 2))
+    y = rng.gamma(2, np.exp((x @ [1, -0.5] + rng.normal(size=200)) / 4))
+    model = GLM("Gamma")
+    with pytest.raises(OptionError, match=r"partial_fit: .*give longer chunks"):
+        for i in range(0, 200, 5):
+            model.partial_fit(x[i : i + 5], y[i : i + 5])
+
+
 def test_partial_fits_of_a_poisson_model_are_nearly_one_fit(data):
     x, y = data
     model = ridge()

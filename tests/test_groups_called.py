@@ -144,3 +144,42 @@ def test_what_differs_is_told_with_who_stores_it_and_where():
     found = re.search(r"cells/Hidden at (\S+):(\d+): compiled, 'cells/w' is not what NumPy makes of it", said)
     assert found, said
     assert "n.w = n.w + sys" in linecache.getline(found[1], int(found[2]))
+
+
+class Text(Behavior):
+    """Need the potential as a text, so that nothing of it is computed by compiled code."""
+
+    def iteration(self, n):
+        n.label = f"{n.v[0]:.3f}"
+
+
+
+HOLDS = {
+    "flat": lambda n: n.v.flat.__setitem__(3, 0.85),
+    "data": lambda n: memoryview(n.v.data).__setitem__(3, 0.85),
+    "flags": lambda n: setattr(n.v.flags, "writeable", False),
+    "base": lambda n: n.v[:].base.__setitem__(3, 0.85),
+}
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_a_branch_that_is_only_tried_has_no_hold_on_the_memory_of_an_array(hold):
+    class Held(Behavior):
+        def iteration(self, n):
+            if (n.w > 1e6).all():
+                HOLDS[hold](n)
+
+    fast, slow = (one_group(Still(), Text(), Held(), record=("v",)) for _ in range(2))
+    quietly(fast, 6)
+    run_in_numpy(slow, 6)
+    assert fast["cells"][0].v.flags.writeable
+    for path, value in holdings(slow).items():
+        same(holdings(fast)[path], value, path)
+
+
+class Still(Behavior):
+    def initialize(self, n):
+        n.v, n.w, n.label = n.vector("uniform"), n.vector("uniform"), ""
+
+    def iteration(self, n):
+        n.w *= 0.9

@@ -229,7 +229,7 @@ def read_offset(offset: Any, rows: int, columns: int, classes: int = 1) -> np.nd
     if found.ndim == 0:
         return np.full((rows, 1, 1), float(found))
     if classes == 1:
-        fine = [(rows,), (rows, 1), (rows, columns)]
+        fine = list(dict.fromkeys([(rows,), (rows, 1), (rows, columns)]))
         shape = (rows, -1, 1)
     else:
         # A number for all classes of a bin would change nothing.

@@ -151,6 +151,22 @@ def extreme(family: Family, rate: np.ndarray, tol: float) -> np.ndarray:
     return low | ((rate.max(axis=0) > 1 - near) & isinstance(family.observation, Bernoulli))
 
 
+def held(penalty: Penalty, x: np.ndarray, mask: np.ndarray | None, tol: float) -> np.ndarray:
+    """Return which columns have a penalty on every feature that ends their way to infinity, `(columns,)` or `()`.
+
+    On the way coefficients of standard features are above 1, so a penalty has a slope of more than its strength there;
+    one well above the tolerance is felt before a fit ends.
+
+    Arguments:
+        x: the features.
+        mask, tol: of the fit.
+    """
+    if penalty.diagonal is None:
+        return np.zeros((), bool)
+    felt = np.asarray(penalty.diagonal) > 10 * tol * x.var(axis=0)[:, None]
+    return (felt if mask is None else felt | ~mask).all(axis=0)
+
+
 def separated(
     family: Family, rows: Rows, coef: np.ndarray, penalty: Penalty, mask: np.ndarray | None, tried: np.ndarray
 ) -> np.ndarray:

@@ -30,7 +30,7 @@ from recurra.glm.design import (
     read_offset,
     read_rows,
 )
-from recurra.glm.determined import extreme, repeated, separated
+from recurra.glm.determined import extreme, held, repeated, separated
 from recurra.glm.fitting import first_guess, fit_columns, null_model
 from recurra.glm.links import InverseLink, find_inverse_link
 from recurra.glm.objective import Family
@@ -275,6 +275,8 @@ class BaseGLM(BaseEstimator):
             # one bin down to the tolerance, or more.
             tol = plan.settings.tol
             tried &= solution.steps >= min(-0.5 * np.log(tol), -np.log(2 * tol * len(rate)) - 1)
+        if tried.any():
+            tried &= ~held(penalty, kept.x, mask, plan.settings.tol)
         endless = separated(family, kept, coef, penalty, mask, np.flatnonzero(tried))
         if endless.any():
             self.separated_ = endless

@@ -85,10 +85,12 @@ def _fit_columns(
             shared = weight if weight.shape[1] == 1 else weight[:, some]
             added = offset if offset is None or offset.shape[1] == 1 else offset[:, some]
             with jax.enable_x64(settings.precision == "float64"):
-                data = Data(*(jnp.asarray(a, settings.precision) for a in (narrow, y[:, some], shared)))
+                # The rows stay on the device; what is small is quicker handed over by each call.
+                held = [np.asarray(a, settings.precision) for a in (narrow, y[:, some], shared)]
+                data = Data(*jax.device_put(held))
                 if added is not None:
                     data = replace(data, offset=jnp.asarray(added, settings.precision))
-                made = jnp.asarray(first, settings.precision)
+                made = np.asarray(first, settings.precision)
                 found = solve(family, data, part.cast(settings.precision), made, settings)
             whole = np.zeros((x.shape[1] + 1, len(some), start.shape[2]))
             whole[features], whole[-1] = found.coef[: len(features)], found.coef[-1]

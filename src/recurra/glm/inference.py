@@ -15,7 +15,7 @@ from recurra.errors import CapabilityError, OptionError
 from recurra.glm.design import Layout, Rows, named, read_mask
 from recurra.glm.determined import directions, empty_parts, information, penalty_matrix, standard
 from recurra.glm.objective import Family
-from recurra.glm.observations import Gamma, Gaussian, NegativeBinomial, ObservationModel, Poisson
+from recurra.glm.observations import Gamma, Gaussian, NegativeBinomial, ObservationModel, Poisson, has_dispersion
 from recurra.glm.penalty import Penalty
 from recurra.glm.regularizers import ARD
 
@@ -194,7 +194,7 @@ def posterior_of(
             "posterior: with Lasso, ElasticNet, GroupLasso or bounds the estimate is not normally distributed around"
             " the truth. Fit again without, on the features that were selected and on other data."
         )
-    if isinstance(family.observation, Gaussian | Gamma):
+    if has_dispersion(family.observation):
         # With as many parameters as bins there is no residual to estimate the scale from.
         endless = endless | (dof <= 0)
     made = standard(rows.x, rows.weight, family.intercept)
@@ -362,7 +362,8 @@ def posterior_of_estimator(model: Regression, rows: Rows, tell: bool = False) ->
     endless[:, model.silent_] = True
     if mask is not None:
         endless[:-1] &= mask
-    arguments = penalty, model.scale_, model.dof_resid_, model.layout_, mask, endless, model.feature_labels_
+    scale = model.scale_ if has_dispersion(plan.family.observation) else np.ones_like(model.scale_)
+    arguments = penalty, scale, model.dof_resid_, model.layout_, mask, endless, model.feature_labels_
     found = posterior_of(plan.family, rows, whole, *arguments)
     lost = ~found.determined & ~model.silent_[:, None]
     if tell and lost.any():

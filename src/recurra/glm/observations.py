@@ -230,7 +230,8 @@ class NegativeBinomial:
 
     Arguments:
         scale: the dispersion during a fit; 0 is the Poisson model.
-        estimated: whether :meth:`estimate_scale` estimates the scale or returns the fixed one.
+        estimated: whether :meth:`estimate_scale` estimates the scale or returns the fixed one. Coefficients and their
+            errors are those at `scale` in any case: fit again with the estimate.
 
     >>> float(NegativeBinomial().variance(jnp.asarray(3.0), 0.5))
     7.5
@@ -437,6 +438,19 @@ def find_observation_model(model: str | ObservationModel) -> ObservationModel:
         hint = "give an instance, not the class" if isinstance(model, type) else f"it has no {', '.join(missing)}"
         raise OptionError(f"observation_model: {model!r} is no observation model: {hint}.")
     return model
+
+
+def has_dispersion(observation: ObservationModel) -> bool:
+    """Tell whether the scale multiplies the variance; else it is 1, or shapes the curve of the likelihood.
+
+    Where it does, a fit does not know it, and the covariance of what was fitted is as many times that at scale 1.
+
+    >>> has_dispersion(Gamma()), has_dispersion(Poisson()), has_dispersion(NegativeBinomial())
+    (True, False, False)
+    """
+    with jax.enable_x64(True):
+        one, two = (float(jnp.ravel(observation.variance(jnp.asarray([0.5]), scale))[0]) for scale in (1.0, 2.0))
+    return one != 0 and two == 2 * one
 
 
 def scale_of(

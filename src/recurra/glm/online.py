@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,7 @@ class Memory:
         pull: precision times estimate, `(columns, features + 1)`.
         count: bins so far.
         total: sums of y, `(columns,)`.
+        square: what :meth:`residual` is at parameters of 0, `(columns,)`.
         frame: how the features are moved and scaled, as the first chunk says; `None` where they are not.
     """
 
@@ -49,7 +50,21 @@ class Memory:
     pull: np.ndarray
     count: float
     total: np.ndarray
+    square: np.ndarray
     frame: Frame | None = None
+
+    def residual(self, coef: np.ndarray) -> np.ndarray:
+        """Return the squared residuals over their variances, summed up over all chunks, `(columns,)`.
+
+        They are known at the estimate of each chunk, and change as twice the loss does; of a Gaussian model exactly so.
+
+        Arguments:
+            coef: where, `(features + 1, columns, 1)`.
+        """
+        return self.square + self._change(coef[..., 0].T)
+
+    def _change(self, flat: np.ndarray) -> np.ndarray:
+        return np.einsum("pf,pfg,pg->p", flat, self.precision, flat) - 2 * np.sum(flat * self.pull, axis=1)
 
 
 def learn_chunk(
@@ -102,7 +117,17 @@ def learn_chunk(
     flat = found[..., 0].T
     pull_now = memory.pull + np.einsum("pfg,pg->pf", fresh, flat) - gradient
     count, total = memory.count + rows.count, memory.total + rows.weight @ rows.y
-    return found, Memory(memory.precision + fresh, pull_now, count, total, memory.frame)  # type: ignore[arg-type]
+    after = Memory(memory.precision + fresh, pull_now, count, total, memory.square, memory.frame)  # type: ignore[arg-type]
+    known = memory.residual(found) + pearson(family, rows, found)
+    return found, replace(after, square=memory.square + known - after.residual(found))
+
+
+def pearson(family: Family, rows: Rows, coef: np.ndarray) -> np.ndarray:
+    """Return the sum of squared residuals over their variances at scale 1, `(columns,)`."""
+    with jax.enable_x64(True):
+        rate = family.link(jnp.asarray(rows.predictor(coef[..., 0]), float))
+        unit = np.asarray(family.observation.variance(rate, 1.0))
+    return rows.weight @ ((rows.y - np.asarray(rate)) ** 2 / unit)
 
 
 def read_chunk(x: np.ndarray, y: np.ndarray, weight: ArrayLike | None, offset: np.ndarray | None = None) -> Rows:

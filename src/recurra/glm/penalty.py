@@ -124,5 +124,5 @@ class Penalty:
         return replace(self, **changed)  # type: ignore[arg-type]
 
     def cast(self, dtype: str) -> Penalty:
-        """Return the penalty as arrays of JAX of a type."""
-        return jax.tree.map(lambda part: jnp.asarray(part, dtype), self)
+        """Return the penalty with numbers of a type."""
+        return jax.tree.map(lambda part: np.asarray(part, dtype), self)

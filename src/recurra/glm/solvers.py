@@ -123,7 +123,9 @@ def choose(settings: Settings, family: Family, work: float, rough: bool, where: 
     return settings.name
 
 
-def solve(family: Family, data: Data, penalty: Penalty, start: Array, settings: Settings) -> Solution:
+def solve(
+    family: Family, data: Data, penalty: Penalty, start: Array | np.ndarray, settings: Settings
+) -> Solution:
     """Minimise the objective of every column; to be called within :func:`jax.enable_x64` as the precision wants it.
 
     Arguments:
@@ -142,7 +144,7 @@ def solve(family: Family, data: Data, penalty: Penalty, start: Array, settings: 
     if name == "NewtonCG" and data.coarse is None and settings.precision == "float64" and rows * columns > 10**5:
         data = replace(data, coarse=data.x.astype(jnp.float32))
     method = {"Newton": "exact", "NewtonCG": "truncated", "ProximalNewton": "proximal"}.get(name)
-    tol = jnp.asarray(settings.tol, data.x.dtype)
+    tol = np.asarray(settings.tol, data.x.dtype)
     state = newton.begin(family, data, penalty, start, tol)
     most = settings.maxiter or MAXITER[name]
     if method is not None:
@@ -177,7 +179,7 @@ def settled(state: State, precision: str) -> np.ndarray:
 
 
 def _newton(
-    family: Family, method: str, data: Data, penalty: Penalty, tol: Array, state: State, memory: None
+    family: Family, method: str, data: Data, penalty: Penalty, tol: Array | np.ndarray, state: State, memory: None
 ) -> tuple[State, None]:
     return newton.step(family, method, data, penalty, state, tol), None
 

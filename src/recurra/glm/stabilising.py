@@ -10,7 +10,7 @@ import numpy as np
 
 from recurra.errors import CapabilityError, OptionError
 from recurra.glm.design import read_mask
-from recurra.glm.observations import Gamma, Gaussian
+from recurra.glm.observations import has_dispersion
 from recurra.glm.regularizers import ARD
 from recurra.glm.stability import analyse_stability
 from recurra.glm.streaming import fit_estimator_chunks
@@ -71,7 +71,7 @@ def stabilise_fit(model: PopulationGLM, chunks: Iterable[Any], bound: float) -> 
             warnings.filterwarnings("ignore", ".*sums of multiples of each other", UserWarning)
             fit_estimator_chunks(model, chunks, start, mask)
         # The held coefficients were spent as well.
-        if isinstance(model._observed(), Gaussian | Gamma):
+        if has_dispersion(model._observed()):
             model.scale_ = model.scale_ * np.maximum(model.dof_resid_, 1) / np.maximum(spent, 1)
         model.dof_resid_ = spent
     raise CapabilityError(

@@ -18,8 +18,16 @@ from recurra.glm.determined import PART, directions
 from recurra.glm.estimator import warn_repeated
 from recurra.glm.fitting import first_guess, null_model, null_of_mean
 from recurra.glm.frame import Frame, find_frame
-from recurra.glm.observations import Bernoulli, Gamma, Gaussian, NegativeBinomial, Poisson
-from recurra.glm.online import Memory, learn_chunk, read_chunk
+from recurra.glm.observations import (
+    Bernoulli,
+    Gamma,
+    Gaussian,
+    NegativeBinomial,
+    Poisson,
+    has_dispersion,
+    scale_of,
+)
+from recurra.glm.online import Memory, learn_chunk, pearson, read_chunk
 from recurra.glm.penalty import Penalty
 from recurra.glm.pynapple_series import aligned
 from recurra.glm.regularizers import ARD, UnRegularized
@@ -86,7 +94,7 @@ def fit_estimator_chunks(
     model.dof_resid_ = found.count - plan.family.intercept - used
     fixed = plan.family.observation.scale if isinstance(plan.family.observation, NegativeBinomial) else 1.0
     model.scale_ = np.full(columns, fixed)
-    if isinstance(plan.family.observation, Gaussian | Gamma):
+    if has_dispersion(plan.family.observation):
         model.scale_ = _pearson(plan, source, solution.coef) / np.maximum(model.dof_resid_, 1)
     model.null_rate_ = found.mean
     model.finish(solution, silent)
@@ -230,10 +238,7 @@ def _pearson(plan: Plan, source: Iterable[Rows], coef: np.ndarray) -> np.ndarray
     """Return the sum of squared residuals over their variances at scale 1, `(columns,)`."""
     square = np.zeros(coef.shape[1])
     for rows in source:
-        with jax.enable_x64(True):
-            rate = plan.family.link(jnp.asarray(rows.predictor(coef[..., 0]), float))
-            unit = np.asarray(plan.family.observation.variance(rate, 1.0))
-        square += rows.weight @ ((rows.y - np.asarray(rate)) ** 2 / unit)
+        square += pearson(plan.family, rows, coef)
     return square
 
 
@@ -259,7 +264,7 @@ def learn_estimator_chunk(
     if not begun:
         none = np.zeros((columns, size, size))
         frame = find_frame(rows.x, rows.weight, plan.family.intercept, penalty.group is None)
-        model.memory_ = Memory(none, none[:, 0], 0.0, np.zeros(columns), frame)
+        model.memory_ = Memory(none, none[:, 0], 0.0, np.zeros(columns), np.zeros(columns), frame)
     memory = model.memory_
     if memory.total.shape != (columns,):
         raise OptionError(f"y: it has {columns} neurons, but the chunks before had {len(memory.total)}.")
@@ -273,18 +278,26 @@ def learn_estimator_chunk(
     if frame is not None:
         moved, inside = replace(rows, x=frame.moved(rows.x)), frame.penalty_inside(penalty)
         begin = frame.coefficients_inside(start)
-    found, model.memory_ = learn_chunk(plan.family, moved, inside, memory, begin)
-    if frame is not None:
-        found = frame.coefficients_outside(found)
+    moved_to, learned = learn_chunk(plan.family, moved, inside, memory, begin)
+    if not np.isfinite(moved_to).all():
+        raise OptionError(
+            f"partial_fit: after this chunk of {rows.count:g} rows no estimate is finite, as rates have left the range"
+            f" of {type(plan.family.observation).__name__}; it is as if it had not been given. Take a link that cannot"
+            " leave it (inverse_link_function='exp'), or give longer chunks."
+        )
+    model.memory_ = learned
+    found = moved_to if frame is None else frame.coefficients_outside(moved_to)
     model.null_rate_ = mean
     model.dof_resid_ = count - np.array([directions(matrix)[2].sum() for matrix in model.memory_.precision])
-    with jax.enable_x64(True):
-        rate = plan.family.link(jnp.asarray(rows.predictor(found[..., 0]), float))
+    if has_dispersion(plan.family.observation):
+        model.scale_ = learned.residual(moved_to) / np.maximum(model.dof_resid_, 1)
+    else:
+        with jax.enable_x64(True):
+            rate = np.asarray(plan.family.link(jnp.asarray(rows.predictor(found[..., 0]), float)))
         dof = np.full(columns, max(rows.count, 1.0))
-        fresh = np.array(plan.family.observation.estimate_scale(jnp.asarray(rows.y), rate, dof))
-    # The scale is the mean of those of the chunks, by their bins.
-    old = getattr(model, "scale_", fresh)
-    model.scale_ = (memory.count * old + rows.count * fresh) / count
+        fresh = scale_of(plan.family.observation, rows.y, rate, rows.weight, dof)
+        # The mean of those of the chunks, by their bins.
+        model.scale_ = (memory.count * getattr(model, "scale_", fresh) + rows.count * fresh) / count
     model._set_params(found[:-1, :, 0], found[-1, :, 0])
     model.silent_, model.separated_ = model.memory_.total == 0, None
     return model

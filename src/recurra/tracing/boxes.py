@@ -333,7 +333,8 @@ class Box(Operators):
         if name.startswith("__") or not hasattr(np.ndarray, name):
             raise AttributeError(f"{self.__class__.__name__!r} object has no attribute {name!r}")
         value = self._peek()
-        if is_traced(value) or callable(getattr(np.ndarray, name)):
+        # All others (`flat`, `data`, `flags`, ...) give a hold on the memory of the user's own array.
+        if is_traced(value) or name not in ("itemsize", "nbytes", "strides", "device"):
             raise self._session.refuse(f"{name} of an array is not understood")
         return getattr(self._number(name), name)
 
