@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import re
+import sys
 import warnings
 
 import numpy as np
@@ -94,6 +97,53 @@ def test_it_does_each_step_once_when_something_else_ends_the_run():
     run_in_numpy(slow, 13)
     assert net["cells", 0].behavior[2].history == pytest.approx(slow["cells", 0].behavior[2].history)
     assert np.allclose(net["v", 0], slow["v", 0][:12])
+
+
+class Switch(Behavior):
+    def iteration(self, n):
+        n.w *= 0.9
+        if n.iteration == 20:
+            n.network.deactivate_behaviors("Leak")
+
+
+class Add(Behavior):
+    def iteration(self, n):
+        if n.iteration == 20:
+            n.w = n.w + 1.0
+            n.add_behavior(50, Reset())
+
+
+@pytest.mark.parametrize(("kind", "construct"), [(Switch, "deactivate_behaviors"), (Add, "add_behavior")])
+def test_who_changes_the_schedule_is_named_with_its_own_line(kind, construct):
+    net = one_group(Leak(), kind(), Reset(), record=("v", "w"))
+    with pytest.warns(NotCompiled, match=f"cells/{kind.__name__} at .*it changes which behaviors") as told:
+        net.simulate_iterations(30)
+    name, line = re.search(r"at (\S+):(\d+): it changes", str(told[0].message)).groups()
+    assert construct in linecache.getline(name, int(line))
+
+
+class Hidden(Behavior):
+    """Depend on something that no compiler can see."""
+
+    def iteration(self, n):
+        other = 0 * n.w.sum()
+        n.w = n.w + sys.getswitchinterval()
+        n.v = n.v + other
+
+
+def test_what_differs_is_told_with_who_stores_it_and_where():
+    net, before = one_group(Leak(), Hidden(), record=("v", "w")), sys.getswitchinterval()
+    net.simulate_iterations(2)
+    try:
+        sys.setswitchinterval(2 * before)
+        with pytest.warns(NotCompiled) as told:
+            net.simulate_iterations(5)
+    finally:
+        sys.setswitchinterval(before)
+    said = str(told[0].message)
+    found = re.search(r"cells/Hidden at (\S+):(\d+): compiled, 'cells/w' is not what NumPy makes of it", said)
+    assert found, said
+    assert "n.w = n.w + sys" in linecache.getline(found[1], int(found[2]))
 
 
 class Text(Behavior):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recurra import Behavior, Network, NeuronGroup, Recorder
+from recurra.errors import NotCompiled
 
 GAIN = 1.0
 TABLE = {"gain": 1.0}
@@ -183,3 +184,67 @@ def test_a_global_that_shares_its_name_with_an_attribute_is_not_read(monkeypatch
     net.simulate_iterations(3, progress=False)
     assert net.runner.compiled is compiled
     assert np.array_equal(cells.v, np.full(3, 0.5**8))
+
+
+class Counting(Behavior):
+    """Change something of its class, so that it is never what it was."""
+
+    count = 0
+
+    def initialize(self, n):
+        n.v = n.vector("uniform")
+
+    def iteration(self, n):
+        Counting.count += 1
+        n.v = n.v * 0.9 + Counting.count
+
+
+def test_explain_says_how_it_ran_though_something_has_changed_since():
+    net = Network(seed=1)
+    NeuronGroup(net, 3, tag="g", behavior={1: Counting(), 9: Recorder("v")})
+    net.initialize()
+    with pytest.warns(NotCompiled) as told:
+        for steps in (5, 10, 15):
+            net.simulate_iterations(steps)
+    assert len(told) == 1
+    said = net.explain()
+    assert "not compiled yet" not in said
+    assert "1 g/Counting: hoisted (runs in Python, ahead of each block of steps), because of" in said
+    assert "9 g/Recorder: compiled" in said and "has changed since; the next run compiles anew" in said
+
+
+BARE = """
+GAIN = 0.9
+def iteration(self, n):
+    n.v = n.v * GAIN + helper(n)
+def helper(n):
+    return 0.1 * n.x
+class Made(Behavior):
+    share = 2.0
+    def initialize(self, n):
+        n.v, n.x = n.vector("uniform"), n.vector("uniform")
+    def iteration(self, n):
+        n.v = n.v * GAIN + helper(n) * self.share
+"""
+
+
+def test_what_exec_makes_in_a_bare_namespace_is_the_users():
+    space = {"Behavior": Behavior}
+    exec(BARE, space)  # noqa: S102
+
+    class Taken(space["Made"]):
+        iteration = space["iteration"]
+
+    for kind in (space["Made"], Taken):
+        assert kind.iteration.__module__ is None
+        nets = []
+        for _ in range(2):
+            net = Network(seed=1)
+            NeuronGroup(net, 3, tag="g", behavior={1: kind(), 9: Recorder("v")})
+            net.initialize()
+            nets.append(net)
+        for gain, share in ((0.9, 2.0), (0.5, 1.0), (0.2, 0.1)):
+            space["GAIN"], space["Made"].share = gain, share
+            nets[0].simulate_iterations(8, compile=True)
+            nets[1].simulate_iterations(8, compile=False)
+        assert np.allclose(nets[0]["v", 0], nets[1]["v", 0], rtol=1e-12)

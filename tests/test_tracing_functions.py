@@ -386,3 +386,141 @@ def test_unknown_function_is_named():
 
     with pytest.raises(Untraceable, match=r"numpy.histogram is not in the table"):
         compile_rule(rule, n)
+
+
+SHARING = {
+    "astype": lambda n: n.x.astype(np.float32, copy=False),
+    "astype of a type": lambda n: n.w.astype(n.w.dtype, copy=False)[3],
+    "astype that copies": lambda n: n.x.astype(np.float64, copy=False),
+    "asarray": lambda n: np.asarray(n.x, np.float32),
+    "asarray that copies": lambda n: np.asarray(n.x, copy=True),
+    "array": lambda n: np.array(n.x, copy=None),
+    "ascontiguousarray": lambda n: np.ascontiguousarray(n.w)[2:4],
+    "ascontiguousarray that copies": lambda n: np.ascontiguousarray(n.w.T),
+    "nan_to_num": lambda n: np.nan_to_num(n.nan, copy=False),
+    "nan_to_num that copies": lambda n: np.nan_to_num(n.nan),
+    "rot90": lambda n: np.rot90(n.m),
+    "einsum": lambda n: np.einsum("ii->i", n.w),
+    "einsum that copies": lambda n: np.einsum("ij->i", n.w),
+    "conj": lambda n: n.x.conj(),
+    "conj that copies": lambda n: n.z.conj(),
+    "real": lambda n: np.real(n.z),
+    "reshape": lambda n: np.reshape(n.w, shape=(-1,))[::7],
+    "ravel that copies": lambda n: n.w.T.ravel(),
+    "squeeze": lambda n: np.squeeze(n.x[None]),
+    "round that copies": lambda n: np.round(n.i),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_what_shares_memory_in_numpy_shares_it_when_compiled(name):
+    def rule(n):
+        unfreeze(n)
+        part = SHARING[name](n)
+        part[1:3] = 5
+        part += 2
+
+    check(rule, thing(), steps=2, warm=1, tolerance=3e-6)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda n: np.broadcast_to(n.x, (3, 6)), lambda n: n.w.diagonal(1), lambda n: np.diag(n.w)]
+)
+def test_views_that_nobody_may_write_to_show_what_becomes_of_the_array(make):
+    def rule(n):
+        unfreeze(n)
+        seen = make(n)
+        n.x[2], n.w[2, 2:4] = 3.0, 4.0
+        n.y = n.y + seen.sum()
+
+    check(rule, thing(), steps=2, warm=1, tolerance=3e-6)
+
+    def writes(n):
+        unfreeze(n)
+        make(n)[1] = 3.0
+
+    with pytest.raises(ValueError, match="read-only"):
+        compile_rule(writes, thing())
+
+
+def test_the_order_in_memory_decides_what_is_a_view():
+    n = thing()
+    n.m = np.asfortranarray(n.m)
+
+    def rule(n):
+        n.m += 1
+        n.m.ravel()[3] = 5.0
+
+    with pytest.raises(Untraceable, match="another order than C"):
+        compile_rule(rule, n)
+
+
+PLACED = {
+    "clip": lambda n: np.clip(n.y, 0.5, 1.0, n.y),
+    "dot": lambda n: np.dot(n.w, n.y, n.y),
+    "round": lambda n: np.round(n.y, 1, n.y),
+    "method": lambda n: n.y.round(1, n.y),
+    "sum": lambda n: np.sum(n.w, 0, None, n.y),
+    "max": lambda n: n.w.max(1, n.y),
+    "cumsum": lambda n: n.y.cumsum(0, None, n.y),
+    "take": lambda n: np.take(n.w, 2, 1, n.y),
+    "concatenate": lambda n: np.concatenate([n.y[3:], n.y[:3]], 0, n.y),
+    "copyto": lambda n: np.copyto(n.y, n.x, "same_kind", n.b),
+    "ufunc": lambda n: np.add(n.y, 1.0, n.y),
+    "ones_like": lambda n: np.copyto(n.b, np.ones_like(n.y, bool)),
+    "full_like": lambda n: np.copyto(n.u, np.full_like(n.y, 3.0, np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_arguments_without_their_names_count(name):
+    def rule(n):
+        unfreeze(n)
+        PLACED[name](n)
+        n.y += 0.25
+
+    check(rule, thing(), steps=2, warm=1, tolerance=3e-6)
+
+
+MASKED = {
+    "max": lambda n, m: n.w[:, m].max(axis=1, initial=0),
+    "min": lambda n, m: np.min(n.y[m], initial=9.0),
+    "of nothing": lambda n, m: np.max(n.y[m & ~m], initial=-1.0),
+    "keepdims": lambda n, m: n.w[:, m].max(1, keepdims=True, initial=0)[:, 0],
+    "var": lambda n, m: n.y[m].var(ddof=0),
+    "where": lambda n, m: n.y[m].sum(where=True),
+    "plain": lambda n, m: n.y.sum(where=m, initial=2.0) + n.y.max(initial=0.5, where=m) + n.y.mean(where=m),
+    "std": lambda n, m: n.w.std(0, None, None, 2) + n.w.std(axis=0, keepdims=True)[0],
+    "argmax": lambda n, m: n.w.argmax(0, keepdims=True)[0] + n.w.argmin(axis=1),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_reductions_take_all_that_numpy_takes(name):
+    n = thing()
+    n.results = MASKED[name](n, n.y > 0.7)
+
+    def rule(n):
+        unfreeze(n)
+        n.results = MASKED[name](n, n.y > 0.7)
+
+    check(rule, n, steps=2, tolerance=3e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n, m: n.y[m].sum(initial=2.0),
+        lambda n, m: n.y[m].var(ddof=1),
+        lambda n, m: n.y[m].argmax(),
+        lambda n, m: n.i[m].max(initial=0.5),
+        lambda n, m: n.y[m].max(where=m[m], initial=0),
+    ],
+)
+def test_what_reductions_of_picked_values_cannot_do_is_refused(make):
+    def rule(n):
+        unfreeze(n)
+        n.s = float(make(n, n.y > 0.7))
+
+    with pytest.raises(Untraceable):
+        compile_rule(rule, thing())

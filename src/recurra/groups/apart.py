@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recurra.groups.roster import CLOCK
-from recurra.tracing import Access, joined
+from recurra.tracing import Access, joined, memory_links, named_slots
+from recurra.tracing.slots import Inventory
 
 # What a behavior says if it may change which behaviors are executed, or what is recorded.
 RESTRUCTURING = frozenset(
@@ -60,6 +61,29 @@ def _meet(first: Access, second: Access, slots: Iterable[str]) -> bool:
         return True
     known = {path.rpartition("/")[2] for path in slots}
     return bool({name.removeprefix("@") for name in first.touched if name not in known} & second.names)
+
+
+def tied(name: str, accesses: Mapping[str, Access], inventory: Inventory) -> str:
+    """Say why a behavior cannot be called within compiled steps: these hand over numbers, but no memory.
+
+    Arguments:
+        name: its name.
+        accesses: what each behavior does.
+        inventory: all arrays.
+
+    Returns:
+        What it writes that shares memory, or may come to, where anyone changes this in place; or nothing.
+    """
+    links = memory_links(inventory, {pair for access in accesses.values() for pair in access.aliases})
+    inplace = {changed for access in accesses.values() for changed in access.inplace}
+    changed = named_slots(inplace, inventory.slots, inventory.roots)
+    for path in sorted(accesses[name].writes) if links else ():
+        group = {p for p in joined({path}, links) if getattr(inventory.slots.get(p), "kind", "") == "array"}
+        if len(group) > 1 and group & changed:
+            other = min(group - {path}, key=lambda p: (p not in changed, p))
+            here = path if path in changed else min(group & changed)
+            return f"{path} shares memory with {other}, or may come to, and {here} is changed in place"
+    return ""
 
 
 def place_apart(name: str, why: str, accesses: Mapping[str, Any], slots: Mapping[str, Any]) -> Apart | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from recurra.groups.gate import NUMBERS, RECORDS
@@ -33,6 +35,26 @@ class Asides:
 
     def __bool__(self) -> bool:
         return bool(self.parts)
+
+    @contextmanager
+    def lending(self, outside: Collection[str]) -> Iterator[None]:
+        """Let objects hold, for a while, what such behaviors are handed; then they hold their own arrays again.
+
+        What comes from `outside` in every step, they keep.
+
+        What a behavior gives becomes a copy: it may have set an attribute to a row of a table, and numbers that are put
+        back into the attribute later must not get into the table.
+        """
+        gives = {path for _, given in self.parts.values() for path in given}
+        held = self.roster.values({path for handed, _ in self.parts.values() for path in handed} - gives - set(outside))
+        try:
+            yield
+        finally:
+            if self:
+                jax.effects_barrier()
+            held |= {p: v.copy() if isinstance(v, np.ndarray) else v for p, v in self.roster.values(gives).items()}
+            for path, value in held.items():
+                self.roster.replace(path, value)
 
     def forget(self) -> None:
         """Forget what was done; it will not be computed again."""

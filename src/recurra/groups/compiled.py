@@ -180,11 +180,14 @@ class Compiled:
         # Sources that have run ahead cannot go back, so what they gave is used up before an interrupt is passed on.
         with holding() if any(one.kind == "hoisted" for one in self.apart.values()) else nullcontext():
             fed = self._run_sources(first, steps)
+            late = self.trouble is not None  # the sources have done one step more than they have given rows for
+            steps, every = (len(next(iter(fed.values()))), 1) if late else (steps, every)
             while done < steps and not came():
                 rest = {path: rows[done:] for path, rows in fed.items()}
                 # Behaviors that are called change the objects.
                 start = self.snapshot() if self.asides else self._standing(self.quick.held()[0])
-                result = self._advance(start, steps - done, seed, rest, every, progress)
+                with self.asides.lending(self._outside):
+                    result = self._advance(start, steps - done, seed, rest, every, progress)
                 place = trouble_at(result.final.state)
                 if self.asides.error is not None and (place is None or self.asides.error[0] < place[0]):
                     self._stop_at_error(start, seed, rest)
@@ -198,9 +201,10 @@ class Compiled:
                     self.put(result.final)
                     self._deliver(result, first + done, every)
                     done = result.final.step - first
-                if self.trouble is not None:
-                    self._do_in_numpy({path: rows[done:] for path, rows in fed.items()}, in_numpy)
+                if place is not None:
                     break
+            if self.trouble is not None:
+                self._do_in_numpy({path: rows[done:] for path, rows in fed.items()}, in_numpy, late)
         check(f"interrupted after step {self.network.iteration}")
 
     def _stop_at_error(self, start: Snapshot, seed: int, fed: Mapping[str, np.ndarray]) -> None:
@@ -215,10 +219,12 @@ class Compiled:
         self.asides.forget()
         raise error
 
-    def _do_in_numpy(self, rows: Mapping[str, np.ndarray], in_numpy: Callable[..., None]) -> None:
-        """Do a step in NumPy, and all for which sources have run ahead already."""
-        for i in range(max(1, *map(len, rows.values())) if rows else 1):
-            given = {path: row[i].reshape(self.given[path].shape) for path, row in rows.items()}
+    def _do_in_numpy(self, rows: Mapping[str, np.ndarray], in_numpy: Callable[..., None], late: bool) -> None:
+        """Do a step in NumPy, and all for which sources have run ahead already: one more than rows if it is `late`."""
+        own, steps = self.roster.values(rows), late + max(map(len, rows.values())) if rows else 1
+        for i in range(steps):
+            last = i == steps - 1  # then they give what they have: it may share memory
+            given = own if last else {p: row[i].reshape(self.given[p].shape) for p, row in rows.items()}
             sources = [name for name, one in self.apart.items() if one.kind == "hoisted"]
             # All at the place of the first: nothing before it reads what they give.
             does = {name: partial(self.roster.put, given if name == sources[0] else {}) for name in sources}
@@ -249,6 +255,7 @@ class Compiled:
         Returns:
             What was put out; of fewer steps if someone interrupted.
         """
+        fed = {path: rows[:steps] for path, rows in fed.items()}
         return self._run_from(start, self.quick.held()[1], steps, seed, fed, every=every, progress=progress)
 
     def _run_from(
@@ -444,7 +451,10 @@ class Compiled:
         return int(max(1, BLOCK_BYTES // max(row, 1)))
 
     def _run_sources(self, first: int, steps: int) -> dict[str, np.ndarray]:
-        """Run the sources through a block of steps, and collect what they give to the others."""
+        """Run the sources through a block of steps, and collect what they give to the others.
+
+        After a step in which one of them gives something of another form there is `trouble`, and no row of this step.
+        """
         sources = [m for m in self.roster.members if m.name in self.apart and self.apart[m.name].kind == "hoisted"]
         rows: dict[str, list[np.ndarray]] = {path: [] for path in self.given}
         for k in range(first, first + steps) if sources else ():
@@ -454,8 +464,21 @@ class Compiled:
                     member.execute(RECORDS, NUMBERS)
                 for path, value in self.roster.values(self.apart[member.name].slots).items():
                     rows[path].append(np.ravel(np.array(value)))
+            self._notice_forms(sources)
+            if self.trouble is not None:
+                rows = {path: parts[:-1] for path, parts in rows.items()}
+                break
         self.network.iteration = first
-        return {path: np.stack(parts) for path, parts in rows.items() if parts}
+        empty = {path: np.zeros((0, math.prod(spec.shape)), spec.dtype) for path, spec in self.given.items()}
+        return {path: np.stack(parts) if parts else empty[path] for path, parts in rows.items()} if sources else {}
+
+    def _notice_forms(self, sources: list[Member]) -> None:
+        for member in sources:
+            for path, value in self.roster.values(self.apart[member.name].slots).items():
+                now, then = spec_of(value), self.given[path]
+                if (now.shape, now.dtype) != (then.shape, then.dtype):
+                    change = f"{then.dtype}{list(then.shape)} to {now.dtype}{list(now.shape)}"
+                    self.trouble = (member.name, "", 0, "", f"{path} changes from {change}")
 
     def _deliver(self, result: Result, first: int, every: int) -> None:
         """Hand to recorders and sinks what was put out for them; row r belongs to step first + every * (r + 1)."""
@@ -484,6 +507,7 @@ class Compiled:
         sinks = {name: one.slots for name, one in self.apart.items() if one.kind == "fed"}
         rows = {name: {p: self._rows(result, f"{name}/{p}") for p in slots} for name, slots in sinks.items()}
         end, _ = self.traced.current()
+        own = self.roster.values({path for slots in sinks.values() for path in slots} - self._outside.keys())
         for i in range(result.final.step - first):
             self.network.iteration = first + i + 1
             for member in self.roster.members:
@@ -492,4 +516,6 @@ class Compiled:
                     self.roster.put({path: row[i] for path, row in rows[member.name].items()})
                     with self.random.at(member.name, first + i, roots=self.roster.roots):
                         member.execute(NUMBERS)
+        for path, value in own.items():  # in their own memory, which others may show
+            self.roster.replace(path, value)
         self.traced.write_back(end)

@@ -54,7 +54,7 @@ def names_of(kind: type, but: Iterable[str] = ()) -> set[str]:
     """
     methods: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
-        if not base.__module__.startswith((_OWN, "builtins")):
+        if not base.__module__.startswith(_OWN) and base is not object:
             methods |= {name: _plain(member) for name, member in vars(base).items()}
     found = {n: {w for c in _codes(m) for w in (*c.co_names, *_texts(c))} for n, m in methods.items() if _codes(m)}
     skipped = set(but)
@@ -88,7 +88,7 @@ def names_in(objects: Iterable[object]) -> set[str]:
         if not isinstance(function, FunctionType) or id(function) in seen or depth > MAX_DEPTH:
             continue
         seen.add(id(function))
-        module = function.__module__ or ""
+        module = function.__module__ or ""  # what `exec` makes may have none
         if module.split(".")[0] in _FOREIGN or module.startswith(_OWN):
             continue
         for code in _codes(function):

@@ -71,7 +71,7 @@ class Member:
                 return self.run(change)
         finally:
             if before.restore():
-                raise refuse("it changes which behaviors are executed, or what is recorded", whole=True)
+                raise refuse("it changes which behaviors are executed, or what is recorded", whole=True, here=False)
 
     def execute(self, *closed: str) -> None:
         """Execute the behavior, recorders included.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,12 +24,13 @@ from recurra.engine.interrupts import check
 from recurra.engine.randomness import seed_key
 from recurra.engine.rules import rule_key
 from recurra.errors import CapabilityError, NotCompiled
-from recurra.groups.apart import Apart, place_apart
+from recurra.groups.apart import RESTRUCTURING, Apart, place_apart, tied
 from recurra.groups.compiled import Compiled
 from recurra.groups.foresight import private_generators, texts_in
 from recurra.groups.roster import COUNTER, Roster
 from recurra.groups.schedule import begin_step
 from recurra.tracing import Access, Addressed, Body, Untraceable, watch
+from recurra.tracing.slots import Inventory
 
 if TYPE_CHECKING:
     from recurra.groups.network import GroupNetwork
@@ -64,6 +65,7 @@ class Runner:
         self._known: dict[tuple, Compiled] = {}
         self._refused: Refused | None = None
         self._told: Refused | None = None
+        self._told_apart: list[str] = []
         self._warm: tuple | None = None
         self._waiting: tuple[str, str] | None = None  # path and name of an attribute that some step will make
         self._patience, self._tries = LONGEST_WAIT, 0
@@ -118,7 +120,8 @@ class Runner:
             name, filename, line, text, reason = compiled.trouble
             self._known.pop(compiled.roster.signature, None)
             self._compiled = None
-            why = str(Untraceable(name, filename, line, f"`{text}`: {reason} in step {self.network.iteration}"))
+            construct = f"`{text}`: {reason}" if text else reason
+            why = self._place(Untraceable(name, filename, line, f"{construct} in step {self.network.iteration}"))
             self._refused = Refused(compiled.roster.signature, name, why)
             self._refuse(self._refused, must_compile)
         return done
@@ -166,10 +169,9 @@ class Runner:
             done += 1
             progress(1)
             if wrong:
-                signature, self._compiled = self._compiled.roster.signature, None
-                self._known.pop(signature, None)
-                why = f"compiled, {wrong!r} is not what NumPy makes of it in step {self.network.iteration}"
-                self._refused = Refused(signature, "the network", why)
+                self._refused = self._differs(self._compiled, wrong)
+                self._known.pop(self._compiled.roster.signature, None)
+                self._compiled = None
                 self._refuse(self._refused, must_compile)
         return done
 
@@ -197,6 +199,9 @@ class Runner:
                 found = place_apart(name, why, accesses, Roster(self.network).slots())
                 if found is not None and found.kind != "fed" and self._looks_back(name):
                     found = None if found.slots or found.kind == "called" else replace(found, kind="fed")
+                shares = tied(name, accesses, Inventory(Roster(self.network).roots))
+                if shares and found is not None and found.kind == "called":
+                    found, why = None, f"{why}; nor can it run in Python beside compiled behaviors, since {shares}"
             if found is None:
                 self._refused = Refused(signature, name, why)
                 self._refuse(self._refused, must_compile)
@@ -234,15 +239,20 @@ class Runner:
         member = next((m for m in Roster(self.network).members if m.name == problem.body), None)
         if problem.line or member is None:
             return str(problem)
-        method = type(member.entry.behavior).iteration
-        try:
-            lines, start = inspect.getsourcelines(method)
-        except OSError:
-            return str(problem)
         named = re.findall(r"/(\w*[A-Za-z_]\w*)|changes (\w+)", problem.construct)
         named = [name for pair in named for name in pair if name]
-        line = next((i for i, text in enumerate(lines) if any(re.search(rf"\b{n}\b", text) for n in named)), 0)
-        return f"{problem.body} at {method.__code__.co_filename}:{start + line}: {problem.construct}"
+        place = _line_of(member.entry.behavior, sorted(RESTRUCTURING) if problem.whole else named, False)
+        return f"{problem.body} at {place}: {problem.construct}" if place else str(problem)
+
+    def _differs(self, compiled: Compiled, path: str) -> Refused:
+        """Say that a compiled step makes something else of a variable than NumPy does, and who changes it."""
+        behaviors = {m.name: m.entry.behavior for m in compiled.roster.members}
+        writers = {name: behaviors[name] for name in compiled.traced.writers(path) if name in behaviors}
+        places = [_line_of(behavior, [path.rpartition("/")[2]], True) for behavior in writers.values()]
+        said = ", ".join(f"{name} at {place}" if place else name for name, place in zip(writers, places, strict=True))
+        why = f"compiled, {path!r} is not what NumPy makes of it in step {self.network.iteration}"
+        name = next(iter(writers)) if len(writers) == 1 else "the network"
+        return Refused(compiled.roster.signature, name, f"{said}: {why}" if said else why)
 
     def _keep(self, compiled: Compiled) -> None:
         while len(self._known) >= MOST_KEPT:
@@ -284,7 +294,9 @@ class Runner:
         if must_compile:
             self.forget()
             raise CapabilityError("compile=True: " + "; ".join(lines))
-        warn("; ".join(lines), NotCompiled)
+        if lines != self._told_apart:
+            self._told_apart = lines
+            warn("; ".join(lines), NotCompiled)
 
     def _refuse(self, refused: Refused, must_compile: bool) -> None:
         if must_compile:
@@ -339,7 +351,11 @@ class Runner:
     def explain(self) -> str:
         """Say of each behavior in its order whether it is compiled, kept apart, or runs in NumPy, and why."""
         lines = ["Behaviors in the order of their execution:"]
-        compiled = self._compiled if self._compiled is not None and not self._compiled.stale() else None
+        compiled = self._compiled
+        if compiled is not None and compiled.roster.signature != Roster(self.network).signature:
+            compiled = None
+        if compiled is not None and compiled.stale():
+            lines[0] += "\n  (something that they were compiled with has changed since; the next run compiles anew)"
         names = {id(m.entry): m.name for m in Roster(self.network).members}
         for entry in self.network.schedule:
             name = names.get(id(entry))
@@ -361,6 +377,19 @@ class Runner:
             why = f": {self._refused.why}" if name == self._refused.behavior else ""
             return f"eager (NumPy){why}"
         return "not compiled yet; the first run with simulate_iterations does it"
+
+
+def _line_of(behavior: Any, names: Collection[str], stored: bool) -> str:
+    """Return file and line where a behavior's method mentions a name, if possible one that it stores; or nothing."""
+    method = type(behavior).iteration
+    try:
+        lines, start = inspect.getsourcelines(method)
+    except (OSError, TypeError):
+        return ""
+    there = [i for i, text in enumerate(lines) if any(re.search(rf"\b{name}\b", text) for name in names)]
+    to = [i for i in there if any(re.search(rf"\b{name}\b[^=]*[^=<>!]=[^=]", lines[i]) for name in names)]
+    line = next(iter([*(to if stored else []), *there]), 0)
+    return f"{method.__code__.co_filename}:{start + line}"
 
 
 def _created(problem: Untraceable) -> tuple[str, str] | None:

@@ -8,8 +8,8 @@ from recurra.tracing.leaves import Body
 from recurra.tracing.randomness import Addressed
 from recurra.tracing.smooth import Smooth
 from recurra.tracing.tracer import Traced, trace
-from recurra.tracing.watching import Access, watch
+from recurra.tracing.watching import Access, memory_links, named_slots, watch
 from recurra.tracing.writes import joined
 
-__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "ask", "echoing", "joined", "packed",
-           "refuse", "session_of", "table", "trace", "watch"]  # fmt: skip
+__all__ = ["Access", "Addressed", "Body", "Smooth", "Traced", "Untraceable", "ask", "echoing", "joined", "memory_links",
+           "named_slots", "packed", "refuse", "session_of", "table", "trace", "watch"]  # fmt: skip

@@ -251,6 +251,10 @@ class Box(Operators):
     def astype(
         self, dtype: object, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
     ) -> Box:
+        if not copy and self._kind == "array" and np.dtype(dtype) == self.dtype:  # type: ignore[arg-type]
+            if order != "K":
+                raise self._session.refuse(f"astype with copy=False and order={order!r}")
+            return self
         return operations.astype(self, dtype, casting)
 
     def fill(self, value: object) -> None:
@@ -294,27 +298,6 @@ class Box(Operators):
 
     def dot(self, other: object, out: object = None) -> Any:
         return operations.call(self, np.dot, other, out=out)
-
-    def argmax(self, axis: object = None) -> Any:
-        return operations.call(self, np.argmax, axis=axis)
-
-    def argmin(self, axis: object = None) -> Any:
-        return operations.call(self, np.argmin, axis=axis)
-
-    def cumsum(self, axis: object = None, dtype: object = None, out: object = None) -> Any:
-        return operations.call(self, np.cumsum, axis=axis, dtype=dtype, out=out)
-
-    def cumprod(self, axis: object = None, dtype: object = None, out: object = None) -> Any:
-        return operations.call(self, np.cumprod, axis=axis, dtype=dtype, out=out)
-
-    def repeat(self, repeats: object, axis: object = None) -> Any:
-        return operations.call(self, np.repeat, repeats, axis=axis)
-
-    def round(self, decimals: int = 0, out: object = None) -> Any:
-        return operations.call(self, np.round, decimals, out=out)
-
-    def take(self, indices: object, axis: object = None) -> Any:
-        return operations.call(self, np.take, indices, axis=axis)
 
     def put(self, indices: object, values: object) -> None:
         operations.call(self, np.put, indices, values)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 _LIBRARIES = {"numpy", "jax", "jaxlib", "scipy", "pandas", "matplotlib", "builtins", "math", "random", "os", "sys"}
+_MADE_BY_CODE = 1 << 9  # the flag of a class that a statement made
 
 
 def words(text: str) -> frozenset[str]:
@@ -22,6 +23,16 @@ def is_library(module: str | None) -> bool:
     if module is None or module.startswith("recurra.behaviors"):
         return False
     return module.split(".")[0] in _LIBRARIES | {"recurra"}
+
+
+def home_of(kind: type) -> str:
+    """Return the module of a class; one that `exec` made in a bare namespace says `builtins`, and is the user's.
+
+    >>> home_of(int), home_of(np.ndarray)
+    ('builtins', 'numpy')
+    """
+    made = kind.__module__ == "builtins" and kind.__flags__ & _MADE_BY_CODE
+    return "" if made else kind.__module__
 
 
 def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -48,7 +59,7 @@ def functions_of(value: Any) -> Iterator[types.FunctionType]:
             yield value
     elif isinstance(value, functools.partial | functools.partialmethod | functools.cached_property):
         yield from functions_of(value.func)
-    elif isinstance(value, type) and not is_library(value.__module__):
+    elif isinstance(value, type) and not is_library(home_of(value)):
         yield from functions_of(vars(value).get("__init__"))
     elif value is not None and isinstance(getattr(type(value), "__call__", None), types.FunctionType):  # noqa: B004
         yield from functions_of(type(value).__call__)

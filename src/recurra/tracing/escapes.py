@@ -68,9 +68,12 @@ class Bake(Escape):
         super().__init__("bake")
 
 
-def refuse(reason: str, whole: bool = False) -> Refusal:
-    """Make the refusal of whatever the user's code is doing right now; `whole` as in :class:`Untraceable`."""
-    filename, line = user_site()
+def refuse(reason: str, whole: bool = False, here: bool = True) -> Refusal:
+    """Make the refusal of whatever the user's code is doing right now; `whole` as in :class:`Untraceable`.
+
+    It is not `here` where the user's code has returned already.
+    """
+    filename, line = user_site() if here else ("", 0)
     return Refusal(reason, filename, line, source_line(filename, line), whole)
 
 

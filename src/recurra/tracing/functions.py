@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurra.tracing import indexing, masked, operations, products
+from recurra.tracing import indexing, masked, operations, products, views
 from recurra.tracing.promotion import cast
 from recurra.tracing.session import Session, as_value, is_traced
 
@@ -145,11 +146,7 @@ def _reduction(function: Callable, jax_function: Callable, masked_kind: str | No
             array = operations.build_array(session, array)
             args = (array, *args[1:])
         if operations.is_masked(array):
-            extra = set(kwargs) - {"axis", "dtype", "keepdims"}
-            if masked_kind is None or extra or len(args) > 2:
-                raise session.refuse(f"numpy.{function.__name__} of values picked by a traced mask")
-            axis = args[1] if len(args) > 1 else kwargs.get("axis")
-            return masked.reduce(array, masked_kind, axis, kwargs.get("dtype"), bool(kwargs.get("keepdims")))
+            return _masked_reduction(session, function, masked_kind, array, args[1:], kwargs)
         plain = _plain(session, function, args, kwargs)
         if plain is not None:
             return plain
@@ -167,6 +164,27 @@ def _reduction(function: Callable, jax_function: Callable, masked_kind: str | No
         return _typed(session, result, model, _sources(session, args, kwargs))
 
     return handle
+
+
+def _masked_reduction(
+    session: Session, function: Callable, kind: str | None, array: Any, args: tuple, kwargs: dict
+) -> Any:
+    """Reduce values picked by a traced mask; what an empty selection gives may be said by `initial`."""
+    meet = {"max": np.maximum, "min": np.minimum}.get(kind or "")
+    known = {"axis", "dtype", "keepdims", *(["initial"] if meet is not None else [])}
+    usual = {"ddof": 0, "where": True}
+    extra = [k for k, v in kwargs.items() if k not in known and not (k in usual and v is usual[k])]
+    if kind in (None, "argmax") or extra or len(args) > 1:
+        what = f" with {extra[0]}=" if extra else ""
+        raise session.refuse(f"numpy.{function.__name__} of values picked by a traced mask{what}")
+    axis = args[0] if args else kwargs.get("axis")
+    made = masked.reduce(array, str(kind), axis, kwargs.get("dtype"), bool(kwargs.get("keepdims")))
+    if meet is None or "initial" not in kwargs:
+        return made
+    met = meet(made, kwargs["initial"])
+    if met.dtype != made.dtype:
+        raise session.refuse(f"numpy.{function.__name__} with an initial= of another type")
+    return met
 
 
 # -- functions written out -----------------------------------------------------------------------------------------
@@ -245,6 +263,9 @@ def _clip(session: Session, args: tuple, kwargs: dict) -> Any:
     lower = given.get("a_min", given.get("min"))
     upper = given.get("a_max", given.get("max"))
     array = given["a"]
+    strange = set(given) - {*names, "min", "max"}
+    if strange or (lower is None and upper is None):
+        raise session.refuse(f"np.clip with {', '.join(sorted(strange)) or 'no bounds'}")
     if operations.is_box(array) and array._kind == "python":
         array = operations.astype(array, array.dtype)
     if lower is not None:
@@ -269,7 +290,7 @@ def _round(session: Session, args: tuple, kwargs: dict) -> Any:
     if operations.is_masked(array):
         if decimals:
             raise session.refuse("np.round with decimals of values picked by a traced mask")
-        return array if array.dtype.kind in "iub" else np.rint(array)
+        return array.copy() if array.dtype.kind in "iub" else np.rint(array)
     if decimals == 0:
         return array.copy() if array.dtype.kind in "iu" else np.rint(array)
     if array.dtype.kind in "iu":
@@ -281,69 +302,49 @@ def _round(session: Session, args: tuple, kwargs: dict) -> Any:
 
 
 def _count(session: Session, args: tuple, kwargs: dict) -> Any:
+    if kwargs.get("keepdims"):
+        raise session.refuse("np.count_nonzero with keepdims")
     if operations.is_masked(args[0]):
         return masked.reduce(args[0], "count", kwargs.get("axis"), None, False)
     truths: Any = operations.build_array(session, args[0]) != 0
     return truths.sum(axis=args[1] if len(args) > 1 else kwargs.get("axis"))
 
 
-def _view_function(make: Callable[..., Any]) -> Handler:
-    """Make the handler of a function that returns a view of its first argument."""
-
-    def handle(session: Session, args: tuple, kwargs: dict) -> Any:
-        array = operations.build_array(session, args[0]) if not operations.is_ours(args[0]) else args[0]
-        if operations.is_masked(array):
-            raise session.refuse("another view of values picked by a traced mask")
-        return make(array, *args[1:], **kwargs)
-
-    return handle
+def _diag(session: Session, args: tuple, kwargs: dict) -> Any:
+    given = dict(zip(("v", "k"), args, strict=False)) | kwargs
+    if operations.is_box(given["v"]) and given["v"].ndim == 2:
+        return views.shown(np.diagonal)(given["v"], given.get("k", 0))
+    return _like(np.diag, jnp.diag, (0,))(session, args, kwargs)
 
 
-def _axes_view(reorder: Callable) -> Callable:
-    def make(array: Any, *args: Any, **kwargs: Any) -> Any:
-        order = reorder(np.empty(tuple(range(2, 2 + array.ndim))), *args, **kwargs).shape  # the sizes name the axes
-        return array.transpose(*(size - 2 for size in order))
-
-    return make
-
-
-def _shape_view(function: Callable) -> Callable:
-    def make(array: Any, *args: Any, **kwargs: Any) -> Any:
-        if array._kind != "array":
-            array = operations.wrap(array._session, array._read(), array._sources(), "array")
-        shape = function(np.broadcast_to(np.zeros(()), array.shape), *args, **kwargs).shape
-        return array._view(indexing.Reshape(shape))
-
-    return make
+def _nan_to_num(session: Session, args: tuple, kwargs: dict) -> Any:
+    given = dict(zip(("x", "copy", "nan", "posinf", "neginf"), args, strict=False)) | kwargs
+    array, copy = given.pop("x"), given.pop("copy", True)
+    made = _like(np.nan_to_num, jnp.nan_to_num, (0,))(session, (array,), given)
+    if copy is True or not operations.is_box(array) or array._kind != "array":
+        return made
+    array[...] = made
+    return array
 
 
-def _flip(array: Any, axis: Any = None) -> Any:
-    axes = range(array.ndim) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
-    axes = {a % array.ndim for a in axes}
-    return array[tuple(slice(None, None, -1) if a in axes else slice(None) for a in range(array.ndim))]
-
-
-def _diagonal(array: Any, offset: int = 0) -> Any:
-    places = np.arange(array.size).reshape(array.shape).diagonal(offset)
-    session = array._session
-    return operations.wrap(session, array._read().reshape(-1)[places], array._sources(), "array")
-
-
-def _broadcast_to(session: Session, args: tuple, kwargs: dict) -> Any:
-    array, shape = operations.build_array(session, args[0]), args[1]
-    value = array._read()
-    made = jnp.broadcast_to(value, shape) if is_traced(value) else np.broadcast_to(value, shape)
-    return operations.wrap(session, made, array._sources(), "array")
+def _meshgrid(session: Session, args: tuple, kwargs: dict) -> Any:
+    if kwargs.get("copy", True) is not True:
+        raise session.refuse("np.meshgrid with copy=False")
+    return _like(np.meshgrid, jnp.meshgrid)(session, args, kwargs)
 
 
 def _filled(value: Any) -> Handler:
     def handle(session: Session, args: tuple, kwargs: dict) -> Any:
-        array = args[0]
+        names = ("a", *(["fill_value"] if value is None else []), "dtype", "order", "subok", "shape")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        array, fill = given["a"], given.get("fill_value", value)
+        dtype, shape = given.get("dtype"), given.get("shape")
+        dtype = array.dtype if dtype is None else np.dtype(dtype)
         if operations.is_masked(array):
-            return masked.Masked(session, np.full(array._full.shape, value, array.dtype), array._masks, array._tied)
-        fill = args[1] if value is None and len(args) > 1 else kwargs.get("fill_value") if value is None else value
-        dtype = kwargs.get("dtype") or array.dtype
-        shape = kwargs.get("shape") or array.shape
+            if shape is not None or operations.is_ours(fill):
+                raise session.refuse("such an array of the shape of values picked by a traced mask")
+            return masked.Masked(session, np.full(array._full.shape, fill, dtype), array._masks, array._tied)
+        shape = array.shape if shape is None else shape
         made = operations.wrap(session, np.zeros(shape, dtype), frozenset(), "array")
         if fill is not False:
             made[...] = fill
@@ -353,8 +354,9 @@ def _filled(value: Any) -> Handler:
 
 
 def _copyto(session: Session, args: tuple, kwargs: dict) -> None:
-    target, source = args[:2]
-    where, casting = kwargs.get("where", True), kwargs.get("casting", "same_kind")
+    given = dict(zip(("dst", "src", "casting", "where"), args, strict=False)) | kwargs
+    target, source = given["dst"], given["src"]
+    where, casting = given.get("where", True), given.get("casting", "same_kind")
     found = operations.operand(session, source)
     kind = found.kind if not found.weak else np.result_type(target.dtype, found.kind(1))
     if not np.can_cast(kind, target.dtype, casting):
@@ -363,7 +365,9 @@ def _copyto(session: Session, args: tuple, kwargs: dict) -> None:
 
 
 def _put(session: Session, args: tuple, kwargs: dict) -> None:
-    target, indices, values = args[:3]
+    target, indices, values, *more = args
+    if more or kwargs:
+        raise session.refuse("np.put with mode")
     target.reshape(-1)[indices] = values
 
 
@@ -470,7 +474,7 @@ def _take(session: Session, args: tuple, kwargs: dict) -> Any:
     given, indices, *more = args
     array = operations.build_array(session, given)
     axis = more[0] if more else kwargs.get("axis")
-    if set(kwargs) - {"axis", "out"}:
+    if set(kwargs) - {"axis"} or len(more) > 1:
         raise session.refuse("np.take with mode")
     made = array.ravel()[indices] if axis is None else array[(slice(None),) * (axis % array.ndim) + (indices,)]
     return made if not operations.is_box(made) or made._parent is None else made.copy()
@@ -491,11 +495,11 @@ _HIGH = {"precision": "highest"}
 # JAX has the same function, and its arguments at these places are promoted to the type of the result.
 _ALIKE = {
     "roll": (0,), "tile": (0,), "repeat": (0,), "concatenate": (0,), "stack": (0,), "hstack": (0,), "vstack": (0,),
-    "column_stack": (0,), "dstack": (0,), "append": (0, 1), "diff": (0,), "triu": (0,), "tril": (0,), "diag": (0,),
-    "rot90": (0,), "kron": (0, 1), "pad": (0,), "ediff1d": (0,),
-    "nan_to_num": (0,), "sinc": (0,), "angle": (0,), "isclose": (0, 1), "searchsorted": (0, 1),
+    "column_stack": (0,), "dstack": (0,), "append": (0, 1), "diff": (0,), "triu": (0,), "tril": (0,),
+    "kron": (0, 1), "pad": (0,), "ediff1d": (0,),
+    "sinc": (0,), "angle": (0,), "isclose": (0, 1), "searchsorted": (0, 1),
     "digitize": (0, 1), "interp": (0, 1, 2), "isin": (0, 1), "take_along_axis": (0,), "select": (), "trapezoid": (0, 1),
-    "average": (0,), "diagflat": (0,), "unwrap": (0,), "i0": (0,), "meshgrid": (),
+    "average": (0,), "diagflat": (0,), "unwrap": (0,), "i0": (0,),
 }  # fmt: skip
 _PRECISE = {"inner": (0, 1), "vdot": (0, 1), "convolve": (0, 1), "correlate": (0, 1)}
 _REDUCE = {
@@ -515,6 +519,10 @@ def _tensordot(session: Session, args: tuple, kwargs: dict) -> Any:
 def _einsum(session: Session, args: tuple, kwargs: dict) -> Any:
     if not isinstance(args[0], str) or set(kwargs) - {"optimize"}:
         raise session.refuse("np.einsum other than with a string of subscripts")
+    if len(args) == 2 and operations.is_box(args[1]):
+        numbers = np.arange(args[1].size).reshape(args[1].shape)
+        if np.may_share_memory(np.einsum(args[0], numbers), numbers):  # nothing is summed: NumPy gives a view
+            return views.shown(lambda places: np.einsum(args[0], places))(args[1])
     return _like(np.einsum, jnp.einsum, tuple(range(1, len(args))), _HIGH)(session, args, {})
 
 
@@ -532,27 +540,37 @@ def _make_table() -> dict[Callable, Handler]:
         table[getattr(np, name)] = _meta(getattr(np, name))
     for name in ("transpose", "swapaxes", "moveaxis", "rollaxis", "matrix_transpose", "permute_dims"):
         if hasattr(np, name):
-            table[getattr(np, name)] = _view_function(_axes_view(getattr(np, name)))
+            table[getattr(np, name)] = views.viewing(views.axes_view(getattr(np, name)))
     for name in ("expand_dims", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d"):
-        table[getattr(np, name)] = _view_function(_shape_view(getattr(np, name)))
+        table[getattr(np, name)] = views.viewing(views.shape_view(getattr(np, name)))
     for name in ("split", "array_split", "hsplit", "vsplit"):
         table[getattr(np, name)] = _split(getattr(np, name))
     return table | {
         np.where: _where, np.nonzero: _nonzero, np.flatnonzero: _flatnonzero, np.argwhere: _argwhere, np.ix_: _ix,
         np.clip: _clip, np.dot: _dot, np.outer: _outer, np.round: _round, np.around: _round,
-        np.count_nonzero: _count, np.reshape: _view_function(lambda a, *s, order="C", **k: indexing.reshape(
-            a, s[0] if s else next(iter(k.values())), order)),
-        np.ravel: _view_function(lambda a, order="C": a.ravel(order)), np.flip: _view_function(_flip),
-        np.fliplr: _view_function(lambda a: _flip(a, 1)), np.flipud: _view_function(lambda a: _flip(a, 0)),
-        np.diagonal: _view_function(_diagonal), np.broadcast_to: _broadcast_to,
+        np.count_nonzero: _count, np.reshape: views.viewing(views.reshape),
+        np.ravel: views.viewing(lambda a, order="C": a.ravel(order)), np.flip: views.viewing(views.flip),
+        np.fliplr: views.viewing(lambda a: views.flip(a, 1)), np.flipud: views.viewing(lambda a: views.flip(a, 0)),
+        np.diagonal: views.viewing(views.shown(np.diagonal)), np.broadcast_to: views.broadcast_to, np.diag: _diag,
+        np.rot90: views.viewing(views.shown(np.rot90)), np.nan_to_num: _nan_to_num, np.meshgrid: _meshgrid,
         np.zeros_like: _filled(False), np.empty_like: _filled(False), np.ones_like: _filled(1),
         np.full_like: _filled(None),
         np.copyto: _copyto, np.put: _put, np.putmask: _putmask, np.fill_diagonal: _fill_diagonal, np.copy: _copy,
-        np.real: _view_function(lambda a: a.real), np.imag: _view_function(lambda a: a.imag),
+        np.real: views.viewing(lambda a: a.real), np.imag: views.viewing(lambda a: a.imag),
         np.array_equal: _truth(_array_equal), np.allclose: _truth(_allclose), np.argsort: _argsort,
         np.argpartition: _argpartition, np.sort: _sort, np.partition: _partition, np.take: _take,
         np.linalg.norm: _norm, np.gradient: _gradient, np.tensordot: _tensordot, np.einsum: _einsum,
     }  # fmt: skip
 
 
+def _place_of_out(function: Callable) -> int | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    except ValueError:
+        names = ["a", "b", "out"]  # of functions in C: dot, vdot, inner, concatenate
+    return names.index("out") if "out" in names else None
+
+
 TABLE = _make_table()
+OUT_AT = {function: place for function in TABLE if (place := _place_of_out(function)) is not None}

@@ -126,6 +126,37 @@ class Flat:
         return _replace(value.reshape(-1), self.places, new).reshape(value.shape)
 
 
+@dataclass(frozen=True, eq=False)
+class ReadOnly(Flat):
+    """View of certain elements that NumPy lets nobody write to."""
+
+    def put(self, value: Any, new: Any) -> Any:
+        """Raise NumPy's error."""
+        raise ValueError("assignment destination is read-only")
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """View of an array that is repeated, to which nobody may write."""
+
+    shape: Any
+
+    def get(self, value: Any) -> Any:
+        """Return the view."""
+        return jnp.broadcast_to(value, self.shape) if is_traced(value) else np.broadcast_to(value, self.shape)
+
+    def put(self, value: Any, new: Any) -> Any:
+        """Raise NumPy's error."""
+        raise ValueError("assignment destination is read-only")
+
+
+def is_in_order(array: Box) -> bool:
+    """Tell whether the memory of an attribute's matrix has the order that is taken for granted."""
+    slot = array._root()._slot
+    held = array._session.slots[slot].value if slot in array._session.slots else None
+    return not isinstance(held, np.ndarray) or held.ndim < 2 or bool(held.flags.c_contiguous)
+
+
 def is_contiguous(array: Box) -> bool:
     """Tell whether the elements of a box follow each other in its root's memory, as NumPy's reshape asks."""
     places = places_of(array)
@@ -150,6 +181,8 @@ def reshape(array: Box, shape: Any, order: str) -> Box:
     """Reshape: a view where NumPy gives one, otherwise a copy."""
     if order not in ("C", "A", "K"):
         raise array._session.refuse(f"order={order!r}")
+    if not is_in_order(array):
+        raise array._session.refuse("an array of another order than C in another shape, which is a view or a copy")
     shape = tuple(int(s) for s in shape) if isinstance(shape, tuple | list) else int(shape)
     if array._kind == "array" and (array._parent is None or is_contiguous(array)):
         view = array._view(Reshape(shape))

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurra.errors import RecurraError
 from recurra.tracing import operations, patches
 from recurra.tracing.ahead import STEP
 from recurra.tracing.asking import STOPPED
@@ -219,9 +220,9 @@ class Run:
                     where = error_site(error)
                     place = (body.name, *where, source_line(*where), f"raises {type(error).__name__}")
                     return self._raised(body, place, self._stand_ins(values, layout))
-                if decisions or body.through is not None:  # if it is the user's, NumPy raises it
-                    raise refuse_error(error) from error
-                raise
+                if not decisions and (body.through is None or isinstance(error, RecurraError)):
+                    raise
+                raise refuse_error(error) from error  # NumPy will raise it, if it is the user's
             if session.escape is not None:
                 raise session.escape
             outcome = (*self._outcome(body, result, stand_ins, layout), session.code())

@@ -397,7 +397,7 @@ def apply_function(session: Session, function: Callable, args: tuple, kwargs: di
         if known is None:
             raise session.refuse(f"{name} is not in the table of functions that can be compiled")
         return rewrap(session, function(*known[0], **known[1]))
-    out = kwargs.pop("out", None)
+    args, out = _taken_out(session, function, args, kwargs)
     result = handler(session, args, kwargs)
     if out is None:
         return result
@@ -405,6 +405,16 @@ def apply_function(session: Session, function: Callable, args: tuple, kwargs: di
         raise session.refuse("values picked by a traced mask are stored with out=")
     store(session, np.positive, (operand(session, result),), out, result._read(), result._sources(), True)
     return out
+
+
+def _taken_out(session: Session, function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, Any]:
+    """Return the arguments without `out`, and this; it may stand among them without its name."""
+    place = functions.OUT_AT.get(function, len(args))
+    if len(args) <= place or args[place] is None:
+        return args, kwargs.pop("out", None)
+    if len(args) > place + 1:
+        raise session.refuse(f"numpy.{getattr(function, '__name__', function)} with arguments after out, without names")
+    return args[:place], args[place]
 
 
 def _all_known(session: Session, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:

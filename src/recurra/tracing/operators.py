@@ -35,6 +35,15 @@ def _unary(ufunc: np.ufunc) -> Callable:
     return forward
 
 
+def _method(function: Callable) -> Callable[..., Any]:
+    """Make a method that takes what NumPy's function takes after the array; both have the same arguments."""
+
+    def method(self: Operators, *args: object, **options: object) -> Any:
+        return operations.call(self, function, *args, **options)
+
+    return method
+
+
 class Operators:
     """Python's operators, each done by the NumPy function of the same meaning."""
 
@@ -68,35 +77,10 @@ class Operators:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def sum(self, axis: object = None, dtype: object = None, out: object = None, keepdims: bool = False) -> Any:
-        return operations.call(self, np.sum, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
-
-    def prod(self, axis: object = None, dtype: object = None, out: object = None, keepdims: bool = False) -> Any:
-        return operations.call(self, np.prod, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
-
-    def mean(self, axis: object = None, dtype: object = None, out: object = None, keepdims: bool = False) -> Any:
-        return operations.call(self, np.mean, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
-
-    def std(self, axis: object = None, dtype: object = None, out: object = None, ddof: int = 0) -> Any:
-        return operations.call(self, np.std, axis=axis, dtype=dtype, out=out, ddof=ddof or None)
-
-    def var(self, axis: object = None, dtype: object = None, out: object = None, ddof: int = 0) -> Any:
-        return operations.call(self, np.var, axis=axis, dtype=dtype, out=out, ddof=ddof or None)
-
-    def min(self, axis: object = None, out: object = None, keepdims: bool = False) -> Any:
-        return operations.call(self, np.min, axis=axis, out=out, keepdims=keepdims)
-
-    def max(self, axis: object = None, out: object = None, keepdims: bool = False) -> Any:
-        return operations.call(self, np.max, axis=axis, out=out, keepdims=keepdims)
-
-    def any(self, axis: object = None, out: object = None, keepdims: bool = False) -> Any:
-        return operations.call(self, np.any, axis=axis, out=out, keepdims=keepdims)
-
-    def all(self, axis: object = None, out: object = None, keepdims: bool = False) -> Any:
-        return operations.call(self, np.all, axis=axis, out=out, keepdims=keepdims)
-
-    def clip(self, min: object = None, max: object = None, out: object = None) -> Any:
-        return operations.call(self, np.clip, min, max, out=out)
+    sum, prod, mean, std, var = map(_method, (np.sum, np.prod, np.mean, np.std, np.var))
+    min, max, any, all = map(_method, (np.min, np.max, np.any, np.all))
+    argmax, argmin, cumsum, cumprod = map(_method, (np.argmax, np.argmin, np.cumsum, np.cumprod))
+    clip, round, take, repeat = map(_method, (np.clip, np.round, np.take, np.repeat))
 
     def conj(self) -> Any:
-        return operations.operator(self._session, np.conjugate, (self,))
+        return operations.operator(self._session, np.conjugate, (self,)) if self.dtype.kind == "c" else self  # type: ignore[attr-defined]

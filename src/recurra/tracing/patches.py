@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.tracing import callers, operations
+from recurra.tracing import callers, indexing, operations
 from recurra.tracing.session import Session
 
 _MAKERS = ("zeros", "ones", "empty", "full", "arange", "linspace", "eye", "identity", "zeros_like", "ones_like")
@@ -86,12 +86,20 @@ def _take(session: Session, name: str, original: Callable, *args: Any, **kwargs:
             return made
         return operations.rewrap(session, made)
     dtype = args[1] if len(args) > 1 else kwargs.get("dtype")
+    known = None
+    if name == "ascontiguousarray" and operations.is_box(given):
+        known = indexing.is_contiguous(given) if given.ndim and indexing.is_in_order(given) else None
+    if kwargs.get("order") not in (None, "K") or (name == "ascontiguousarray" and known is None):
+        raise session.refuse(f"numpy.{name} where it depends on the order in memory whether it copies")
     if operations.is_masked(given):
         made = given if dtype is None else given.astype(dtype)
         return made.copy() if name == "array" else made
     if kwargs.get("ndmin"):
         raise session.refuse("np.array with ndmin of traced values")
     made = operations.build_array(session, given, dtype)
-    if made is given and ((name == "array" and kwargs.get("copy", True)) or made._kind != "array"):
+    copy = kwargs.get("copy", name == "array" or known is False or None)
+    if copy is False and made is not given:
+        raise ValueError("Unable to avoid copy while creating an array as requested.")
+    if made is given and (copy or made._kind != "array"):
         made = operations.wrap(session, made._read(), made._sources(), "array")
     return made

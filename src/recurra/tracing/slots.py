@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import OptionError
+from recurra.tracing.code import home_of
 from recurra.tracing.containers import entries_of, filled, is_container, is_fixed
 from recurra.tracing.generators import is_seeded
 from recurra.tracing.guards import Hidden
@@ -167,7 +168,7 @@ class Inventory:
         entries = entries_of(value)
         if len(entries) > MAX_LENGTH:
             return Other(path, value, value.copy() if hasattr(value, "copy") else value)
-        if type(value).__module__.split(".")[0] not in _FOREIGN:
+        if home_of(type(value)).split(".")[0] not in _FOREIGN:
             self.objects.append(value)  # whose methods are code of the user's
         made = Container(path, value, {key: self._tree(f"{path}/{key}", item) for key, item in entries.items()})
         if is_fixed(value):  # gets a stand-in of its own wherever it is found
@@ -229,13 +230,13 @@ def attributes_of_kind(roots: Iterable[object], kinds: tuple[type, ...]) -> list
 
 
 def _is_walked(value: object) -> bool:
-    return not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] not in _FOREIGN
+    return not isinstance(value, _PLAIN) and home_of(type(value)).split(".")[0] not in _FOREIGN
 
 
 def _class_data(obj: object) -> Iterator[tuple[str, Any]]:
     seen: set[str] = set()
     for cls in type(obj).__mro__:
-        if cls.__module__.split(".")[0] in _FOREIGN:
+        if home_of(cls).split(".")[0] in _FOREIGN:
             continue
         for name, value in vars(cls).items():
             if name not in seen and not name.startswith("__"):

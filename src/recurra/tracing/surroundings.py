@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from recurra.engine.anatomy import is_installed
-from recurra.tracing.code import codes_in, functions_of, is_library
+from recurra.tracing.code import codes_in, functions_of, home_of, is_library
 from recurra.tracing.copies import ABSENT, CONTAINERS, PLAIN, copied, is_object, is_same, restored
 from recurra.tracing.guards import Guards
 
@@ -47,7 +47,7 @@ class Surroundings:
         self._own = {id(obj) for obj in objects}  # they are carried from step to step
         seen: set[int] = set()
         waiting: list[types.FunctionType] = []
-        for cls in dict.fromkeys(c for obj in objects for c in type(obj).__mro__ if not is_library(c.__module__)):
+        for cls in dict.fromkeys(c for obj in objects for c in type(obj).__mro__ if not is_library(home_of(c))):
             waiting += self._add_class(cls)
         for obj in objects:
             for value in getattr(obj, "__dict__", {}).values():
@@ -108,10 +108,10 @@ class Surroundings:
         if value is ABSENT or self._is_data(value):
             self._put(shown, holder, name)
             for cls in type(value).__mro__ if is_object(value) else ():
-                yield from () if is_installed(cls.__module__) else self._add_class(cls)
+                yield from () if is_installed(home_of(cls)) else self._add_class(cls)
         else:
             (self._code if isinstance(holder, dict) else self._parts).append((holder, name, value))
-        if isinstance(value, type) and not is_library(value.__module__):
+        if isinstance(value, type) and not is_library(home_of(value)):
             yield from self._add_class(value)
         yield from functions_of(value)
 

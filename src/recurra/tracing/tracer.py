@@ -160,6 +160,11 @@ class Traced:
         """Return what tells this step from others."""
         return self.jaxpr, str(self.tree), self.widths
 
+    def writers(self, path: str) -> list[str]:
+        """Return the names of the bodies that change a slot, or what it shows the memory of."""
+        owner, writes = self._plan.owner(path), self._plan.facts.writes
+        return [name for name, paths in writes.items() if any(self._plan.owner(p) == owner for p in paths)]
+
     def kinds(self) -> dict[str, type]:
         """Return the classes of the objects whose methods are the bodies, by path."""
         return {path: type(obj) for path, obj in self._plan.inventory.roots.items()}
@@ -315,6 +320,9 @@ def trace(
     for path in inputs:
         if path not in inventory.slots:
             raise OptionError(unknown("slot", path, inventory.slots, "given"))
+    for path, (owner, _) in inventory.layout.items():
+        if path in inputs or owner in inputs:  # what comes from outside are values, each for itself
+            inventory.layout[path] = (path, None)
     facts = Facts()
     outside, around = frozenset(inputs), Surroundings(inventory.objects)
     plan = Plan(inventory, facts, random or Addressed(0), outside, around, smooth, clock, loud and not smooth)

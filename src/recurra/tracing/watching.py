@@ -12,7 +12,7 @@ import numpy as np
 
 from recurra.tracing.code import codes_in, functions_of, is_library
 from recurra.tracing.leaves import Body
-from recurra.tracing.slots import Inventory, Slot
+from recurra.tracing.slots import Inventory, Other, Slot
 from recurra.tracing.writes import ANYTHING, Analysis, Effects
 
 _ANYTHING = {"getattr", "setattr", "delattr", "vars", "__dict__", "eval", "exec", "globals", "locals", "attrgetter"}
@@ -30,6 +30,7 @@ class Access:
         names: all names of attributes and globals that its code mentions.
         stored: the names of attributes that its code assigns.
         touched: the names of what its code may change, or replace; `@name` of what lies beside the objects.
+        inplace: those of them whose arrays it may change without replacing them.
         aliases: pairs of names that its code may make hold the same.
     """
 
@@ -40,6 +41,7 @@ class Access:
     names: frozenset[str] = frozenset()
     stored: frozenset[str] = frozenset()
     touched: frozenset[str] = frozenset()
+    inplace: frozenset[str] = frozenset()
     aliases: frozenset[tuple[str, str]] = frozenset()
 
     def is_source_for(self, others: Iterable[Access]) -> bool:
@@ -88,18 +90,38 @@ def watch(body: Body, roots: Mapping[str, object]) -> Access:
     reads = {p for p in slots if everything or parts_of(p, roots) & loaded}
     reads |= _sharing(reads, before)
     created = frozenset(p for p in after.slots if p not in before.slots)
-    touched = frozenset(name for name in effects.written if name[0] != "#")
+    touched, inplace = (frozenset(n for n in ns if n[0] != "#") for ns in (effects.written, effects.inplace))
     aliases = frozenset(pair for pair in effects.aliases if pair[0][0] != "#" and pair[1][0] != "#")
     writes = changed | created | named_slots(touched, slots, roots)
     names = frozenset(loaded | stored | {name.removeprefix("@") for name in touched})
     writes = frozenset(writes | _sharing(writes, before) | _sharing(writes, after))
-    return Access(frozenset(reads), writes, created, result, names, frozenset(stored), touched, aliases)
+    return Access(frozenset(reads), writes, created, result, names, frozenset(stored), touched, inplace, aliases)
 
 
 def named_slots(names: Iterable[str], slots: Iterable[str], roots: Mapping[str, object]) -> set[str]:
     """Return the slots that names of attributes may stand for."""
     wanted = set(names)
     return {p for p in slots if ANYTHING in wanted or parts_of(p, roots) & wanted}
+
+
+def memory_links(inventory: Inventory, aliases: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return which arrays share memory, or may come to, as pairs of paths and of names, which begin with a colon.
+
+    Arguments:
+        inventory: the arrays, and how they share memory now.
+        aliases: pairs of names that code may make hold the same.
+    """
+    objects = {id(o) for o in (*inventory.objects, *inventory.roots.values())}
+    trees = [(name, tree) for holder in inventory.holders for name, tree in holder.trees.items()]
+    data = {name for name, tree in trees if not (isinstance(tree, Other) and id(tree.original) in objects)}
+    # What leads to an object shares nothing: `dst` in `s.dst.v`.
+    known = [pair for pair in aliases if all(name in data or name[0] == "@" for name in pair)]
+    named = {name for pair in known for name in pair}
+    arrays = [path for path, slot in inventory.slots.items() if slot.kind == "array"]
+    links = [(f":{a}", f":{b}") for a, b in known]
+    links += [(path, f":{name}") for path in arrays for name in parts_of(path, inventory.roots) & named]
+    links += [(path, owner) for path, (owner, _) in inventory.layout.items() if owner != path]
+    return [*links, *inventory.entangled]
 
 
 def parts_of(path: str, roots: Mapping[str, object]) -> set[str]:
@@ -183,6 +205,7 @@ def _effects(run: Any, inventory: Inventory) -> Effects:
     for function in [body] if isinstance(body, types.FunctionType) else functions_of(run):
         one = analysis.of(function)
         found.written |= one.written
+        found.inplace |= one.inplace
         found.aliases |= one.aliases
     return found
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.tracing.code import functions_of, is_library, words
+from recurra.tracing.code import functions_of, home_of, is_library, words
 from recurra.tracing.guards import why_hidden
 from recurra.tracing.opcodes import NONE, Names, Value, either, walk
 
@@ -51,6 +51,7 @@ _FRESH_BUILTINS = words(
     "len abs int float bool complex str repr range isinstance issubclass hash id round divmod pow ord chr bin hex"
     " callable hasattr any all print format"
 )
+_CONSTANT = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _ANYTHING = words("exec eval vars globals locals delattr compile __import__")
 
 
@@ -60,17 +61,24 @@ class Effects:
 
     Attributes:
         written: the names whose values it may change or replace.
+        inplace: those of them whose arrays, or whatever they hold, it may change without replacing them.
         aliases: pairs of names that may come to share what they hold.
         returned: the names from which what it returns may have come.
     """
 
     written: set[str] = field(default_factory=set)
+    inplace: set[str] = field(default_factory=set)
     aliases: set[tuple[str, str]] = field(default_factory=set)
     returned: set[str] = field(default_factory=set)
 
+    def give_up(self) -> None:
+        """Take it that anything may be changed."""
+        self.written.add(ANYTHING)
+        self.inplace.add(ANYTHING)
+
     def size(self) -> int:
         """Count what is known; it only grows."""
-        return len(self.written) + len(self.aliases) + len(self.returned)
+        return len(self.written) + len(self.inplace) + len(self.aliases) + len(self.returned)
 
 
 class Analysis:
@@ -101,7 +109,7 @@ class Analysis:
         effects = Effects()
         self._known[id(function)] = function, effects
         if self._depth >= MOST_DEPTH:
-            effects.written.add(ANYTHING)
+            effects.give_up()
             return effects
         self._depth += 1
         try:
@@ -112,7 +120,7 @@ class Analysis:
                 if before == (effects.size(), reader.size()):
                     break
             else:
-                effects.written.add(ANYTHING)
+                effects.give_up()
         finally:
             self._depth -= 1
         return effects
@@ -131,6 +139,7 @@ class Reader:
         self.analysis, self.function, self.effects = analysis, function, effects
         self.locals: dict[str, Value] = {}
         self.seen: set[str] = set()
+        self.numbers: set[str] = set()  # arrays beside the objects
         self.nested: dict[int, Effects] = {}
         self.defaults: dict[str, str] = {}  # what is changed of an argument may be its default, which stays
         count = function.__code__.co_argcount + function.__code__.co_kwonlyargcount
@@ -181,6 +190,11 @@ class Reader:
             self.effects.written.add("@random")
         if why_hidden(value, name) is not None:
             self.effects.written.add(f"@{name}")  # to take something out of it changes it
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            self.numbers.add(f"@{name}")
+        if isinstance(value, _CONSTANT):  # nothing can come to share a number or a text
+            self.seen.add(f"@{name}")
+            return Value()
         return Value(known=value, is_known=True) if isinstance(value, of_code) else self._data(name)
 
     def _data(self, name: str) -> Value:
@@ -217,14 +231,14 @@ class Reader:
 
     def store_item(self, container: Value, value: Value | None) -> None:
         """Assign, or delete, an item or a slice."""
-        self.written(container.origins)
+        self.changed(container.origins)
         if value is not None:
             self.share(container.origins, value.origins)
 
     def binary(self, left: Value, right: Value, in_place: bool, makes_list: bool) -> Value:
         """Apply an operator."""
         if in_place:
-            self.written(left.origins)
+            self.changed(left.origins)
             if makes_list:  # a list takes the entries of the other; an array copies numbers
                 self.share(frozenset(filter(self._holds, left.origins)), right.origins)
             return Value(left.origins)
@@ -232,11 +246,16 @@ class Reader:
         return Value(frozenset(o for o in left.origins | right.origins if self._holds(o))) if makes_list else Value()
 
     def _holds(self, origin: str) -> bool:
-        return origin not in self.analysis.arrays and not origin.startswith("#")
+        return origin not in self.analysis.arrays and origin not in self.numbers and not origin.startswith("#")
 
     def written(self, names: Names) -> None:
         """Note that names are written."""
         self.effects.written |= names | {self.defaults[name] for name in names & self.defaults.keys()}
+
+    def changed(self, names: Names) -> None:
+        """Note that what names hold is changed in place."""
+        self.written(names)
+        self.effects.inplace |= names | {self.defaults[name] for name in names & self.defaults.keys()}
 
     def share(self, names: Names, others: Names) -> None:
         """Note that names may come to hold the same."""
@@ -261,6 +280,7 @@ class Reader:
             before = own.size() + other.size()
             other.read(code)
         self.effects.written |= own.written
+        self.effects.inplace |= own.inplace
         self.effects.aliases |= own.aliases
         self.seen |= other.seen
         return Value(frozenset(own.returned), known=own, is_known=True)
@@ -283,7 +303,7 @@ class Reader:
                 self._run(function, [Value(origins)] * 8, (), True)
         named = dict(zip(keywords, given[len(given) - len(keywords) :], strict=True)) if keywords else {}
         if "out" in named:
-            self.written(named["out"].origins)
+            self.changed(named["out"].origins)
         if not callee.is_known:
             return self._unknown(callee, given, keywords, origins, spread)
         found = callee.known
@@ -293,7 +313,7 @@ class Reader:
             function = found.__func__ if isinstance(found, types.MethodType) else found
             bound = [Value(), *given] if isinstance(found, types.MethodType) else given
             return self._run(function, bound, keywords, spread)
-        if isinstance(found, type) and not is_library(found.__module__):
+        if isinstance(found, type) and not is_library(home_of(found)):
             for function in functions_of(found):
                 self._run(function, [Value(), *given], keywords, spread)
             return Value(origins)
@@ -316,6 +336,7 @@ class Reader:
             return frozenset(o for n in names for o in (bound.get(n, NONE) if n.startswith("#") else (n,)))
 
         self.written(here(effects.written))
+        self.changed(here(effects.inplace))
         for a, b in list(effects.aliases):
             self.share(here({a}), here({b}))
         return Value(here(effects.returned))
@@ -326,7 +347,7 @@ class Reader:
         if found is setattr:
             known = given[1].known if len(given) > 2 and given[1].is_known else None
             if not isinstance(known, str):
-                self.written(frozenset({ANYTHING}))
+                self.changed(frozenset({ANYTHING}))
             else:
                 self.store_attribute(given[0], known, given[2])
             return Value()
@@ -337,14 +358,14 @@ class Reader:
         module = getattr(found, "__module__", None)
         if module == "builtins" or owner is builtins:
             if name in _ANYTHING:
-                self.written(frozenset({ANYTHING}))
+                self.changed(frozenset({ANYTHING}))
             return Value() if name in _FRESH_BUILTINS else Value(origins)
         if isinstance(found, np.ufunc):
             for value in given[found.nin : len(given) - len(named)]:
-                self.written(value.origins)
+                self.changed(value.origins)
             return Value(frozenset(o for v in given[found.nin :] for o in v.origins))
         if name in _CHANGING_FUNCTIONS and given:
-            self.written(given[0].origins)
+            self.changed(given[0].origins)
         strange = isinstance(found, type) or (module or "").split(".")[0] not in ("numpy", "math")
         views = name in _VIEWING_FUNCTIONS or strange
         return Value(origins if views or "out" in named else NONE)
@@ -359,7 +380,7 @@ class Reader:
             whose = [Value(callee.base)] if isinstance(one, types.FunctionType | property | classmethod) else []
             made = either(made, self._run(function, [*whose, *given], keywords, spread))
         if callee.name in _CHANGING_METHODS:
-            self.written(callee.base)
+            self.changed(callee.base)
             self.share(callee.base, origins - callee.base)
             return Value(made.origins | origins | callee.base)
         if found:
@@ -368,7 +389,7 @@ class Reader:
             return Value()
         if callee.name in _VIEWING_METHODS or (held and all(is_library(getattr(h, "__module__", None)) for h in held)):
             return Value(origins | callee.base)
-        self.written(origins | callee.base)
+        self.changed(origins | callee.base)
         return Value(origins | callee.base)
 
 
@@ -378,7 +399,7 @@ class _Inner(Reader):
     def __init__(self, outer: Reader, effects: Effects):
         self.analysis, self.function, self.effects = outer.analysis, outer.function, effects
         self.outer, self.locals, self.seen, self.nested, self.free = outer, {}, set(outer.seen), {}, outer.free
-        self.defaults = outer.defaults
+        self.defaults, self.numbers = outer.defaults, outer.numbers
 
     def load_cell(self, name: str) -> Value:
         return self.load(name) if name in self.locals else self.outer.load_cell(name)
