@@ -153,7 +153,7 @@ class Broadcast:
 def is_in_order(array: Box) -> bool:
     """Tell whether the memory of an attribute's matrix has the order that is taken for granted."""
     slot = array._root()._slot
-    held = array._session.slots[slot].value if slot in array._session.slots else None
+    held = array._session.slots[slot].value if slot is not None and slot in array._session.slots else None
     return not isinstance(held, np.ndarray) or held.ndim < 2 or bool(held.flags.c_contiguous)
 
 

@@ -35,7 +35,7 @@ def _unary(ufunc: np.ufunc) -> Callable:
     return forward
 
 
-def _method(function: Callable) -> Callable[..., Any]:
+def _method(function: Any) -> Callable[..., Any]:  # `Any`, since resolving NumPy's overloads takes minutes
     """Make a method that takes what NumPy's function takes after the array; both have the same arguments."""
 
     def method(self: Operators, *args: object, **options: object) -> Any:
@@ -77,10 +77,23 @@ class Operators:
 
     __hash__ = None  # type: ignore[assignment]
 
-    sum, prod, mean, std, var = map(_method, (np.sum, np.prod, np.mean, np.std, np.var))
-    min, max, any, all = map(_method, (np.min, np.max, np.any, np.all))
-    argmax, argmin, cumsum, cumprod = map(_method, (np.argmax, np.argmin, np.cumsum, np.cumprod))
-    clip, round, take, repeat = map(_method, (np.clip, np.round, np.take, np.repeat))
+    sum = _method(np.sum)
+    prod = _method(np.prod)
+    mean = _method(np.mean)
+    std = _method(np.std)
+    var = _method(np.var)
+    min = _method(np.min)
+    max = _method(np.max)
+    any = _method(np.any)
+    all = _method(np.all)
+    argmax = _method(np.argmax)
+    argmin = _method(np.argmin)
+    cumsum = _method(np.cumsum)
+    cumprod = _method(np.cumprod)
+    clip = _method(np.clip)
+    round = _method(np.round)
+    take = _method(np.take)
+    repeat = _method(np.repeat)
 
     def conj(self) -> Any:
         return operations.operator(self._session, np.conjugate, (self,)) if self.dtype.kind == "c" else self  # type: ignore[attr-defined]
