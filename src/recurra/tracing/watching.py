@@ -115,11 +115,11 @@ def memory_links(inventory: Inventory, aliases: Iterable[tuple[str, str]]) -> li
     trees = [(name, tree) for holder in inventory.holders for name, tree in holder.trees.items()]
     data = {name for name, tree in trees if not (isinstance(tree, Other) and id(tree.original) in objects)}
     # What leads to an object shares nothing: `dst` in `s.dst.v`.
-    known = [pair for pair in aliases if all(name in data or name[0] == "@" for name in pair)]
+    known = [pair for pair in sorted(aliases) if all(name in data or name[0] == "@" for name in pair)]
     named = {name for pair in known for name in pair}
     arrays = [path for path, slot in inventory.slots.items() if slot.kind == "array"]
     links = [(f":{a}", f":{b}") for a, b in known]
-    links += [(path, f":{name}") for path in arrays for name in parts_of(path, inventory.roots) & named]
+    links += [(path, f":{name}") for path in arrays for name in sorted(parts_of(path, inventory.roots) & named)]
     links += [(path, owner) for path, (owner, _) in inventory.layout.items() if owner != path]
     return [*links, *inventory.entangled]
 
