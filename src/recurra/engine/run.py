@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -376,6 +376,12 @@ def loop_data(run: Run, params: Mapping, first: int, length: int) -> LoopData:
     )
 
 
+def _laid_out(buffers: Sequence[Any], run: Run) -> Sequence[Any]:
+    """Return what a chunk recorded with an axis for parameter sets and one for trials, where there are both."""
+    lead = tuple(run.lead.values())
+    return buffers if len(lead) < 2 else [np.asarray(b).reshape(*lead, *b.shape[-2:]) for b in buffers]
+
+
 def _columns(feed: Feed, sets: int) -> Any:
     """Return the columns that drive the units of a feed; of trials those of every run, for each parameter set."""
     return np.tile(feed.columns, (sets, 1)) if feed.of_trials else feed.columns
@@ -448,8 +454,7 @@ def _run_fixed(
             if made is None:
                 break
             before, (state, buffers, kept) = state, made
-            lead = tuple(run.lead.values())
-            rows.put([b.reshape(*lead, *b.shape[-2:]) for b in place.gather(buffers)], count)
+            rows.put(_laid_out(place.gather(buffers), run), count)
             whole = place.gather(state)
             if not run.runs and not _finite(run, whole):
                 raise _diverged(chunks, before, rows, count)
